@@ -78,7 +78,7 @@ func (c *Checkpoints) Save(step int, write func(dir string) error) (err error) {
 	final := filepath.Join(c.dir, checkpointName(step))
 	if _, err := os.Lstat(final); err == nil {
 		// A resumed run reaches a step again: the old folder is damaged (else it would have been resumed from) or equal.
-		if err := os.RemoveAll(final); err != nil {
+		if err := c.discard(final); err != nil {
 			return err
 		}
 	}
@@ -180,12 +180,24 @@ func (c *Checkpoints) prune(saved int) error {
 	}
 	for n := len(steps); n > c.keep; n-- {
 		if step := steps[len(steps)-n]; step != saved {
-			if err := os.RemoveAll(filepath.Join(c.dir, checkpointName(step))); err != nil {
+			if err := c.discard(filepath.Join(c.dir, checkpointName(step))); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// discard removes a checkpoint so that a kill in the middle leaves it whole or nameless, never in part.
+func (c *Checkpoints) discard(path string) error {
+	gone, err := os.MkdirTemp(c.dir, tempPrefix+"gone-*")
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(path, filepath.Join(gone, "was")); err != nil {
+		return errors.Join(err, os.Remove(gone))
+	}
+	return os.RemoveAll(gone)
 }
 
 // Steps lists the steps that have a checkpoint, ascending, without looking inside. No folder is no steps.
