@@ -1,0 +1,93 @@
+package tokenizer
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Save writes the tokenizer into dir, which is made where it is missing: tokenizer.json, tokenizer_config.json,
+// special_tokens_map.json and, where the stop ids are more than the end of sequence, generation_config.json. transformers'
+// AutoTokenizer reads the folder and gives the same ids. The files of a tokenizer that came from a folder are copied.
+// Each file appears whole or not at all.
+func (t *Tokenizer) Save(dir string) error {
+	files := t.files
+	if t.source != nil {
+		var err error
+		if files, err = t.render(); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, name := range append([]string{"tokenizer.json"}, companions...) {
+		if b, ok := files[name]; ok {
+			if err := writeWhole(filepath.Join(dir, name), b); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// render writes the files of a tokenizer that was made here.
+func (t *Tokenizer) render() (map[string][]byte, error) {
+	special := map[string]any{}
+	for name, id := range map[string]int32{"bos_token": t.bos, "eos_token": t.eos, "pad_token": t.pad} {
+		if id >= 0 {
+			special[name] = t.Token(id)
+		}
+	}
+	cfg := map[string]any{"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": false,
+		"model_max_length": 1 << 30}
+	for k, v := range special {
+		cfg[k] = v
+	}
+	if t.template != nil {
+		cfg["chat_template"] = t.template.source
+	}
+	files := map[string][]byte{}
+	for name, v := range map[string]any{"tokenizer.json": t.source, "tokenizer_config.json": cfg, "special_tokens_map.json": special} {
+		b, err := json.MarshalIndent(v, "", "  ")
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		files[name] = append(b, '\n')
+	}
+	if len(t.stop) > 1 || len(t.stop) == 1 && t.stop[0] != t.eos {
+		b, err := json.MarshalIndent(map[string]any{"eos_token_id": t.stop}, "", "  ")
+		if err != nil {
+			return nil, fmt.Errorf("generation_config.json: %w", err)
+		}
+		files["generation_config.json"] = append(b, '\n')
+	}
+	return files, nil
+}
+
+// writeWhole writes a file beside its place and renames it.
+func writeWhole(path string, b []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".tokenizer-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Chmod(f.Name(), 0o644)
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
