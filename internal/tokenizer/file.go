@@ -32,7 +32,7 @@ type modelFile struct {
 	IgnoreMerges bool      `json:"ignore_merges,omitempty"`
 	MaxChars     int       `json:"max_input_chars_per_word,omitempty"`
 	Vocab        vocabFile `json:"vocab"`
-	Merges       []merge   `json:"merges,omitempty"`
+	Merges       []merge   `json:"merges"`
 }
 
 // merge is written "left right" by old files and ["left", "right"] by new ones.
