@@ -1,0 +1,136 @@
+package kernels
+
+import (
+	"fmt"
+	"os"
+	"sync/atomic"
+)
+
+// Level is an instruction set for which kernels exist.
+type Level uint8
+
+// The levels, in ascending order of preference within an architecture.
+const (
+	Generic Level = iota
+	NEON
+	AVX2
+	AVX512
+	AVX512BF16
+)
+
+var levelNames = [...]string{"generic", "neon", "avx2", "avx512", "avx512bf16"}
+
+// String gives the name that PLUMB_KERNELS understands.
+func (l Level) String() string {
+	if int(l) < len(levelNames) {
+		return levelNames[l]
+	}
+	return fmt.Sprintf("Level(%d)", uint8(l))
+}
+
+// ParseLevel is the inverse of String.
+func ParseLevel(s string) (Level, error) {
+	for i, n := range levelNames {
+		if n == s {
+			return Level(i), nil
+		}
+	}
+	return Generic, fmt.Errorf("unknown kernels %q: want one of %v", s, levelNames)
+}
+
+var active atomic.Pointer[impl]
+
+// levelFault is what was wrong with PLUMB_KERNELS; see LevelFault.
+var levelFault error
+
+func init() {
+	all := Available()
+	best := all[len(all)-1]
+	if name := os.Getenv("PLUMB_KERNELS"); name != "" && name != "auto" {
+		l, err := ParseLevel(name)
+		switch {
+		case err != nil:
+			levelFault = fmt.Errorf("PLUMB_KERNELS: %w", err)
+		case !available(l):
+			levelFault = fmt.Errorf("PLUMB_KERNELS: this processor or build has no %s kernels, only %v", l, all)
+		default:
+			best = l
+		}
+	}
+	active.Store(implOf(best))
+}
+
+// LevelFault says why PLUMB_KERNELS was not followed, nil if it was or is unset. Commands report it as a
+// configuration error; until then the best available level serves.
+func LevelFault() error { return levelFault }
+
+// Active is the level in use.
+func Active() Level { return active.Load().level }
+
+func available(l Level) bool {
+	for _, a := range Available() {
+		if a == l {
+			return true
+		}
+	}
+	return false
+}
+
+// Force switches to l and returns a function that switches back. It is for tests and benchmarks: never while a
+// kernel runs. It panics where l is not available.
+func Force(l Level) (restore func()) {
+	if !available(l) {
+		panic(fmt.Sprintf("kernels: %s is not available here", l))
+	}
+	old := active.Swap(implOf(l))
+	return func() { active.Store(old) }
+}
+
+// impl is one level's set of primitives. Element-wise primitives take lengths that are multiples of 16 (tails go
+// through a padded copy, see tail.go) unless they are the generic ones; all slices have been checked by the caller.
+type impl struct {
+	level  Level
+	mr, mc int // rows of a product's tile; rows of a block that shares panels
+
+	// tile: c(mr,32) (+)= a(mr,k)·b(k,32); a's element (i,l) is a[i*ars+l*acs], b's rows are ldb apart.
+	tile func(mr, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, acc bool, pf int)
+	// tile16 is tile for 16 columns.
+	tile16 func(mr, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, acc bool, pf int)
+	// tileBF is tile with b in bf16 pairs [k/2][32][2], arithmetic in f32; a's columns are adjacent.
+	tileBF func(mr, k int, a []float32, ars int, b []uint16, c []float32, ldc int, acc bool, pf int)
+	// tileDot multiplies bf16 pairs; a is bf16 with rows lda apart and kp pairs each. nil: no such instruction.
+	tileDot func(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, pf int)
+	// transpose16: n blocks; dst[j*ldd+i] = src[i*lds+j] for 16x16 words; block by block src moves 16 columns
+	// right, dst 16 rows down.
+	transpose16 func(dst []uint32, ldd int, src []uint32, lds int, n int)
+	// interleave: dst[2i] = a[i], dst[2i+1] = b[i]
+	interleave func(dst, a, b []uint16)
+
+	toBF   func(dst []uint16, src []float32)
+	fromBF func(dst []float32, src []uint16)
+
+	add          func(dst, x []float32)
+	axpy         func(alpha float32, x, dst []float32)
+	scale        func(alpha float32, x []float32)
+	mul          func(dst, a, b []float32)
+	dot          func(lanes *[16]float32, a, b []float32)
+	sum          func(lanes *[16]float32, x []float32)
+	sumSquares   func(lanes *[16]float64, x []float32)
+	max          func(lanes *[16]float32, x []float32)
+	exp          func(dst, x []float32)
+	expSum       func(dst, x []float32, shift float32, lanes *[16]float32) // dst = exp(x-shift), lanes += dst
+	sumExp       func(lanes *[16]float32, x []float32, shift float32)      // lanes += exp(x-shift)
+	siluMul      func(y, gate, up []float32)
+	siluMulBack  func(dgate, dup, dy, gate, up []float32)
+	gelu         func(y, x []float32)
+	geluBack     func(dx, dy, x []float32)
+	geluTanh     func(y, x []float32)
+	geluTanhBack func(dx, dy, x []float32)
+	rope         func(x1, x2, cos, sin []float32)
+	adamw        func(p, g, m, v []float32, k *adamwConst)
+	norm         func(y, x, gain, bias []float32, mean, rstd float32)                // y = (x-mean)*rstd*gain + bias
+	normDots     func(lanes *[32]float32, dy, x, gain []float32, mean, rstd float32) // sums of g*dy and g*dy*xhat
+	normBack     func(dx, dy, x, gain []float32, mean, rstd, c0, c1 float32)         // dx += rstd*(g*dy - c0 - xhat*c1)
+	normGain     func(dgain, dbias, dy, x []float32, mean, rstd float32)             // dgain += dy*xhat, dbias += dy
+	sumSqDiff    func(lanes *[16]float32, x []float32, mean float32)                 // lanes += (x-mean)^2
+}

@@ -1,0 +1,110 @@
+package kernels
+
+// MatMul computes dst(m,N) = x(m,K)·Wᵀ, or adds it when acc is set, on all threads.
+func (p *Panels) MatMul(dst, x []float32, m int, acc bool, c Compute) {
+	p.MatMulRange(dst, p.n, x, m, 0, p.n, acc, c)
+}
+
+// MatMulRange is MatMul with rows [n0,n1) of W only: dst(m,n1-n0) with rows ldd apart. n0 must be a multiple of 32.
+func (p *Panels) MatMulRange(dst []float32, ldd int, x []float32, m, n0, n1 int, acc bool, c Compute) {
+	if n0%32 != 0 || n0 < 0 || n1 > p.n {
+		panic("kernels: MatMulRange wants n0 to be a multiple of 32 within the rows")
+	}
+	if m < 1 || n1 <= n0 {
+		return
+	}
+	f := &forward{im: active.Load(), p: p, dst: dst, ldd: ldd, x: x, n0: n0, n1: n1, acc: acc}
+	if p.k == 0 {
+		if !acc {
+			for i := range m {
+				clear(dst[i*ldd:][:n1-n0])
+			}
+		}
+		return
+	}
+	if c == BF16 && f.im.tileDot != nil && p.typ == PanelBF16 {
+		s := getScratch()
+		defer putScratch(s)
+		f.ldx = (p.k + 1) &^ 1
+		f.xb = asU16(s.extra(m * f.ldx / 2))
+		pairsOf(f.xb, f.ldx, x, p.k, m, p.k)
+	}
+	panels := (n1 - n0 + 31) / 32
+	mStep, nStep := split(m, panels, f.im.mc, p.k)
+	mi, ni := (m+mStep-1)/mStep, (panels+nStep-1)/nStep
+	Parallel(mi*ni, func(i int) {
+		m0, j0 := i%mi*mStep, i/mi*nStep
+		f.run(m0, min(m, m0+mStep), j0, min(panels, j0+nStep))
+	})
+}
+
+// pairsOf rounds x(m,k) to bf16 with rows ldx apart, an even number, padded with zeros.
+func pairsOf(dst []uint16, ldx int, x []float32, lds, m, k int) {
+	if k == ldx && lds == k {
+		ranges(m*k, 1<<15, func(lo, hi int) { F32ToBF16(dst[lo:hi], x[lo:hi]) })
+		return
+	}
+	step := max(1, (1<<15)/ldx)
+	Parallel((m+step-1)/step, func(t int) {
+		for i := t * step; i < min(m, t*step+step); i++ {
+			d := dst[i*ldx:][:ldx]
+			F32ToBF16(d[:k], x[i*lds:][:k])
+			clear(d[k:])
+		}
+	})
+}
+
+// forward is one product with panels. xb is x in bf16, for the dot product.
+type forward struct {
+	im       *impl
+	p        *Panels
+	dst, x   []float32
+	xb       []uint16
+	ldd, ldx int
+	n0, n1   int
+	acc      bool
+}
+
+// streamAhead is how far, in bytes, the weights are fetched ahead when few rows share them.
+const streamAhead = 8 << 10
+
+// run computes rows [m0,m1) and panels [j0,j1), counted from n0.
+func (f *forward) run(m0, m1, j0, j1 int) {
+	s := getScratch()
+	defer putScratch(s)
+	ahead := 0
+	if m1-m0 <= 32 {
+		ahead = streamAhead
+	}
+	tiles := (m1 - m0 + f.im.mr - 1) / f.im.mr
+	for j := j0; j < j1; j++ {
+		b := f.p.panel(f.n0/32 + j)
+		w := min(32, f.n1-f.n0-32*j)
+		for t := range tiles {
+			i := m0 + (m1-m0)*t/tiles
+			mr := m0 + (m1-m0)*(t+1)/tiles - i
+			c := f.dst[i*f.ldd+32*j:]
+			if w == 32 {
+				f.tile(mr, i, b, c, f.ldd, ahead)
+				continue
+			}
+			if f.acc {
+				copyTile(s.c[:], 32, c, f.ldd, mr, w)
+			}
+			f.tile(mr, i, b, s.c[:], 32, ahead)
+			copyTile(c, f.ldd, s.c[:], 32, mr, w)
+		}
+	}
+}
+
+func (f *forward) tile(mr, i int, b, c []float32, ldc, ahead int) {
+	k := f.p.k
+	switch {
+	case f.xb != nil:
+		f.im.tileDot(mr, f.ldx/2, f.xb[i*f.ldx:], f.ldx, asU16(b), c, ldc, f.acc, ahead)
+	case f.p.typ == PanelBF16:
+		f.im.tileBF(mr, k, f.x[i*k:], k, asU16(b), c, ldc, f.acc, ahead)
+	default:
+		f.im.tile(mr, k, f.x[i*k:], k, 1, b, 32, c, ldc, f.acc, ahead)
+	}
+}

@@ -1,0 +1,149 @@
+package kernels
+
+// MatMulBackward computes dx(m,K) = dy(m,N)·W, or adds it when acc is set, on all threads.
+func (p *Panels) MatMulBackward(dx, dy []float32, m int, acc bool, c Compute) {
+	p.MatMulBackwardRange(dx, dy, p.n, m, 0, p.n, acc, c)
+}
+
+// MatMulBackwardRange is MatMulBackward with rows [n0,n1) of W only: dy(m,n1-n0) with rows ldy apart. n0 must be a
+// multiple of 32.
+func (p *Panels) MatMulBackwardRange(dx []float32, dy []float32, ldy int, m, n0, n1 int, acc bool, c Compute) {
+	if n0%32 != 0 || n0 < 0 || n1 > p.n {
+		panic("kernels: MatMulBackwardRange wants n0 to be a multiple of 32 within the rows")
+	}
+	if m < 1 || p.k == 0 {
+		return
+	}
+	if n1 <= n0 {
+		if !acc {
+			clear(dx[:m*p.k])
+		}
+		return
+	}
+	b := &backward{im: active.Load(), p: p, dx: dx, dy: dy, ldy: ldy, n0: n0, n: n1 - n0, m: m, acc: acc}
+	if c == BF16 && b.im.tileDot != nil && p.typ == PanelBF16 {
+		s := getScratch()
+		defer putScratch(s)
+		b.ldb = (b.n + 1) &^ 1
+		b.yb = asU16(s.extra(m * b.ldb / 2))
+		pairsOf(b.yb, b.ldb, dy, ldy, m, b.n)
+	}
+	blocks := (p.k + 31) / 32
+	group := max(1, min(backGroup, (blocks+2*Threads()-1)/(2*Threads())))
+	Parallel((blocks+group-1)/group, func(i int) { b.run(i*group, min(blocks, (i+1)*group)) })
+}
+
+// backward is one product with the transpose of panels. Its panels (32 columns of W, all its rows) are made on the
+// way: 32x32 blocks of W are transposed into scratch. yb is dy in bf16, for the dot product.
+type backward struct {
+	im       *impl
+	p        *Panels
+	dx, dy   []float32
+	yb       []uint16
+	ldy, ldb int
+	n0, n, m int
+	acc      bool
+}
+
+const (
+	backGroup = 8   // blocks of 32 columns that are made at once, so that dy is read fewer times
+	backDepth = 512 // rows of W in them: 8 blocks are 512 KB in f32
+)
+
+// run computes columns [32*j0,32*j1) of dx.
+func (b *backward) run(j0, j1 int) {
+	s := getScratch()
+	defer putScratch(s)
+	size := backDepth * 32
+	if b.yb != nil {
+		size /= 2
+	}
+	made := s.panel((j1 - j0) * size)
+	for l0 := 0; l0 < b.n; l0 += backDepth {
+		l1 := min(b.n, l0+backDepth)
+		for j := j0; j < j1; j++ {
+			b.make(made[(j-j0)*size:][:size], j, l0, l1)
+		}
+		for m0 := 0; m0 < b.m; m0 += b.im.mc {
+			m1 := min(b.m, m0+b.im.mc)
+			for j := j0; j < j1; j++ {
+				b.rows(s, m0, m1, made[(j-j0)*size:], j, l0, l1)
+			}
+		}
+	}
+}
+
+func (b *backward) rows(s *scratch, m0, m1 int, made []float32, j, l0, l1 int) {
+	k := b.p.k
+	w := min(32, k-32*j)
+	acc := b.acc || l0 > 0
+	tiles := (m1 - m0 + b.im.mr - 1) / b.im.mr
+	for t := range tiles {
+		i := m0 + (m1-m0)*t/tiles
+		mr := m0 + (m1-m0)*(t+1)/tiles - i
+		c, ldc := b.dx[i*k+32*j:], k
+		if w < 32 {
+			c, ldc = s.c[:], 32
+			if acc {
+				copyTile(c, ldc, b.dx[i*k+32*j:], k, mr, w)
+			}
+		}
+		if b.yb != nil {
+			b.im.tileDot(mr, (l1-l0+1)/2, b.yb[i*b.ldb+l0:], b.ldb, asU16(made), c, ldc, acc, 0)
+		} else {
+			b.im.tile(mr, l1-l0, b.dy[i*b.ldy+l0:], b.ldy, 1, made, 32, c, ldc, acc, 0)
+		}
+		if w < 32 {
+			copyTile(b.dx[i*k+32*j:], k, c, ldc, mr, w)
+		}
+	}
+}
+
+// make writes W[n0+l0:n0+l1, 32*j:32*j+32] as [l][32] float32 or, for the dot product, [l/2][32][2] bf16. l0 is a multiple
+// of 32. Columns beyond K become zero.
+func (b *backward) make(dst []float32, j, l0, l1 int) {
+	k := b.p.k
+	w := min(32, k-32*j)
+	var block [32 * 16]uint32 // rows of W, 32 bf16 each
+	for l := l0; l < l1; l += 32 {
+		src := b.p.panel((b.n0 + l) / 32)
+		d := dst[(l-l0)*32:]
+		if b.p.typ == PanelF32 {
+			if w == 32 {
+				q := asU32(src[32*j*32:])
+				for h := range 2 {
+					b.im.transpose16(asU32(d[16*h:]), 32, q[16*h*32:], 32, 2)
+				}
+			} else {
+				for r := range 32 {
+					e := d[r*32:][:32]
+					for c := range w {
+						e[c] = src[(32*j+c)*32+r]
+					}
+					clear(e[w:])
+				}
+			}
+			continue
+		}
+		q := asU32(src[16*j*32:])
+		if len(q) >= 16*32 {
+			b.im.transpose16(block[:], 16, q, 32, 2)
+		} else {
+			clear(block[:])
+			for c := range (w + 1) / 2 {
+				for r := range 32 {
+					block[r*16+c] = q[c*32+r]
+				}
+			}
+		}
+		rows := u32AsU16(block[:])
+		if b.yb == nil {
+			b.im.fromBF(d[:32*32], rows)
+			continue
+		}
+		e := asU16(dst[(l-l0)*16:])
+		for r := 0; r < 32; r += 2 {
+			b.im.interleave(e[r*32:][:64], rows[r*32:][:32], rows[r*32+32:][:32])
+		}
+	}
+}

@@ -1,0 +1,242 @@
+package kernels
+
+import "math"
+
+// RMSNorm computes y = x*rstd*gain for each row of x(rows,cols), with rstd = 1/sqrt(mean(x²)+eps) (Zhang and Sennrich
+// 2019). rstd(rows) is written unless nil. y may be x.
+func RMSNorm(y, x, gain []float32, eps float32, rows, cols int, rstd []float32) {
+	im := active.Load()
+	eachRow(rows, cols, func(r int) {
+		row := x[r*cols:][:cols]
+		s := rowLanes(row, func(lanes *[16]float32, v []float32) { im.dot(lanes, v, v) })
+		inv := rsqrt(s/float32(cols) + eps)
+		if rstd != nil {
+			rstd[r] = inv
+		}
+		normRow(im, y[r*cols:][:cols], row, gain, nil, 0, inv)
+	})
+}
+
+// RMSNormBackward adds to dx(rows,cols) the gradient through RMSNorm, rstd being what RMSNorm wrote:
+// rstd*(g*dy - xhat*mean(g*dy*xhat)) with xhat = x*rstd; and to dgain(cols), unless nil, the sum of dy*xhat over rows.
+func RMSNormBackward(dx, dy, x, gain, rstd []float32, rows, cols int, dgain []float32) {
+	im := active.Load()
+	eachRow(rows, cols, func(r int) {
+		d, v := dy[r*cols:][:cols], x[r*cols:][:cols]
+		_, gx := normDots(im, d, v, gain, 0, rstd[r])
+		normBackRow(im, dx[r*cols:][:cols], d, v, gain, 0, rstd[r], 0, gx/float32(cols))
+	})
+	if dgain != nil {
+		normGainRows(im, dgain, nil, dy, x, nil, rstd, rows, cols)
+	}
+}
+
+// LayerNorm computes y = (x-mean)*rstd*gain + bias for each row of x(rows,cols), with rstd = 1/sqrt(var+eps) and the
+// biased variance (Ba et al. 2016). mean(rows) and rstd(rows) are written unless nil. bias may be nil. y may be x.
+func LayerNorm(y, x, gain, bias []float32, eps float32, rows, cols int, mean, rstd []float32) {
+	im := active.Load()
+	eachRow(rows, cols, func(r int) {
+		row := x[r*cols:][:cols]
+		mu := Sum(row) / float32(cols)
+		inv := rsqrt(sumSqDiff(im, row, mu)/float32(cols) + eps)
+		if mean != nil {
+			mean[r] = mu
+		}
+		if rstd != nil {
+			rstd[r] = inv
+		}
+		normRow(im, y[r*cols:][:cols], row, gain, bias, mu, inv)
+	})
+}
+
+// LayerNormBackward adds to dx(rows,cols) the gradient through LayerNorm, mean and rstd being what LayerNorm wrote:
+// rstd*(g*dy - mean(g*dy) - xhat*mean(g*dy*xhat)); and to dgain(cols) and dbias(cols), unless nil, the sums of dy*xhat and
+// of dy over rows.
+func LayerNormBackward(dx, dy, x, gain, mean, rstd []float32, rows, cols int, dgain, dbias []float32) {
+	im := active.Load()
+	eachRow(rows, cols, func(r int) {
+		d, v := dy[r*cols:][:cols], x[r*cols:][:cols]
+		g, gx := normDots(im, d, v, gain, mean[r], rstd[r])
+		normBackRow(im, dx[r*cols:][:cols], d, v, gain, mean[r], rstd[r], g/float32(cols), gx/float32(cols))
+	})
+	if dgain != nil || dbias != nil {
+		normGainRows(im, dgain, dbias, dy, x, mean, rstd, rows, cols)
+	}
+}
+
+func rsqrt(v float32) float32 { return 1 / float32(math.Sqrt(float64(v))) }
+
+// eachRow runs f on rows that do not depend on each other.
+func eachRow(rows, cols int, f func(r int)) {
+	step := max(1, grain/max(1, cols))
+	if rows < 2*step {
+		for r := range rows {
+			f(r)
+		}
+		return
+	}
+	Parallel((rows+step-1)/step, func(i int) {
+		for r := i * step; r < min(rows, (i+1)*step); r++ {
+			f(r)
+		}
+	})
+}
+
+func rowLanes(x []float32, f func(lanes *[16]float32, v []float32)) float32 {
+	var lanes [16]float32
+	n := len(x) &^ 15
+	if n > 0 {
+		f(&lanes, x[:n])
+	}
+	if n < len(x) {
+		var p [16]float32
+		copy(p[:], x[n:])
+		f(&lanes, p[:])
+	}
+	return fold(&lanes)
+}
+
+func sumSqDiff(im *impl, x []float32, mean float32) float32 {
+	var lanes [16]float32
+	n := len(x) &^ 15
+	if n > 0 {
+		im.sumSqDiff(&lanes, x[:n], mean)
+	}
+	if n < len(x) {
+		var p [16]float32
+		for i := range p {
+			p[i] = mean
+		}
+		copy(p[:], x[n:])
+		im.sumSqDiff(&lanes, p[:], mean)
+	}
+	return fold(&lanes)
+}
+
+// normRow: a nil bias is left out.
+func normRow(im *impl, y, x, gain, bias []float32, mean, inv float32) {
+	n := len(x) &^ 15
+	if n > 0 {
+		var b []float32
+		if bias != nil {
+			b = bias[:n]
+		}
+		im.norm(y[:n], x[:n], gain[:n], b, mean, inv)
+	}
+	if n < len(x) {
+		var a, b, c, d [16]float32
+		copy(b[:], x[n:])
+		copy(c[:], gain[n:len(x)])
+		e := d[:0]
+		if bias != nil {
+			copy(d[:], bias[n:len(x)])
+			e = d[:]
+		}
+		im.norm(a[:], b[:], c[:], e, mean, inv)
+		copy(y[n:], a[:])
+	}
+}
+
+func normDots(im *impl, dy, x, gain []float32, mean, inv float32) (g, gx float32) {
+	var lanes [32]float32
+	n := len(x) &^ 15
+	if n > 0 {
+		im.normDots(&lanes, dy[:n], x[:n], gain[:n], mean, inv)
+	}
+	if n < len(x) {
+		var a, b, c [16]float32
+		copy(a[:], dy[n:])
+		copy(b[:], x[n:])
+		copy(c[:], gain[n:len(x)])
+		im.normDots(&lanes, a[:], b[:], c[:], mean, inv)
+	}
+	return fold((*[16]float32)(lanes[:16])), fold((*[16]float32)(lanes[16:]))
+}
+
+func normBackRow(im *impl, dx, dy, x, gain []float32, mean, inv, c0, c1 float32) {
+	n := len(x) &^ 15
+	if n > 0 {
+		im.normBack(dx[:n], dy[:n], x[:n], gain[:n], mean, inv, c0, c1)
+	}
+	if n < len(x) {
+		var a, b, c, d [16]float32
+		copy(a[:], dx[n:])
+		copy(b[:], dy[n:])
+		copy(c[:], x[n:])
+		copy(d[:], gain[n:len(x)])
+		im.normBack(a[:], b[:], c[:], d[:], mean, inv, c0, c1)
+		copy(dx[n:], a[:])
+	}
+}
+
+// normGainRows sums over rows in ascending order; threads share the columns.
+func normGainRows(im *impl, dgain, dbias, dy, x, mean, rstd []float32, rows, cols int) {
+	const step = 64
+	Parallel((cols+step-1)/step, func(i int) {
+		lo, hi := i*step, min(cols, (i+1)*step)
+		var g, b, d, v [step]float32
+		w := hi - lo
+		n := (w + 15) &^ 15
+		if dgain != nil {
+			copy(g[:], dgain[lo:hi])
+		}
+		if dbias != nil {
+			copy(b[:], dbias[lo:hi])
+		}
+		for r := range rows {
+			copy(d[:w], dy[r*cols+lo:])
+			copy(v[:w], x[r*cols+lo:])
+			var mu float32
+			if mean != nil {
+				mu = mean[r]
+			}
+			im.normGain(g[:n], b[:n], d[:n], v[:n], mu, rstd[r])
+		}
+		if dgain != nil {
+			copy(dgain[lo:hi], g[:])
+		}
+		if dbias != nil {
+			copy(dbias[lo:hi], b[:])
+		}
+	})
+}
+
+func normGeneric(y, x, gain, bias []float32, mean, inv float32) {
+	for i, v := range x {
+		t := float32(float32((v-mean)*inv) * gain[i])
+		if len(bias) > 0 {
+			t += bias[i]
+		}
+		y[i] = t
+	}
+}
+
+func normDotsGeneric(lanes *[32]float32, dy, x, gain []float32, mean, inv float32) {
+	for i, v := range x {
+		g := float32(dy[i] * gain[i])
+		lanes[i&15] += g
+		lanes[16+(i&15)] += float32(g * float32((v-mean)*inv))
+	}
+}
+
+func normBackGeneric(dx, dy, x, gain []float32, mean, inv, c0, c1 float32) {
+	for i, v := range x {
+		g := float32(dy[i] * gain[i])
+		t := g - c0 - float32(float32((v-mean)*inv)*c1)
+		dx[i] += float32(inv * t)
+	}
+}
+
+func normGainGeneric(dgain, dbias, dy, x []float32, mean, inv float32) {
+	for i, v := range x {
+		dgain[i] += float32(dy[i] * float32((v-mean)*inv))
+		dbias[i] += dy[i]
+	}
+}
+
+func sumSqDiffGeneric(lanes *[16]float32, x []float32, mean float32) {
+	for i, v := range x {
+		d := v - mean
+		lanes[i&15] += float32(d * d)
+	}
+}

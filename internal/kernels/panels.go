@@ -1,0 +1,102 @@
+package kernels
+
+import "fmt"
+
+// Compute is the arithmetic of a product with frozen weights.
+type Compute uint8
+
+// F32 multiplies and adds in float32. BF16 allows a product to round its float32 operand to bfloat16 and multiply
+// bfloat16 pairs, adding in float32: done where the level has the instruction (AVX512BF16) and the panels hold
+// bfloat16; everywhere else the product is the F32 one, operands unrounded.
+const (
+	F32 Compute = iota
+	BF16
+)
+
+// PanelType is the number format that panels keep weights in.
+type PanelType uint8
+
+// The formats of panels.
+const (
+	PanelF32  PanelType = iota // [N/32][K][32] float32
+	PanelBF16                  // [N/32][K/2][32][2] bfloat16, pairs along K
+)
+
+// Panels hold a frozen weight matrix W (N,K) in the layout that products read: groups of 32 rows, within a group
+// column by column. N is padded to a multiple of 32, K of PanelBF16 to an even number, with zeros.
+type Panels struct {
+	n, k int
+	typ  PanelType
+	f    []float32 // the data, whatever its type; bf16 seen through asU16
+	size int       // floats a panel
+}
+
+// NewPanels makes panels of zeros for a matrix of n rows and k columns.
+func NewPanels(n, k int, t PanelType) *Panels {
+	if n < 0 || k < 0 || t > PanelBF16 {
+		panic(fmt.Sprintf("kernels: no panels of %d x %d, type %d", n, k, t))
+	}
+	p := &Panels{n: n, k: k, typ: t, size: k * 32}
+	if t == PanelBF16 {
+		p.size = (k + 1) / 2 * 32
+	}
+	p.f = aligned((n + 31) / 32 * p.size)
+	return p
+}
+
+// Rows is N, the number of outputs.
+func (p *Panels) Rows() int { return p.n }
+
+// Cols is K, the number of inputs.
+func (p *Panels) Cols() int { return p.k }
+
+// Type is the format that the weights are kept in.
+func (p *Panels) Type() PanelType { return p.typ }
+
+// Bytes is the memory held.
+func (p *Panels) Bytes() int { return 4 * len(p.f) }
+
+func (p *Panels) count() int { return (p.n + 31) / 32 }
+
+func (p *Panels) panel(i int) []float32 { return p.f[i*p.size:][:p.size] }
+
+// Fill sets every weight. row writes row n of W into dst (length K); it is called once per row, from several
+// goroutines at once.
+func (p *Panels) Fill(row func(n int, dst []float32)) {
+	im := active.Load()
+	Parallel(p.count(), func(i int) {
+		s := getScratch()
+		defer putScratch(s)
+		w := min(32, p.n-32*i)
+		ld := (p.k + 1) &^ 1
+		rows := s.extra(32 * ld)
+		clear(rows[w*ld:])
+		for r := range w {
+			rows[r*ld+ld-1] = 0
+			row(32*i+r, rows[r*ld:][:p.k])
+		}
+		if p.typ == PanelF32 {
+			packTransposed(im, p.panel(i), 32, rows, ld, 32, p.k)
+			return
+		}
+		half := s.panel(16 * ld)
+		F32ToBF16(asU16(half), rows)
+		packTransposed(im, p.panel(i), 32, half, ld/2, 32, ld/2)
+	})
+}
+
+// Row writes row n of W into dst (length K).
+func (p *Panels) Row(dst []float32, n int) {
+	dst = dst[:p.k]
+	q := p.panel(n / 32)
+	if p.typ == PanelF32 {
+		for l := range dst {
+			dst[l] = q[l*32+n%32]
+		}
+		return
+	}
+	h := asU16(q)
+	for l := range dst {
+		dst[l] = F32FromBF16(h[l/2*64+n%32*2+l&1])
+	}
+}

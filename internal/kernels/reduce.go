@@ -1,0 +1,183 @@
+package kernels
+
+import "math"
+
+// Dot is the sum of a*b.
+func Dot(a, b []float32) float32 {
+	b = b[:len(a)]
+	var lanes [16]float32
+	f := active.Load().dot
+	n := len(a) &^ 15
+	if n > 0 {
+		f(&lanes, a[:n], b[:n])
+	}
+	if n < len(a) {
+		var p, q [16]float32
+		copy(p[:], a[n:])
+		copy(q[:], b[n:])
+		f(&lanes, p[:], q[:])
+	}
+	return fold(&lanes)
+}
+
+// Sum is the sum of x.
+func Sum(x []float32) float32 {
+	var lanes [16]float32
+	f := active.Load().sum
+	n := len(x) &^ 15
+	if n > 0 {
+		f(&lanes, x[:n])
+	}
+	if n < len(x) {
+		var p [16]float32
+		copy(p[:], x[n:])
+		f(&lanes, p[:])
+	}
+	return fold(&lanes)
+}
+
+// SumSquares is the sum of x*x, kept in float64.
+func SumSquares(x []float32) float64 {
+	var lanes [16]float64
+	f := active.Load().sumSquares
+	n := len(x) &^ 15
+	if n > 0 {
+		f(&lanes, x[:n])
+	}
+	if n < len(x) {
+		var p [16]float32
+		copy(p[:], x[n:])
+		f(&lanes, p[:])
+	}
+	for h := 8; h > 0; h /= 2 {
+		for i := range h {
+			lanes[i] += lanes[i+h]
+		}
+	}
+	return lanes[0]
+}
+
+// Max is the largest element; NaN if any element is; -Inf of nothing.
+func Max(x []float32) float32 {
+	inf := float32(math.Inf(-1))
+	var lanes, p [16]float32
+	for i := range lanes {
+		lanes[i], p[i] = inf, inf
+	}
+	f := active.Load().max
+	n := len(x) &^ 15
+	if n > 0 {
+		f(&lanes, x[:n])
+	}
+	if n < len(x) {
+		copy(p[:], x[n:])
+		f(&lanes, p[:])
+	}
+	m := lanes[0]
+	for _, v := range lanes[1:] {
+		if v > m || v != v {
+			m = v
+		}
+	}
+	return m
+}
+
+// Softmax replaces row by e^x / sum(e^x), the maximum subtracted first. Entries of -Inf become exactly 0; a row of
+// nothing but -Inf becomes NaN.
+func Softmax(row []float32) {
+	m := Max(row)
+	var lanes [16]float32
+	f := active.Load().expSum
+	n := len(row) &^ 15
+	if n > 0 {
+		f(row[:n], row[:n], m, &lanes)
+	}
+	if n < len(row) {
+		var p [16]float32
+		for i := range p {
+			p[i] = float32(math.Inf(-1))
+		}
+		copy(p[:], row[n:])
+		if !math.IsInf(float64(m), -1) {
+			f(p[:], p[:], m, &lanes)
+			copy(row[n:], p[:])
+		} else {
+			lanes[0] = float32(math.NaN())
+		}
+	}
+	Scale(1/fold(&lanes), row)
+}
+
+// LogSumExp is log(sum(e^x)), the maximum subtracted first; -Inf of nothing or of nothing but -Inf.
+func LogSumExp(row []float32) float32 {
+	m := Max(row)
+	if math.IsInf(float64(m), 0) || m != m {
+		return m
+	}
+	var lanes [16]float32
+	f := active.Load().sumExp
+	n := len(row) &^ 15
+	if n > 0 {
+		f(&lanes, row[:n], m)
+	}
+	if n < len(row) {
+		var p [16]float32
+		for i := range p {
+			p[i] = float32(math.Inf(-1))
+		}
+		copy(p[:], row[n:])
+		f(&lanes, p[:], m)
+	}
+	return m + float32(math.Log(float64(fold(&lanes))))
+}
+
+// fold adds 16 partial sums in the order that every level uses.
+func fold(l *[16]float32) float32 {
+	for h := 8; h > 0; h /= 2 {
+		for i := range h {
+			l[i] += l[i+h]
+		}
+	}
+	return l[0]
+}
+
+func dotGeneric(lanes *[16]float32, a, b []float32) {
+	for i, v := range a {
+		lanes[i&15] += float32(v * b[i])
+	}
+}
+
+func sumGeneric(lanes *[16]float32, x []float32) {
+	for i, v := range x {
+		lanes[i&15] += v
+	}
+}
+
+func sumSquaresGeneric(lanes *[16]float64, x []float32) {
+	for i, v := range x {
+		lanes[i&15] += float64(float64(v) * float64(v))
+	}
+}
+
+func maxGeneric(lanes *[16]float32, x []float32) {
+	for i, v := range x {
+		l := &lanes[i&15]
+		if v > *l || v != v {
+			*l = v
+		}
+	}
+}
+
+func expSumGeneric(dst, x []float32, shift float32, lanes *[16]float32) {
+	for i, v := range x {
+		e := exp1(v - shift)
+		dst[i] = e
+		lanes[i&15] += e
+	}
+}
+
+func sumExpGeneric(lanes *[16]float32, x []float32, shift float32) {
+	for i, v := range x {
+		lanes[i&15] += exp1(v - shift)
+	}
+}
