@@ -1,0 +1,157 @@
+package datasets
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"unicode/utf8"
+
+	"github.com/apache/arrow/go/v17/arrow"
+	"github.com/apache/arrow/go/v17/arrow/array"
+)
+
+// foreignTable gives the rows of a table in somebody else's schema as JSON, so that every format is also read from Arrow and Parquet.
+type foreignTable struct {
+	t     Table
+	batch arrow.Record
+	at    int
+	n     int64
+	buf   []byte
+}
+
+func (s *foreignTable) Close() error { return s.t.Close() }
+
+func (s *foreignTable) next() (r row, err error) {
+	for s.batch == nil || s.at >= int(s.batch.NumRows()) {
+		b, err := s.t.Next()
+		if err != nil {
+			return row{}, err
+		}
+		s.batch, s.at = b, 0
+	}
+	defer recoverArrow(&err)
+	s.n++
+	s.buf = append(s.buf[:0], '{')
+	for c, f := range s.batch.Schema().Fields() {
+		if c > 0 {
+			s.buf = append(s.buf, ',')
+		}
+		s.buf = appendJSONString(s.buf, f.Name)
+		s.buf = append(s.buf, ':')
+		if s.buf, err = appendCell(s.buf, s.batch.Column(c), s.at); err != nil {
+			return row{}, fmt.Errorf("column %q: %w", f.Name, err)
+		}
+	}
+	s.at++
+	s.buf = append(s.buf, '}')
+	bad := ""
+	if i := invalidUTF8(s.buf); i >= 0 {
+		bad = "invalid UTF-8 in a string"
+	}
+	return row{n: s.n, raw: s.buf, bad: bad}, nil
+}
+
+// appendCell writes one value of an Arrow array as JSON.
+func appendCell(dst []byte, a arrow.Array, i int) ([]byte, error) {
+	if a.IsNull(i) {
+		return append(dst, "null"...), nil
+	}
+	switch a := a.(type) {
+	case *array.String:
+		return appendJSONString(dst, a.Value(i)), nil
+	case *array.LargeString:
+		return appendJSONString(dst, a.Value(i)), nil
+	case *array.Float64:
+		return appendFloat(dst, a.Value(i)), nil
+	case *array.Float32:
+		return appendFloat(dst, float64(a.Value(i))), nil
+	case array.ListLike:
+		from, to := a.ValueOffsets(i)
+		dst = append(dst, '[')
+		var err error
+		for j := from; j < to; j++ {
+			if j > from {
+				dst = append(dst, ',')
+			}
+			if dst, err = appendCell(dst, a.ListValues(), int(j)); err != nil {
+				return dst, err
+			}
+		}
+		return append(dst, ']'), nil
+	case *array.Struct:
+		dst = append(dst, '{')
+		fields := a.DataType().(*arrow.StructType).Fields()
+		var err error
+		for j := range fields {
+			if j > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendJSONString(dst, fields[j].Name)
+			dst = append(dst, ':')
+			if dst, err = appendCell(dst, a.Field(j), i); err != nil {
+				return dst, err
+			}
+		}
+		return append(dst, '}'), nil
+	case *array.Dictionary:
+		return appendCell(dst, a.Dictionary(), a.GetValueIndex(i))
+	}
+	v, err := json.Marshal(a.GetOneForMarshal(i))
+	if err != nil {
+		return dst, fmt.Errorf("type %s: %w", a.DataType(), err)
+	}
+	return append(dst, v...), nil
+}
+
+func appendFloat(dst []byte, v float64) []byte {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return append(dst, "null"...)
+	}
+	b, _ := json.Marshal(v)
+	return append(dst, b...)
+}
+
+// appendJSONString writes a string as JSON but leaves invalid UTF-8 in it for the caller to find; encoding/json would hide it.
+func appendJSONString(dst []byte, s string) []byte {
+	const hex = "0123456789abcdef"
+	dst = append(dst, '"')
+	from := 0
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c >= 0x20 && c != '"' && c != '\\' {
+			continue
+		}
+		dst = append(dst, s[from:i]...)
+		from = i + 1
+		switch c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\n':
+			dst = append(dst, '\\', 'n')
+		default:
+			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		}
+	}
+	return append(append(dst, s[from:]...), '"')
+}
+
+// badText says which text of a record is not UTF-8, or "".
+func (r *Record) badText() string {
+	if !utf8.ValidString(r.ID) || !utf8.ValidString(r.Tools) {
+		return "invalid UTF-8 in id or tools"
+	}
+	for k, side := range [3][]Message{r.Prompt, r.Chosen, r.Rejected} {
+		for i := range side {
+			m := &side[i]
+			if !utf8.ValidString(m.Content) || !utf8.ValidString(m.Role) || !utf8.ValidString(m.Name) || !utf8.ValidString(m.ToolCalls) || !utf8.ValidString(m.ToolCallID) {
+				return fmt.Sprintf("invalid UTF-8 in %s[%d]", [3]string{"prompt", "chosen", "rejected"}[k], i)
+			}
+		}
+	}
+	for k, v := range r.Meta {
+		if !utf8.ValidString(k) || !utf8.ValidString(v) {
+			return fmt.Sprintf("invalid UTF-8 in metadata %q", k)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,145 @@
+package datasets
+
+import (
+	"errors"
+	"fmt"
+	"io"
+)
+
+// ReadOptions says how a file is read. The zero value detects everything and treats a bad row as an error.
+type ReadOptions struct {
+	Format       string       // what the rows mean (see Formats); "" or "auto" detects it from the first good row
+	OnReject     func(Reject) // takes rows that cannot be read; nil makes Next return a *RejectError
+	Source       string       // name of the file in ids and provenance; default: the last element of the path
+	MaxRow       int          // longest row in bytes; default DefaultMaxRow
+	Pairs        string       // how a ranking becomes pairs: "all" (default), "best" (first against each), "ends" (first against last)
+	DuplicateIDs string       // a given id seen before: "reject" (default) or "rename" (gets ~2, ~3, ...)
+	Kind         Kind         // refuse records of another kind
+	OnProgress   func(done, total int64)
+
+	ids *idSet // shared by the files of one ReadAll
+}
+
+// Reader yields records in the order of the file; io.EOF ends it.
+type Reader interface {
+	Next() (Record, error)
+	Close() error
+}
+
+// Counts is what a reader has seen. Rows = Used + Rejected, always: each row is at least part of a record, or is a Reject.
+type Counts struct {
+	Rows     int64 `json:"rows"`
+	Used     int64 `json:"used"`
+	Rejected int64 `json:"rejected"`
+	Records  int64 `json:"records"` // a ranking of three answers is one row and three records
+}
+
+// CountsOf gives the counts of a reader made by Open so far.
+func CountsOf(r Reader) Counts {
+	if c, ok := r.(interface{ Counts() Counts }); ok {
+		return c.Counts()
+	}
+	return Counts{}
+}
+
+// FormatOf gives the format that a reader made by Open reads, "" before it is known.
+func FormatOf(r Reader) string {
+	if f, ok := r.(interface{ Format() string }); ok {
+		return f.Format()
+	}
+	return ""
+}
+
+// Open opens one file. Container and compression are found by content, the meaning of the rows by opt.Format or their fields.
+func Open(path string, opt ReadOptions) (Reader, error) {
+	if err := opt.check(); err != nil {
+		return nil, err
+	}
+	if opt.Source == "" {
+		opt.Source = SourceNames([]string{path})[0]
+	}
+	if opt.MaxRow <= 0 {
+		opt.MaxRow = DefaultMaxRow
+	}
+	if opt.ids == nil {
+		opt.ids = newIDSet()
+	}
+	in, err := openInput(path)
+	if err != nil {
+		return nil, err
+	}
+	kind, err := sniffContainer(path, in)
+	if err != nil {
+		in.Close()
+		return nil, err
+	}
+	r := &reader{path: path, opt: opt, in: in, format: opt.Format}
+	if r.format == "auto" {
+		r.format = ""
+	}
+	switch kind {
+	case containerJSONL:
+		r.rows = &jsonlSource{in: in, limit: opt.MaxRow}
+	case containerArrow:
+		t, err := openArrowStream(in)
+		return r.table(t, err, in)
+	default:
+		in.Close()
+		return nil, fmt.Errorf("%s: cannot read %s", path, kind)
+	}
+	return r, nil
+}
+
+func (opt *ReadOptions) check() error {
+	if opt.Format != "" && opt.Format != "auto" {
+		if _, ok := formats[opt.Format]; !ok {
+			return fmt.Errorf("unknown format %q: expected one of %v", opt.Format, FormatNames())
+		}
+	}
+	switch opt.Pairs {
+	case "", "all", "best", "ends":
+	default:
+		return fmt.Errorf("unknown way %q to make pairs of a ranking: expected all, best or ends", opt.Pairs)
+	}
+	switch opt.DuplicateIDs {
+	case "", "reject", "rename":
+	default:
+		return fmt.Errorf("unknown policy %q for duplicate ids: expected reject or rename", opt.DuplicateIDs)
+	}
+	return nil
+}
+
+// ReadAll reads whole files into memory, in the given order. Ids are unique over all of them.
+func ReadAll(paths []string, opt ReadOptions) ([]Record, error) {
+	if len(paths) == 0 {
+		return nil, errors.New("no data file was named")
+	}
+	var all []Record
+	names := SourceNames(paths)
+	opt.ids = newIDSet()
+	for i, p := range paths {
+		o := opt
+		if o.Source == "" || len(paths) > 1 {
+			o.Source = names[i]
+		}
+		r, err := Open(p, o)
+		if err != nil {
+			return nil, err
+		}
+		for {
+			rec, err := r.Next()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				r.Close()
+				return nil, err
+			}
+			all = append(all, rec)
+		}
+		if err := r.Close(); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}

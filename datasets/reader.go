@@ -1,0 +1,313 @@
+package datasets
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+)
+
+// reader turns the rows of one file into records.
+type reader struct {
+	path    string
+	opt     ReadOptions
+	in      *input
+	rows    rowSource    // rows that still need a meaning
+	recs    recordSource // or records, from a file in our own schema
+	format  string
+	pending []Record
+	group   grouper
+	counts  Counts
+	ended   bool
+}
+
+// recordSource yields records with the number of their row; a bad row is a *badRow error.
+type recordSource interface {
+	nextRecord() (Record, int64, error)
+	Close() error
+}
+
+// badRow is the error for one row of a recordSource.
+type badRow struct {
+	n      int64
+	reason string
+	text   string
+}
+
+func (b *badRow) Error() string { return fmt.Sprintf("row %d: %s", b.n, b.reason) }
+
+// grouper collects rows that only together make records (the messages of one OASST tree).
+type grouper interface {
+	// add takes a row and gives back the records of any group it completes.
+	add(n int64, f fields) ([]Record, []Reject)
+	// flush ends the last group.
+	flush() ([]Record, []Reject)
+}
+
+// Counts tells what was read so far.
+func (r *reader) Counts() Counts { return r.counts }
+
+// Format tells the format, detected or given.
+func (r *reader) Format() string { return r.format }
+
+// Close closes the file.
+func (r *reader) Close() error {
+	if r.recs != nil {
+		return r.recs.Close()
+	}
+	return r.rows.Close()
+}
+
+// Next gives the next record.
+func (r *reader) Next() (Record, error) {
+	for {
+		if len(r.pending) > 0 {
+			rec := r.pending[0]
+			r.pending[0] = Record{}
+			r.pending = r.pending[1:]
+			r.counts.Records++
+			return rec, nil
+		}
+		if r.ended {
+			return Record{}, io.EOF
+		}
+		if err := r.advance(); err != nil {
+			return Record{}, err
+		}
+	}
+}
+
+// advance reads one more row into pending.
+func (r *reader) advance() error {
+	if r.opt.OnProgress != nil && r.counts.Rows%1024 == 0 {
+		r.opt.OnProgress(r.in.read.n, r.in.size)
+	}
+	if r.recs != nil {
+		return r.advanceRecord()
+	}
+	row, err := r.rows.next()
+	if errors.Is(err, io.EOF) {
+		r.ended = true
+		if r.opt.OnProgress != nil {
+			r.opt.OnProgress(r.in.size, r.in.size)
+		}
+		if r.group != nil {
+			recs, rejects := r.group.flush()
+			return r.accept(recs, rejects, true)
+		}
+		return nil
+	}
+	if err != nil {
+		r.ended = true
+		return fmt.Errorf("%s: after row %d: %w", r.path, r.counts.Rows, err)
+	}
+	r.counts.Rows++
+	if row.bad != "" {
+		return r.reject(row.n, row.bad, row.raw)
+	}
+	f, err := parseFields(row)
+	if err != nil {
+		return r.reject(row.n, err.Error(), row.raw)
+	}
+	if r.format == "" {
+		name := detect(f)
+		if name == "" {
+			return r.reject(row.n, "no known format has the fields "+f.names(), row.raw)
+		}
+		r.setFormat(name)
+	} else if r.group == nil && formats[r.format].group != nil {
+		r.setFormat(r.format)
+	}
+	if r.group != nil {
+		f.raw = append([]byte(nil), row.raw...)
+		recs, rejects := r.group.add(row.n, f)
+		return r.accept(recs, rejects, true)
+	}
+	recs, err := formats[r.format].decode(f, &r.opt)
+	if err != nil {
+		reason := err.Error()
+		if other := detect(f); other != "" && other != r.format {
+			reason = fmt.Sprintf("%s (the file is read as %s; this row looks like %s)", reason, r.format, other)
+		}
+		return r.reject(row.n, reason, row.raw)
+	}
+	return r.finish(row.n, recs, row.raw)
+}
+
+func (r *reader) setFormat(name string) {
+	r.format = name
+	if make := formats[name].group; make != nil {
+		r.group = make(&r.opt)
+	}
+}
+
+// advanceRecord reads one row of a file in our own schema.
+func (r *reader) advanceRecord() error {
+	rec, n, err := r.recs.nextRecord()
+	var bad *badRow
+	switch {
+	case errors.Is(err, io.EOF):
+		r.ended = true
+		return nil
+	case errors.As(err, &bad):
+		r.counts.Rows++
+		return r.reject(bad.n, bad.reason, []byte(bad.text))
+	case err != nil:
+		r.ended = true
+		return fmt.Errorf("%s: after row %d: %w", r.path, r.counts.Rows, err)
+	}
+	r.counts.Rows++
+	text := func() []byte {
+		line, err := json.Marshal(toPlumb(&rec))
+		if err != nil {
+			return []byte(err.Error())
+		}
+		return line
+	}
+	if reason := rec.fault(r.opt.Kind); reason != "" {
+		return r.reject(n, reason, text())
+	}
+	if reason := r.identify(&rec, n, 0); reason != "" {
+		return r.reject(n, reason, text())
+	}
+	r.counts.Used++
+	r.pending = append(r.pending[:0], rec)
+	return nil
+}
+
+// finish gives the records of one row their ids and provenance, and lets them out.
+func (r *reader) finish(n int64, recs []Record, raw []byte) error {
+	if len(recs) == 0 {
+		return r.reject(n, "nothing to learn from in this row", raw)
+	}
+	for i := range recs {
+		if reason := recs[i].fault(r.opt.Kind); reason != "" {
+			return r.reject(n, reason, raw)
+		}
+	}
+	part := 0
+	for i := range recs {
+		if len(recs) > 1 {
+			part = i + 1
+		}
+		if reason := r.identify(&recs[i], n, part); reason != "" {
+			return r.reject(n, reason, raw)
+		}
+	}
+	r.counts.Used++
+	r.pending = append(r.pending[:0], recs...)
+	return nil
+}
+
+// identify fills id, provenance and copies; a reason says why the id cannot stand.
+func (r *reader) identify(rec *Record, n int64, part int) string {
+	given := rec.ID != ""
+	if !given {
+		rec.ID = r.opt.Source + ":" + strconv.FormatInt(n, 10)
+	}
+	if part > 0 {
+		rec.ID += "#" + strconv.Itoa(part)
+	}
+	if given {
+		if first, seen := r.opt.ids.add(rec.ID, r.opt.Source, n); seen {
+			if r.opt.DuplicateIDs != "rename" {
+				return fmt.Sprintf("duplicate id %q, first seen in %s:%d", rec.ID, first.file, first.row)
+			}
+			base := rec.ID
+			for k := 2; seen; k++ {
+				rec.ID = base + "~" + strconv.Itoa(k)
+				_, seen = r.opt.ids.add(rec.ID, r.opt.Source, n)
+			}
+		}
+	}
+	if rec.Source == (Provenance{}) {
+		rec.Source = Provenance{File: r.opt.Source, Row: n, Hash: rec.ContentHash()}
+	}
+	if rec.Copies == 0 {
+		rec.Copies = 1
+	}
+	return ""
+}
+
+// accept takes what a grouper gives: records with provenance rows set, and rejects.
+func (r *reader) accept(recs []Record, rejects []Reject, _ bool) error {
+	used := map[int64]bool{}
+	r.pending = r.pending[:0]
+	for i := range recs {
+		rec := recs[i]
+		if reason := rec.fault(r.opt.Kind); reason != "" {
+			rejects = append(rejects, Reject{Row: rec.Source.Row, Reason: reason})
+			continue
+		}
+		rows := rec.Source.Row
+		rec.Source = Provenance{}
+		if reason := r.identify(&rec, rows, 0); reason != "" {
+			rejects = append(rejects, Reject{Row: rows, Reason: reason})
+			continue
+		}
+		used[rows] = true
+		r.pending = append(r.pending, rec)
+	}
+	for _, rej := range rejects {
+		if err := r.reject(rej.Row, rej.Reason, []byte(rej.Text)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reject hands a bad row to the taker, or makes it the error of Next.
+func (r *reader) reject(n int64, reason string, text []byte) error {
+	r.counts.Rejected++
+	rej := newReject(r.opt.Source, n, reason, text)
+	if r.opt.OnReject == nil {
+		return &RejectError{rej}
+	}
+	r.opt.OnReject(rej)
+	return nil
+}
+
+// fault says why a decoded record cannot be used, or "".
+func (r *Record) fault(want Kind) string {
+	k := r.Kind()
+	if k == Empty {
+		return "neither prompt nor answer has any text"
+	}
+	if want != AnyKind && k != want {
+		return fmt.Sprintf("a %s record was expected, this is %s", want, k)
+	}
+	return ""
+}
+
+// idSet remembers ids by 128 bits of their SHA-256: 40 bytes an id whatever its length.
+type idSet struct {
+	seen  map[[16]byte]idPlace
+	files []string
+}
+
+type idPlace struct {
+	file int32
+	row  int64
+}
+
+type idFirst struct {
+	file string
+	row  int64
+}
+
+func newIDSet() *idSet { return &idSet{seen: map[[16]byte]idPlace{}} }
+
+func (s *idSet) add(id, file string, n int64) (first idFirst, seen bool) {
+	sum := sha256.Sum256([]byte(id))
+	key := [16]byte(sum[:16])
+	if p, ok := s.seen[key]; ok {
+		return idFirst{s.files[p.file], p.row}, true
+	}
+	if len(s.files) == 0 || s.files[len(s.files)-1] != file {
+		s.files = append(s.files, file)
+	}
+	s.seen[key] = idPlace{int32(len(s.files) - 1), n}
+	return idFirst{}, false
+}
