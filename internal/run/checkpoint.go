@@ -200,6 +200,15 @@ func (c *Checkpoints) discard(path string) error {
 	return os.RemoveAll(gone)
 }
 
+// Remove deletes the checkpoint of a step, as one that an interruption made and that is no longer needed. None is no error.
+func (c *Checkpoints) Remove(step int) error {
+	err := c.discard(filepath.Join(c.dir, checkpointName(step)))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("checkpoint of step %d: %w", step, err)
+	}
+	return nil
+}
+
 // Steps lists the steps that have a checkpoint, ascending, without looking inside. No folder is no steps.
 func (c *Checkpoints) Steps() ([]int, error) {
 	entries, err := os.ReadDir(c.dir)

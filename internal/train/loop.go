@@ -1,0 +1,317 @@
+package train
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+
+	"plumb/internal/run"
+	"plumb/internal/weights"
+)
+
+// Loop keeps the books of a training: which examples come next, what is logged, when to evaluate
+// and to save, and the state from which a killed run continues to the same bytes.
+//
+// A trainer's body is
+//
+//	for !loop.Done() {
+//		if ctx.Err() != nil { return loop.Interrupt(ctx) }
+//		for _, batch := range loop.Batches() { ...gradients...; loop.Observe(metrics) }
+//		loop.Update(optimiser, loss)
+//		loop.End(ctx, evaluate)
+//	}
+type Loop struct {
+	Opt   Options
+	Step  int // finished steps
+	Total int
+	// State is what a trainer wants to find again after a resume (token counts, a KL coefficient).
+	State map[string]float64
+	// Extra writes a trainer's own files into a checkpoint folder; may be nil.
+	Extra func(dir string) error
+
+	n, perEpoch int
+	epoch       int
+	order       []int
+	optims      []*AdamW
+	stage       *run.Stage
+	checkpoints *run.Checkpoints
+	window      *window
+	evaluated   int // step of the last evaluation
+	resumedAt   int // step that this process continued from, -1 if it began anew
+	progress    *run.Progress
+}
+
+// checkpointState is trainer_state.json of a checkpoint.
+type checkpointState struct {
+	Step       int               `json:"step"`
+	Optimisers map[string]int    `json:"optimiser_steps"`
+	Evaluated  int               `json:"evaluated"`
+	State      map[string]string `json:"state"`
+	Window     windowState       `json:"window"`
+}
+
+const (
+	tensorsName = "training_state.safetensors"
+	stateName   = "trainer_state.json"
+)
+
+// NewLoop prepares a training over n examples in stage st, total steps long (0: what the options
+// say), and continues from the stage's last good checkpoint when there is one: parameters and
+// moments of the optimisers are then those of the checkpoint, and the logs are cut back to it.
+func NewLoop(st *run.Stage, opt Options, n, total int, optims ...*AdamW) (*Loop, error) {
+	if n < 1 {
+		return nil, fmt.Errorf("%s: no examples to train on", filepath.Base(st.Dir()))
+	}
+	l := &Loop{
+		Opt: opt, State: map[string]float64{}, n: n, epoch: -1, optims: optims, stage: st,
+		checkpoints: st.Checkpoints(opt.SaveTotalLimit), window: newWindow(), evaluated: -1, resumedAt: -1,
+	}
+	l.perEpoch, l.Total = opt.Steps(n)
+	if total > 0 {
+		l.Total = total
+	}
+	if err := l.resume(); err != nil {
+		return nil, err
+	}
+	l.progress = st.Progress(filepath.Base(st.Dir()), l.Total)
+	l.progress.Resume(l.Step)
+	return l, nil
+}
+
+// Done tells whether every step is finished.
+func (l *Loop) Done() bool { return l.Step >= l.Total }
+
+// Batches returns the batches of the coming step, as indices of examples. The last step of an
+// epoch may have fewer and shorter ones.
+func (l *Loop) Batches() [][]int {
+	epoch := l.Step / l.perEpoch
+	if epoch != l.epoch {
+		l.epoch, l.order = epoch, l.Opt.Order(l.n, epoch)
+	}
+	first := l.Step % l.perEpoch * l.Opt.BatchSize * l.Opt.GradAccumulation
+	var out [][]int
+	for b := 0; b < l.Opt.GradAccumulation && first < l.n; b++ {
+		end := min(first+l.Opt.BatchSize, l.n)
+		out = append(out, l.order[first:end])
+		first = end
+	}
+	return out
+}
+
+// Observe adds metrics to the averages of the next log entry.
+func (l *Loop) Observe(fields map[string]float64) { l.window.observe(fields) }
+
+// Gauge sets a metric whose last value is logged.
+func (l *Loop) Gauge(name string, v float64) { l.window.gauge(name, v) }
+
+// LR returns the learning rate of the coming step.
+func (l *Loop) LR() float64 { return l.Opt.LR(l.Step, l.Total) }
+
+// Update clips the gradients of o and takes a step with the learning rate given. It returns the
+// norm before clipping. When loss or norm is not finite it changes nothing and returns an error
+// that names the step and the last good checkpoint.
+func (l *Loop) Update(o *AdamW, loss, lr float64) (norm float64, err error) {
+	if !finite(loss) {
+		return 0, l.broken(fmt.Sprintf("the loss is %v", loss))
+	}
+	norm = o.GradNorm()
+	if !finite(norm) {
+		return 0, l.broken(fmt.Sprintf("the gradient's norm is %v", norm))
+	}
+	o.Clip(norm, l.Opt.MaxGradNorm)
+	o.Step(lr)
+	return norm, nil
+}
+
+func (l *Loop) broken(what string) error {
+	last := "there is no checkpoint yet"
+	if dir, step, ok, err := l.checkpoints.Latest(); err == nil && ok {
+		last = fmt.Sprintf("the last good checkpoint is step %d (%s)", step, dir)
+	}
+	return fmt.Errorf("step %d: %s; stopped, nothing overwritten; %s", l.Step+1, what, last)
+}
+
+// End finishes a step: the log entry, evaluation and checkpoint that are due. evaluate may be nil.
+func (l *Loop) End(ctx context.Context, evaluate func(context.Context) (map[string]float64, error)) error {
+	l.Step++
+	l.window.commit()
+	l.progress.Add(1)
+	if l.Step%l.Opt.LoggingSteps == 0 || l.Done() {
+		fields := l.window.flush()
+		fields["epoch"] = float64(l.Step) / float64(l.perEpoch)
+		if loss, ok := fields["loss"]; ok {
+			l.progress.Note(fmt.Sprintf("loss %.4f", loss))
+		}
+		if err := l.stage.Metrics().Log(l.Step, fields); err != nil {
+			return err
+		}
+	}
+	if _, err := l.evaluate(ctx, evaluate); err != nil {
+		return err
+	}
+	if l.Done() {
+		l.progress.Done()
+	}
+	if l.cadence(l.Step) {
+		return l.save()
+	}
+	return nil
+}
+
+// Begin makes up for an evaluation in the middle of which an earlier run was interrupted. A
+// trainer calls it once before its first step, with what it will pass to End.
+func (l *Loop) Begin(ctx context.Context, evaluate func(context.Context) (map[string]float64, error)) error {
+	done, err := l.evaluate(ctx, evaluate)
+	if err == nil && done && l.cadence(l.Step) {
+		return l.save()
+	}
+	return err
+}
+
+// evaluate runs f when an evaluation is due after the last finished step and has not been done,
+// logs what it returns and tells whether it did.
+func (l *Loop) evaluate(ctx context.Context, f func(context.Context) (map[string]float64, error)) (bool, error) {
+	due := l.Done() || l.Opt.EvalSteps > 0 && l.Step%l.Opt.EvalSteps == 0
+	if f == nil || !due || l.Step == 0 || l.evaluated == l.Step {
+		return false, nil
+	}
+	fields, err := f(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return false, l.Interrupt(ctx)
+		}
+		return false, err
+	}
+	l.evaluated = l.Step
+	fields["epoch"] = float64(l.Step) / float64(l.perEpoch)
+	return true, l.stage.Metrics().Log(l.Step, fields)
+}
+
+// Interrupt gives up the step under way, saves a checkpoint of the last finished one and returns
+// the context's error as an interruption.
+func (l *Loop) Interrupt(ctx context.Context) error {
+	l.window.drop()
+	for _, o := range l.optims {
+		o.ZeroGrad()
+	}
+	l.progress.Done()
+	if l.Step > 0 && l.Step != l.resumedAt {
+		if err := l.save(); err != nil {
+			return err
+		}
+	}
+	return run.Interrupted(fmt.Errorf("interrupted after step %d of %d: %w", l.Step, l.Total, context.Cause(ctx)))
+}
+
+// cadence tells whether an uninterrupted run has a checkpoint at step.
+func (l *Loop) cadence(step int) bool {
+	return step >= l.Total || l.Opt.SaveSteps > 0 && step%l.Opt.SaveSteps == 0
+}
+
+func (l *Loop) save() error {
+	// A checkpoint of an interruption is none that an uninterrupted run would have left: it goes
+	// when the next one is safe, and takes no other's place until then.
+	stray := l.resumedAt >= 1 && !l.cadence(l.resumedAt) && l.resumedAt != l.Step
+	if limit := l.Opt.SaveTotalLimit; stray && limit > 0 {
+		l.checkpoints.Keep(limit + 1)
+		defer l.checkpoints.Keep(limit)
+	}
+	err := l.checkpoints.Save(l.Step, func(dir string) error {
+		var tensors []weights.Named
+		steps := map[string]int{}
+		for _, o := range l.optims {
+			tensors = append(tensors, o.tensors()...)
+			steps[o.name] = o.step
+		}
+		if err := weights.WriteSafetensors(filepath.Join(dir, tensorsName), tensors, nil); err != nil {
+			return err
+		}
+		state := checkpointState{Step: l.Step, Optimisers: steps, Evaluated: l.evaluated, State: toHex(l.State), Window: l.window.state()}
+		err := run.WriteFile(filepath.Join(dir, stateName), func(w io.Writer) error {
+			enc := json.NewEncoder(w)
+			enc.SetIndent("", "  ")
+			return enc.Encode(state)
+		})
+		if err == nil && l.Extra != nil {
+			err = l.Extra(dir)
+		}
+		return err
+	})
+	if err != nil || !stray {
+		return err
+	}
+	err = l.checkpoints.Remove(l.resumedAt)
+	l.resumedAt = -1
+	return err
+}
+
+// resume loads the last good checkpoint and cuts the logs back to it.
+func (l *Loop) resume() error {
+	dir, step, ok, err := l.checkpoints.Latest()
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return l.stage.Metrics().Truncate(-1)
+	}
+	for _, damage := range l.checkpoints.Skipped() {
+		fmt.Fprintf(l.stage.Output(), "passed over a damaged checkpoint: %v\n", damage)
+	}
+	if err := l.load(dir); err != nil {
+		return fmt.Errorf("%s: %w", dir, err)
+	}
+	if l.Step != step {
+		return fmt.Errorf("%s: holds step %d, want %d", dir, l.Step, step)
+	}
+	l.resumedAt = step
+	return l.stage.Metrics().Truncate(step)
+}
+
+func (l *Loop) load(dir string) error {
+	b, err := os.ReadFile(filepath.Join(dir, stateName))
+	if err != nil {
+		return err
+	}
+	var state checkpointState
+	if err := json.Unmarshal(b, &state); err != nil {
+		return fmt.Errorf("%s: %w", stateName, err)
+	}
+	if l.State, err = fromHex(state.State); err != nil {
+		return fmt.Errorf("%s: %w", stateName, err)
+	}
+	if err := l.window.restore(state.Window); err != nil {
+		return fmt.Errorf("%s: %w", stateName, err)
+	}
+	set, err := weights.Open(filepath.Join(dir, tensorsName))
+	if err != nil {
+		return err
+	}
+	defer set.Close()
+	for _, o := range l.optims {
+		if err := o.load(set); err != nil {
+			return err
+		}
+		o.step = state.Optimisers[o.name]
+	}
+	if err := set.Unused(); err != nil {
+		return err
+	}
+	l.Step, l.evaluated = state.Step, state.Evaluated
+	return nil
+}
+
+// Resumed tells whether the loop continues from a checkpoint.
+func (l *Loop) Resumed() bool { return l.resumedAt >= 0 }
+
+// Prefixed returns fields with a prefix before each name, as in eval_loss.
+func Prefixed(prefix string, fields map[string]float64) map[string]float64 {
+	out := make(map[string]float64, len(fields))
+	for name, v := range maps.All(fields) {
+		out[prefix+name] = v
+	}
+	return out
+}
