@@ -16,6 +16,20 @@ func random(r *rand.Rand, n int) []float32 {
 
 // TestGemm compares every form of the product with float64 sums.
 func TestGemm(t *testing.T) {
+	levels(t, testGemm)
+}
+
+// levels runs one test body on every level that the processor has.
+func levels(t *testing.T, f func(t *testing.T)) {
+	for _, l := range Available() {
+		t.Run(l.String(), func(t *testing.T) {
+			defer Force(l)()
+			f(t)
+		})
+	}
+}
+
+func testGemm(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for _, s := range [][3]int{{1, 1, 1}, {1, 32, 7}, {3, 33, 16}, {9, 31, 17}, {33, 70, 65}, {150, 40, 33}, {14, 8, 100}} {
 		m, n, k := s[0], s[1], s[2]

@@ -1,3 +1,5 @@
+//go:build !amd64 || noasm
+
 package kernels
 
 // Available lists the levels of this processor and build, ascending.

@@ -77,34 +77,48 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 		ahead = streamAhead
 	}
 	tiles := (m1 - m0 + f.im.mr - 1) / f.im.mr
-	for j := j0; j < j1; j++ {
-		b := f.p.panel(f.n0/32 + j)
-		w := min(32, f.n1-f.n0-32*j)
-		for t := range tiles {
-			i := m0 + (m1-m0)*t/tiles
-			mr := m0 + (m1-m0)*(t+1)/tiles - i
-			c := f.dst[i*f.ldd+32*j:]
-			if w == 32 {
-				f.tile(mr, i, b, c, f.ldd, ahead)
-				continue
+	depth := f.p.k
+	if tiles > 1 {
+		depth = f.depth()
+	}
+	for k0 := 0; k0 < f.p.k; k0 += depth {
+		k1 := min(f.p.k, k0+depth)
+		acc := f.acc || k0 > 0
+		for j := j0; j < j1; j++ {
+			b := f.p.panel(f.n0/32 + j)
+			w := min(32, f.n1-f.n0-32*j)
+			for t := range tiles {
+				i := m0 + (m1-m0)*t/tiles
+				mr := m0 + (m1-m0)*(t+1)/tiles - i
+				c := f.dst[i*f.ldd+32*j:]
+				if w == 32 {
+					f.tile(mr, i, k0, k1, b, c, f.ldd, acc, ahead)
+					continue
+				}
+				if acc {
+					copyTile(s.c[:], 32, c, f.ldd, mr, w)
+				}
+				f.tile(mr, i, k0, k1, b, s.c[:], 32, acc, ahead)
+				copyTile(c, f.ldd, s.c[:], 32, mr, w)
 			}
-			if f.acc {
-				copyTile(s.c[:], 32, c, f.ldd, mr, w)
-			}
-			f.tile(mr, i, b, s.c[:], 32, ahead)
-			copyTile(c, f.ldd, s.c[:], 32, mr, w)
 		}
 	}
 }
 
-func (f *forward) tile(mr, i int, b, c []float32, ldc, ahead int) {
+var Depth = 256
+var KB = 2048
+
+func (f *forward) depth() int { return Depth }
+
+// tile adds columns [k0,k1) of x times those of panel b; k0 is even.
+func (f *forward) tile(mr, i, k0, k1 int, b, c []float32, ldc int, acc bool, ahead int) {
 	k := f.p.k
 	switch {
 	case f.xb != nil:
-		f.im.tileDot(mr, f.ldx/2, f.xb[i*f.ldx:], f.ldx, asU16(b), c, ldc, f.acc, ahead)
+		f.im.tileDot(mr, (k1-k0+1)/2, f.xb[i*f.ldx+k0:], f.ldx, asU16(b[16*k0:]), c, ldc, acc, ahead)
 	case f.p.typ == PanelBF16:
-		f.im.tileBF(mr, k, f.x[i*k:], k, asU16(b), c, ldc, f.acc, ahead)
+		f.im.tileBF(mr, k1-k0, f.x[i*k+k0:], k, asU16(b[16*k0:]), c, ldc, acc, ahead)
 	default:
-		f.im.tile(mr, k, f.x[i*k:], k, 1, b, 32, c, ldc, f.acc, ahead)
+		f.im.tile(mr, k1-k0, f.x[i*k+k0:], k, 1, b[32*k0:], 32, c, ldc, acc, ahead)
 	}
 }

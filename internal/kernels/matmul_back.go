@@ -104,10 +104,14 @@ func (b *backward) rows(s *scratch, m0, m1 int, made []float32, j, l0, l1 int) {
 func (b *backward) make(dst []float32, j, l0, l1 int) {
 	k := b.p.k
 	w := min(32, k-32*j)
+	size := 32
+	if b.yb != nil {
+		size = 16
+	}
 	var block [32 * 16]uint32 // rows of W, 32 bf16 each
 	for l := l0; l < l1; l += 32 {
 		src := b.p.panel((b.n0 + l) / 32)
-		d := dst[(l-l0)*32:]
+		d := dst[(l-l0)*size:]
 		if b.p.typ == PanelF32 {
 			if w == 32 {
 				q := asU32(src[32*j*32:])
@@ -141,7 +145,7 @@ func (b *backward) make(dst []float32, j, l0, l1 int) {
 			b.im.fromBF(d[:32*32], rows)
 			continue
 		}
-		e := asU16(dst[(l-l0)*16:])
+		e := asU16(d)
 		for r := 0; r < 32; r += 2 {
 			b.im.interleave(e[r*32:][:64], rows[r*32:][:32], rows[r*32+32:][:32])
 		}

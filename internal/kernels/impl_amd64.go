@@ -1,0 +1,65 @@
+//go:build amd64 && !noasm
+
+package kernels
+
+import "golang.org/x/sys/cpu"
+
+// Available lists the levels of this processor and build, ascending.
+func Available() []Level {
+	levels := []Level{Generic}
+	x := &cpu.X86
+	if x.HasAVX2 && x.HasFMA {
+		levels = append(levels, AVX2)
+		if x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL {
+			levels = append(levels, AVX512)
+			if x.HasAVX512BF16 {
+				levels = append(levels, AVX512BF16)
+			}
+		}
+	}
+	return levels
+}
+
+func implOf(l Level) *impl {
+	switch l {
+	case AVX2:
+		return &avx2Impl
+	case AVX512:
+		return &avx512Impl
+	case AVX512BF16:
+		return &avx512BF16Impl
+	}
+	return &genericImpl
+}
+
+var avx2Impl, avx512Impl, avx512BF16Impl = makeImpls()
+
+func makeImpls() (two, five, bf impl) {
+	two = genericImpl
+	two.level, two.mr = AVX2, 6
+	two.tile, two.tile16, two.tileBF = tileAVX2, tile16AVX2, tileBF256
+
+	two.transpose16 = func(dst []uint32, ldd int, src []uint32, lds int, n int) {
+		checkTranspose(dst, ldd, src, lds, n)
+		transpose16AVX2(&dst[0], ldd, &src[0], lds, n)
+	}
+
+	five = genericImpl
+	five.level, five.mr = AVX512, 14
+	five.tile, five.tile16, five.tileBF = tileAVX512, tile16AVX512, tileBF512
+	five.transpose16 = func(dst []uint32, ldd int, src []uint32, lds int, n int) {
+		checkTranspose(dst, ldd, src, lds, n)
+		transpose16AVX512(&dst[0], ldd, &src[0], lds, n)
+	}
+
+	bf = five
+	bf.level, bf.tileDot = AVX512BF16, tileDot512
+	return two, five, bf
+}
+
+func checkTranspose(dst []uint32, ldd int, src []uint32, lds int, n int) {
+	if n < 1 {
+		panic("kernels: empty transpose")
+	}
+	_, _ = dst[(16*n-1)*ldd+15], src[15*lds+16*n-1]
+}

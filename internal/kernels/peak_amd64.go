@@ -1,0 +1,16 @@
+//go:build amd64 && !noasm
+
+package kernels
+
+// peakLoops are the register-only loops of a level and their operations a round; dot is nil where it has none.
+func peakLoops(l Level) (f32 func(n int), flops int, dot func(n int), dotFlops int) {
+	switch l {
+	case AVX2:
+		return peakAVX2, 12 * 8 * 2, nil, 0
+	case AVX512:
+		return peakAVX512, 24 * 16 * 2, nil, 0
+	case AVX512BF16:
+		return peakAVX512, 24 * 16 * 2, peakDot, 24 * 32 * 2
+	}
+	return peakScalar, peakScalarFlops, nil, 0
+}

@@ -1,0 +1,76 @@
+//go:build amd64 && !noasm
+
+package kernels
+
+// check touches the last elements that a tile reads and writes, so that a wrong shape panics here and not in
+// assembly.
+func check(mr, k int, a []float32, ars, acs int, b []float32, ldb, cols int, c []float32, ldc int) {
+	if mr < 1 || k < 1 {
+		panic("kernels: empty tile")
+	}
+	_ = a[(mr-1)*ars+(k-1)*acs]
+	_ = b[(k-1)*ldb+cols-1]
+	_ = c[(mr-1)*ldc+cols-1]
+}
+
+func tileAVX512(mr, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, acc bool, ahead int) {
+	check(mr, k, a, ars, acs, b, ldb, 32, c, ldc)
+	if acs == 1 {
+		tileN32AVX512[mr](k, &a[0], ars, &b[0], ldb, &c[0], ldc, acc, ahead)
+	} else {
+		tileT32AVX512[mr](k, &a[0], acs, &b[0], ldb, &c[0], ldc, acc, ahead)
+	}
+}
+
+func tile16AVX512(mr, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, acc bool, ahead int) {
+	check(mr, k, a, ars, acs, b, ldb, 16, c, ldc)
+	if acs == 1 {
+		tileN16AVX512[mr](k, &a[0], ars, &b[0], ldb, &c[0], ldc, acc, ahead)
+	} else {
+		tileT16AVX512[mr](k, &a[0], acs, &b[0], ldb, &c[0], ldc, acc, ahead)
+	}
+}
+
+func tileBF512(mr, k int, a []float32, ars int, b []uint16, c []float32, ldc int, acc bool, ahead int) {
+	_, _, _ = a[(mr-1)*ars+k-1], b[(k+1)/2*64-1], c[(mr-1)*ldc+31]
+	tileBFAVX512[mr](k, &a[0], ars, &b[0], &c[0], ldc, acc, ahead)
+}
+
+func tileDot512(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, ahead int) {
+	_, _, _ = a[(mr-1)*lda+2*kp-1], b[kp*64-1], c[(mr-1)*ldc+31]
+	tileDotAVX512[mr](kp, &a[0], lda, &b[0], &c[0], ldc, acc, ahead)
+}
+
+func tileAVX2(mr, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, acc bool, ahead int) {
+	check(mr, k, a, ars, acs, b, ldb, 32, c, ldc)
+	if acs == 1 {
+		if mr < len(tileN32AVX2) {
+			tileN32AVX2[mr](k, &a[0], ars, &b[0], ldb, &c[0], ldc, acc, ahead)
+			return
+		}
+		tileN16AVX2[mr](k, &a[0], ars, &b[0], ldb, &c[0], ldc, acc, ahead)
+		tileN16AVX2[mr](k, &a[0], ars, &b[16], ldb, &c[16], ldc, acc, ahead)
+		return
+	}
+	tileT16AVX2[mr](k, &a[0], acs, &b[0], ldb, &c[0], ldc, acc, ahead)
+	tileT16AVX2[mr](k, &a[0], acs, &b[16], ldb, &c[16], ldc, acc, ahead)
+}
+
+func tile16AVX2(mr, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, acc bool, ahead int) {
+	check(mr, k, a, ars, acs, b, ldb, 16, c, ldc)
+	if acs == 1 {
+		tileN16AVX2[mr](k, &a[0], ars, &b[0], ldb, &c[0], ldc, acc, ahead)
+	} else {
+		tileT16AVX2[mr](k, &a[0], acs, &b[0], ldb, &c[0], ldc, acc, ahead)
+	}
+}
+
+func tileBF256(mr, k int, a []float32, ars int, b []uint16, c []float32, ldc int, acc bool, ahead int) {
+	_, _, _ = a[(mr-1)*ars+k-1], b[(k+1)/2*64-1], c[(mr-1)*ldc+31]
+	if mr < len(tileBF32AVX2) {
+		tileBF32AVX2[mr](k, &a[0], ars, &b[0], &c[0], ldc, acc, ahead)
+		return
+	}
+	tileBF16AVX2[mr](k, &a[0], ars, &b[0], &c[0], ldc, acc, ahead)
+	tileBF16AVX2[mr](k, &a[0], ars, &b[32], &c[16], ldc, acc, ahead)
+}
