@@ -1,0 +1,317 @@
+package model
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+
+	"plumb/adapters"
+	"plumb/internal/batch"
+	"plumb/internal/kernels"
+	"plumb/internal/ops"
+	"plumb/internal/run"
+)
+
+// GenPrompt asks for N samples of one prompt. Key names the prompt's stream of random numbers: equal
+// keys, seeds and prompts give equal samples whatever else is generated.
+type GenPrompt struct {
+	Tokens []int32
+	N      int // at least 1; 0 means 1
+	Key    uint64
+}
+
+// GenOptions say how tokens are drawn. Temperature 0 is greedy.
+type GenOptions struct {
+	MaxNew      int
+	Temperature float64
+	TopP        float64 // keep the most likely tokens up to this mass; 0 or 1: all
+	TopK        int     // keep this many tokens; 0: all
+	Stop        []int32 // ids that end a sample
+	Seed        uint64
+	BatchSize   int // samples in flight, 32 when 0; no effect on the result
+	// OnToken, if set, is told each token as it is drawn, in the order of prompts within a step.
+	OnToken func(prompt, sample int, token int32)
+}
+
+// Completion is one sample. Tokens include the stop token. LogProbs are at the sampling temperature (at 1
+// when greedy), of the distribution before TopK and TopP.
+type Completion struct {
+	Tokens   []int32
+	LogProbs []float32
+	Stopped  bool // ended by a stop token, not by MaxNew
+}
+
+type promptState struct {
+	GenPrompt
+	index  int
+	seq    *sequence
+	logits []float32 // of the first new token, scaled
+	left   int       // samples not finished
+}
+
+type sample struct {
+	prompt *promptState
+	n      int // which of the prompt's samples
+	own    *sequence
+	rng    *rand.Rand
+	out    *Completion
+	last   int32
+}
+
+// prefillRows is how many prompt tokens are computed in one pass.
+const prefillRows = 1024
+
+// Generate draws completions with adapter a, in one continuous batch: a prompt is computed once for all of its
+// samples, and a finished sample's place is taken by the next. A log-probability is the same float as LogProbs
+// computes in training.
+func (m *Model) Generate(ctx context.Context, prompts []GenPrompt, a *adapters.Adapter, opt GenOptions) ([][]Completion, error) {
+	g := &generator{m: m, a: a, opt: opt, invT: 1}
+	if err := g.init(prompts); err != nil {
+		return nil, err
+	}
+	for g.next < len(g.queue) || len(g.active) > 0 {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		g.admit()
+		g.step()
+	}
+	return g.out, nil
+}
+
+type generator struct {
+	m      *Model
+	a      *adapters.Adapter
+	opt    GenOptions
+	invT   float32
+	queue  []*sample
+	next   int
+	active []*sample
+	out    [][]Completion
+	pick   picker
+}
+
+func (g *generator) init(prompts []GenPrompt) error {
+	if g.opt.MaxNew < 1 {
+		return fmt.Errorf("generate: max new tokens is %d, want at least 1", g.opt.MaxNew)
+	}
+	if g.opt.Temperature < 0 || g.opt.TopP < 0 || g.opt.TopP > 1 || g.opt.TopK < 0 {
+		return fmt.Errorf("generate: temperature %v, top_p %v, top_k %d: want temperature and top_k not negative, top_p in [0, 1]",
+			g.opt.Temperature, g.opt.TopP, g.opt.TopK)
+	}
+	if g.opt.BatchSize <= 0 {
+		g.opt.BatchSize = 32
+	}
+	if g.opt.Temperature > 0 {
+		g.invT = float32(1 / g.opt.Temperature)
+	}
+	g.pick = picker{greedy: g.opt.Temperature == 0, topP: g.opt.TopP, topK: g.opt.TopK}
+	for i, p := range prompts {
+		p.N = max(p.N, 1)
+		if len(p.Tokens) == 0 {
+			return fmt.Errorf("generate: prompt %d is empty", i)
+		}
+		if n := len(p.Tokens) + g.opt.MaxNew; n > g.m.MaxLen() {
+			return fmt.Errorf("generate: prompt %d has %d tokens; with %d new ones that is beyond the model's %d positions",
+				i, len(p.Tokens), g.opt.MaxNew, g.m.MaxLen())
+		}
+		for _, id := range p.Tokens {
+			if id < 0 || int(id) >= g.m.Config.Vocab {
+				return fmt.Errorf("generate: prompt %d: token %d is outside the vocabulary of %d", i, id, g.m.Config.Vocab)
+			}
+		}
+		st := &promptState{GenPrompt: p, index: i, left: p.N}
+		g.out = append(g.out, make([]Completion, p.N))
+		for n := range p.N {
+			g.queue = append(g.queue, &sample{prompt: st, n: n, out: &g.out[i][n]})
+		}
+	}
+	return nil
+}
+
+func (g *generator) width() int { return g.m.Config.KVHeads * g.m.Config.HeadDim }
+
+// admit fills free places from the queue, computing the prompts that are new.
+func (g *generator) admit() {
+	var fresh []*sample
+	var compute []*promptState
+	rows := 0
+	for g.next < len(g.queue) && len(g.active)+len(fresh) < g.opt.BatchSize {
+		s := g.queue[g.next]
+		if s.prompt.seq == nil {
+			if rows > 0 && rows+len(s.prompt.Tokens) > prefillRows {
+				break
+			}
+			rows += len(s.prompt.Tokens)
+			s.prompt.seq = newSequence(g.m.Config.Layers, len(s.prompt.Tokens), g.width())
+			compute = append(compute, s.prompt)
+		}
+		fresh = append(fresh, s)
+		g.next++
+	}
+	g.prefill(compute)
+	for _, s := range fresh {
+		s.rng = run.Rand(g.opt.Seed, "sample", s.prompt.Key, uint64(s.n))
+		if !g.draw(s, s.prompt.logits) {
+			s.own = newSequence(g.m.Config.Layers, g.opt.MaxNew, g.width())
+			g.active = append(g.active, s)
+		}
+	}
+}
+
+func (g *generator) prefill(prompts []*promptState) {
+	if len(prompts) == 0 {
+		return
+	}
+	b := &batch.Tree{}
+	store := &prefill{width: g.width()}
+	var last []int
+	for _, p := range prompts {
+		last = append(last, b.Last(b.Add(-1, p.Tokens, 0)))
+		store.to = append(store.to, p.seq)
+		store.rows = append(store.rows, len(p.Tokens))
+		p.seq.n = len(p.Tokens)
+	}
+	plan := ops.Plan(b)
+	plan.Window = g.m.Config.Window
+	hidden := g.m.forward(&pass{a: g.a, plan: plan, cache: store}, b.Tokens, b.Pos)
+	x := ops.Gather(nil, hidden, last)
+	ops.Release(nil, hidden)
+	v := g.m.Config.Vocab
+	logits := make([]float32, len(prompts)*v)
+	ops.Logits(logits, v, ops.F32(x), g.m.head(), len(prompts), 0, v, g.invT, g.m.Compute)
+	ops.Release(nil, x)
+	for i, p := range prompts {
+		p.logits = logits[i*v : (i+1)*v : (i+1)*v]
+	}
+}
+
+// step draws one more token for every active sample.
+func (g *generator) step() {
+	n := len(g.active)
+	if n == 0 {
+		return
+	}
+	tokens, pos := make([]int32, n), make([]int32, n)
+	for i, s := range g.active {
+		tokens[i], pos[i] = s.last, int32(s.prompt.seq.n+s.own.n)
+	}
+	d := &decode{width: g.width(), active: g.active}
+	x := g.m.forward(&pass{a: g.a, plan: d.plan(g.m.Config.Window), cache: d}, tokens, pos)
+	v := g.m.Config.Vocab
+	logits := ops.Scratch(n * v)
+	defer ops.FreeScratch(logits)
+	ops.Logits(logits, v, ops.F32(x), g.m.head(), n, 0, v, g.invT, g.m.Compute)
+	ops.Release(nil, x)
+	kept := g.active[:0]
+	for i, s := range g.active {
+		s.own.n++
+		if !g.draw(s, logits[i*v:(i+1)*v]) {
+			kept = append(kept, s)
+		}
+	}
+	clear(g.active[len(kept):])
+	g.active = kept
+}
+
+// draw takes the next token of s from scaled logits and reports whether s is finished.
+func (g *generator) draw(s *sample, logits []float32) (done bool) {
+	lse := ops.LogSumExpRow(logits)
+	tok := g.pick.token(logits, lse, s.rng)
+	s.last = tok
+	s.out.Tokens = append(s.out.Tokens, tok)
+	s.out.LogProbs = append(s.out.LogProbs, ops.LogProb(logits[tok], lse))
+	if g.opt.OnToken != nil {
+		g.opt.OnToken(s.prompt.index, s.n, tok)
+	}
+	s.out.Stopped = slices.Contains(g.opt.Stop, tok)
+	if done = s.out.Stopped || len(s.out.Tokens) >= g.opt.MaxNew; done {
+		s.own = nil
+		if s.prompt.left--; s.prompt.left == 0 {
+			s.prompt.seq, s.prompt.logits = nil, nil
+		}
+	}
+	return done
+}
+
+// picker chooses a token from scaled logits.
+type picker struct {
+	greedy bool
+	topP   float64
+	topK   int
+	p      []float32
+	order  []int32
+}
+
+func (k *picker) token(logits []float32, lse float64, rng *rand.Rand) int32 {
+	if k.greedy {
+		best := 0
+		for i, l := range logits {
+			if l > logits[best] {
+				best = i
+			}
+		}
+		return int32(best)
+	}
+	u := rng.Float64()
+	k.p = append(k.p[:0], logits...)
+	for i := range k.p {
+		k.p[i] -= float32(lse)
+	}
+	kernels.Exp(k.p, k.p)
+	if k.topK == 0 && (k.topP == 0 || k.topP == 1) {
+		return k.invert(u, len(k.p), func(i int) int32 { return int32(i) })
+	}
+	k.order = k.order[:0]
+	for i := range k.p {
+		k.order = append(k.order, int32(i))
+	}
+	slices.SortFunc(k.order, func(a, b int32) int { // by probability, ties by id
+		switch {
+		case k.p[a] > k.p[b]:
+			return -1
+		case k.p[a] < k.p[b]:
+			return 1
+		}
+		return int(a - b)
+	})
+	n := len(k.order)
+	if k.topK > 0 {
+		n = min(n, k.topK)
+	}
+	if k.topP > 0 && k.topP < 1 {
+		var kept float64
+		for i := range n {
+			kept += float64(k.p[k.order[i]])
+		}
+		var sum float64
+		for i := range n {
+			if sum += float64(k.p[k.order[i]]); sum >= k.topP*kept {
+				n = i + 1
+				break
+			}
+		}
+	}
+	return k.invert(u, n, func(i int) int32 { return k.order[i] })
+}
+
+// invert draws from the first n tokens in proportion to p by inverting the cumulative distribution at u.
+func (k *picker) invert(u float64, n int, id func(int) int32) int32 {
+	var total float64
+	for i := range n {
+		total += float64(k.p[id(i)])
+	}
+	var sum float64
+	for i := range n {
+		if sum += float64(k.p[id(i)]); sum > u*total {
+			return id(i)
+		}
+	}
+	for i := n - 1; i > 0; i-- { // rounding left u at the very end: the last possible token
+		if k.p[id(i)] > 0 {
+			return id(i)
+		}
+	}
+	return id(0)
+}

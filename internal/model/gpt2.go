@@ -1,0 +1,74 @@
+package model
+
+import (
+	"fmt"
+
+	"plumb/internal/ops"
+
+	"github.com/nlpodyssey/spago/mat"
+	"github.com/nlpodyssey/spago/nn"
+)
+
+// gpt2Block is a layer of GPT-2 (Radford et al., 2019): learned positions, one matrix for queries, keys
+// and values, weights stored (in, out).
+type gpt2Block struct {
+	nn.Module
+	AttnNorm, MLPNorm   *ops.Norm
+	QKV, Out, Fc, FcOut *ops.Linear
+	hidden              int
+	tanh                bool
+}
+
+func (b *gpt2Block) forward(p *pass, layer int, x mat.Tensor) mat.Tensor {
+	h := b.AttnNorm.Apply(p.t, x)
+	qkv := p.linear(b.QKV, h)
+	ops.Release(p.t, h)
+	q := ops.Columns(p.t, qkv, 0, b.hidden)
+	k := ops.Columns(p.t, qkv, b.hidden, 2*b.hidden)
+	v := ops.Columns(p.t, qkv, 2*b.hidden, 3*b.hidden)
+	ops.Release(p.t, qkv)
+	o := p.attend(layer, q, k, v)
+	ops.Release(p.t, q, k, v)
+	f := p.linear(b.Out, o)
+	ops.Release(p.t, o)
+	y := ops.Add(p.t, x, f)
+	ops.Release(p.t, x)
+
+	h = b.MLPNorm.Apply(p.t, y)
+	fc := p.linear(b.Fc, h)
+	ops.Release(p.t, h)
+	act := ops.GELU(p.t, fc, b.tanh)
+	ops.Release(p.t, fc)
+	f = p.linear(b.FcOut, act)
+	ops.Release(p.t, act)
+	z := ops.Add(p.t, y, f)
+	ops.Release(p.t, y)
+	return z
+}
+
+func (s *source) gpt2() {
+	c, m := &s.m.Config, s.m
+	s.transposed = true
+	if !s.has("transformer.wte.weight") { // the published checkpoint has no prefix
+		s.prefix = "transformer."
+	}
+	m.Embed = s.embedding("transformer.wte.weight", c.Vocab, c.Hidden)
+	m.Positions = s.embedding("transformer.wpe.weight", c.MaxPositions, c.Hidden)
+	for i := range c.Layers {
+		at := func(name string) string { return fmt.Sprintf("transformer.h.%d.%s", i, name) }
+		m.Blocks = append(m.Blocks, &gpt2Block{
+			AttnNorm: s.norm(at("ln_1"), c.Hidden, false),
+			QKV:      s.linear(at("attn.c_attn"), c.Hidden, 3*c.Hidden, true),
+			Out:      s.linear(at("attn.c_proj"), c.Hidden, c.Hidden, true),
+			MLPNorm:  s.norm(at("ln_2"), c.Hidden, false),
+			Fc:       s.linear(at("mlp.c_fc"), c.Hidden, c.Intermediate, true),
+			FcOut:    s.linear(at("mlp.c_proj"), c.Intermediate, c.Hidden, true),
+			hidden:   c.Hidden,
+			tanh:     c.Act != "gelu",
+		})
+	}
+	m.Norm = s.norm("transformer.ln_f", c.Hidden, false)
+	s.transposed = false
+	s.head("lm_head.weight", c.Vocab, c.Hidden)
+	s.ignore(`.*\.attn\.(masked_)?bias`) // buffers that old checkpoints hold
+}

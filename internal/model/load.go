@@ -1,0 +1,149 @@
+package model
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"plumb/adapters"
+	"plumb/internal/kernels"
+	"plumb/internal/run"
+	"plumb/internal/tokenizer"
+	"plumb/internal/weights"
+)
+
+// Options say how a model is held in memory.
+type Options struct {
+	Compute   kernels.Compute // arithmetic of products with frozen weights
+	Trainable bool            // full training: weights become f32 parameters
+}
+
+// Bundle is a model with the tokenizer that belongs to it.
+type Bundle struct {
+	Model     *Model
+	Tokenizer *tokenizer.Tokenizer
+	Path      string
+
+	once sync.Once
+	hash string
+	err  error
+}
+
+// Hash is the content hash of the model's files.
+func (b *Bundle) Hash() (string, error) {
+	b.once.Do(func() { b.hash, b.err = run.HashTree(b.Path) })
+	return b.hash, b.err
+}
+
+// Open reads a model from a folder (config.json, *.safetensors, tokenizer.json) or a .gguf file. Weights in
+// bf16 stay so; the others are held in f32, or rounded to bf16 when opt computes in bf16.
+func Open(path string, opt Options) (*Bundle, error) {
+	path, err := resolve(path)
+	if err != nil {
+		return nil, err
+	}
+	set, err := weights.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer set.Close()
+	b := &Bundle{Path: path}
+	var src []byte
+	if set.GGUF() {
+		if src, err = set.ConfigJSON(); err == nil {
+			b.Tokenizer, err = tokenizer.FromGGUF(set.Metadata())
+		}
+	} else {
+		if src, err = os.ReadFile(filepath.Join(path, "config.json")); err == nil {
+			b.Tokenizer, err = tokenizer.Load(path)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if b.Model, err = fromSet(set, src, opt); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if n := b.Tokenizer.VocabSize(); n > b.Model.Config.Vocab {
+		return nil, fmt.Errorf("%s: the tokenizer has %d tokens, the model's vocabulary only %d", path, n, b.Model.Config.Vocab)
+	}
+	return b, nil
+}
+
+// OpenWeights reads a model without a tokenizer.
+func OpenWeights(path string, opt Options) (*Model, error) {
+	set, err := weights.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer set.Close()
+	src, err := os.ReadFile(filepath.Join(path, "config.json"))
+	if err != nil {
+		return nil, err
+	}
+	return fromSet(set, src, opt)
+}
+
+func fromSet(set *weights.Set, src []byte, opt Options) (*Model, error) {
+	c, err := ParseConfig(src)
+	if err != nil {
+		return nil, err
+	}
+	s := &source{m: newModel(c, opt.Compute), set: set, trainable: opt.Trainable}
+	s.panel = func(d weights.DType) kernels.PanelType {
+		if d == weights.BF16 || opt.Compute == kernels.BF16 {
+			return kernels.PanelBF16
+		}
+		return kernels.PanelF32
+	}
+	s.build()
+	s.ignore("*.rotary_emb.inv_freq")
+	if len(s.errs) == 0 {
+		s.errs = append(s.errs, set.Unused())
+	}
+	if err := errors.Join(s.errs...); err != nil {
+		return nil, err
+	}
+	return s.m, nil
+}
+
+// resolve accepts a folder that holds a single .gguf file instead of a checkpoint.
+func resolve(path string) (string, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return "", fmt.Errorf("model %s: %w", path, err)
+	}
+	if !st.IsDir() {
+		return path, nil
+	}
+	if _, err := os.Stat(filepath.Join(path, "config.json")); err == nil {
+		return path, nil
+	}
+	found, _ := filepath.Glob(filepath.Join(path, "*.gguf"))
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return "", fmt.Errorf("model %s: neither config.json nor a .gguf file in this folder", path)
+	}
+	return "", fmt.Errorf("model %s: %d .gguf files in this folder: name one of %s", path, len(found), strings.Join(found, ", "))
+}
+
+// Save writes config.json and model.safetensors (f32) with adapter a merged in, if not nil; transformers
+// loads the folder once the tokenizer's files are beside them.
+func (m *Model) Save(dir string, a *adapters.Adapter) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	var named []weights.Named
+	for _, t := range m.order {
+		named = append(named, t.named(a))
+	}
+	if err := weights.WriteSafetensors(filepath.Join(dir, "model.safetensors"), named, map[string]string{"format": "pt"}); err != nil {
+		return err
+	}
+	return run.WriteJSON(filepath.Join(dir, "config.json"), m.Config.file())
+}

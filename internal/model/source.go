@@ -1,0 +1,179 @@
+package model
+
+import (
+	"math/rand/v2"
+	"strings"
+
+	"plumb/internal/kernels"
+	"plumb/internal/ops"
+	"plumb/internal/run"
+	"plumb/internal/weights"
+
+	"github.com/nlpodyssey/spago/nn"
+)
+
+// source hands tensors to the builder of a family: from a checkpoint, or drawn at random. It collects
+// errors, so that all that is wrong with a file is reported at once.
+type source struct {
+	m          *Model
+	set        *weights.Set // nil: random
+	rng        *rand.Rand
+	trainable  bool
+	panel      func(weights.DType) kernels.PanelType
+	transposed bool   // linear weights are stored (in, out)
+	prefix     string // to be cut from names that the checkpoint stores without it
+	errs       []error
+}
+
+// tensor is one tensor of the checkpoint as the model holds it.
+type tensor struct {
+	name       string
+	rows, cols int
+	vector     bool // written with one dimension
+	transposed bool
+	w          *ops.Weight // a matrix
+	p          *nn.Param   // a vector
+	linear     string      // the path by which an adapter may target it
+}
+
+func newModel(c Config, compute kernels.Compute) *Model {
+	return &Model{Config: c, Compute: compute, names: map[*nn.Param]string{}}
+}
+
+func (s *source) build() {
+	if s.m.Config.Type == "gpt2" {
+		s.gpt2()
+	} else {
+		s.llama()
+	}
+}
+
+func (s *source) has(name string) bool { return s.set == nil || s.set.Has(name) }
+
+func (s *source) ignore(pattern string) {
+	if s.set != nil {
+		s.set.Ignore(pattern)
+	}
+}
+
+func (s *source) take(name string, shape ...int) *weights.Tensor {
+	t, err := s.set.Take(strings.TrimPrefix(name, s.prefix), shape...)
+	if err != nil {
+		s.errs = append(s.errs, err)
+	}
+	return t
+}
+
+// vector reads or initialises a tensor of n values.
+func (s *source) vector(name string, n int, fill float32) *nn.Param {
+	data := make([]float32, n)
+	if s.set == nil {
+		for i := range data {
+			data[i] = fill
+		}
+	} else if t := s.take(name, n); t != nil {
+		copy(data, t.Float32())
+	}
+	p := ops.NewParam(1, n, data)
+	p.SetRequiresGrad(s.trainable)
+	s.m.names[p] = name
+	s.m.order = append(s.m.order, tensor{name: name, rows: 1, cols: n, vector: true, p: p})
+	return p
+}
+
+// matrix reads or initialises W (rows, cols) into w.
+func (s *source) matrix(w *ops.Weight, name string, rows, cols int, linear string) {
+	s.m.order = append(s.m.order, tensor{name: name, rows: rows, cols: cols, transposed: s.transposed && linear != "", w: w, linear: linear})
+	tr := s.transposed && linear != ""
+	if s.set == nil {
+		data := make([]float32, rows*cols)
+		for i := range data {
+			data[i] = float32(s.rng.NormFloat64() * s.m.Config.InitRange)
+		}
+		w.Param = ops.NewParam(rows, cols, data)
+		s.m.names[w.Param] = name
+		return
+	}
+	shape := []int{rows, cols}
+	if tr {
+		shape = []int{cols, rows}
+	}
+	t := s.take(name, shape...)
+	if t == nil {
+		return
+	}
+	switch {
+	case s.trainable:
+		data := t.Float32()
+		if tr {
+			data = transpose(data, cols, rows)
+		}
+		w.Param = ops.NewParam(rows, cols, data)
+		s.m.names[w.Param] = name
+	case tr:
+		data := t.Float32()
+		w.Frozen = kernels.NewPanels(rows, cols, s.panel(t.DType))
+		w.Frozen.Fill(func(n int, dst []float32) {
+			for k := range dst {
+				dst[k] = data[k*rows+n]
+			}
+		})
+	default:
+		w.Frozen = t.Panels(s.panel(t.DType))
+	}
+}
+
+func transpose(x []float32, rows, cols int) []float32 {
+	out := make([]float32, len(x))
+	for i := range rows {
+		for j := range cols {
+			out[j*rows+i] = x[i*cols+j]
+		}
+	}
+	return out
+}
+
+func (s *source) linear(path string, in, out int, bias bool) *ops.Linear {
+	l := &ops.Linear{Path: path, Compute: s.m.Compute}
+	s.matrix(&l.W, path+".weight", out, in, path)
+	if bias {
+		l.Bias = s.vector(path+".bias", out, 0)
+	}
+	s.m.linears = append(s.m.linears, l)
+	return l
+}
+
+func (s *source) embedding(name string, rows, cols int) *ops.Embedding {
+	e := &ops.Embedding{}
+	s.matrix(&e.W, name, rows, cols, "")
+	return e
+}
+
+func (s *source) norm(path string, n int, rms bool) *ops.Norm {
+	norm := &ops.Norm{Gain: s.vector(path+".weight", n, 1), Eps: float32(s.m.Config.NormEps), RMS: rms}
+	if !rms {
+		norm.Bias = s.vector(path+".bias", n, 0)
+	}
+	return norm
+}
+
+// head reads the language model's own output matrix unless it is the embedding.
+func (s *source) head(name string, vocab, hidden int) {
+	if s.m.Config.Tied {
+		s.ignore(name)
+		return
+	}
+	s.m.Head = &ops.Weight{}
+	s.matrix(s.m.Head, name, vocab, hidden, "")
+}
+
+// NewRandom returns a trainable model with weights drawn from N(0, initializer_range²), norms at one and
+// biases at zero.
+func NewRandom(c Config, seed uint64) (*Model, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	s := &source{m: newModel(c, kernels.F32), rng: run.Rand(seed, "model"), trainable: true}
+	s.build()
+	return s.m, nil
+}

@@ -1,0 +1,304 @@
+package ops
+
+import (
+	"math"
+
+	"plumb/internal/batch"
+	"plumb/internal/kernels"
+
+	"github.com/nlpodyssey/spago/mat"
+)
+
+// Span is a run of rows of one key/value buffer. Buffer 0 is the batch's own keys and values, the
+// others are caches.
+type Span struct{ Buf, Lo, Hi int }
+
+func (s Span) len() int { return s.Hi - s.Lo }
+
+// AttnItem is a run of query rows that attend to all of Path and then to Own: causally (query i sees
+// the first i+1 rows of Own) or to all of it.
+type AttnItem struct {
+	QLo, QHi int
+	Path     []Span // ancestors, root first; together they hold the path's positions in order
+	Own      Span
+}
+
+// AttnPlan says who attends to whom. Items of one group (a root and what hangs below it) share keys;
+// groups are independent of each other.
+type AttnPlan struct {
+	Groups [][]AttnItem
+	Causal bool
+	Window int // 0, or how many positions back a query sees, itself included
+}
+
+// Plan returns the plan of a prefix tree.
+func Plan(b *batch.Tree) *AttnPlan {
+	p := &AttnPlan{Causal: !b.Bidirectional}
+	group := make([]int, len(b.Segs))
+	paths := make([][]Span, len(b.Segs))
+	for i, s := range b.Segs {
+		if s.Parent < 0 {
+			group[i] = len(p.Groups)
+			p.Groups = append(p.Groups, nil)
+		} else {
+			group[i] = group[s.Parent]
+			ps := b.Segs[s.Parent]
+			paths[i] = paths[s.Parent]
+			if ps.Len > 0 {
+				paths[i] = append(append([]Span{}, paths[i]...), Span{0, ps.Start, ps.Start + ps.Len})
+			}
+		}
+		if s.Len > 0 {
+			p.Groups[group[i]] = append(p.Groups[group[i]], AttnItem{
+				QLo: s.Start, QHi: s.Start + s.Len, Path: paths[i],
+				Own: Span{0, s.Start, s.Start + s.Len},
+			})
+		}
+	}
+	return p
+}
+
+// Heads is the shape of an attention: Q query heads share KV key/value heads of Dim columns.
+type Heads struct {
+	Q, KV, Dim int
+	Scale      float32
+}
+
+// queryTile is how many query rows are scored at a time: scores take queryTile x path floats.
+const queryTile = 64
+
+type attention struct {
+	q, k, v mat.Tensor
+	plan    *AttnPlan
+	h       Heads
+	bias    PathBias
+	keep    bool
+	out     *value
+	lse     []float32 // (T, Q heads): log of the sum of exponentials of each row's scores
+}
+
+// PathBias adds to the score of query position i and key position j of head h, as the relative
+// position bias of MPNet does; nil means none. It has no gradient.
+type PathBias func(head, i, j int) float32
+
+// Attention returns softmax(q·kᵀ·scale + mask)·v along the paths of the plan: q (T, Q*Dim), k and v
+// (T, KV*Dim) -> (T, Q*Dim) (Vaswani et al., 2017, arXiv:1706.03762; grouped queries: Ainslie et
+// al., 2023, arXiv:2305.13245). Keys are visited in the order of their positions and every sum
+// runs in that order, so that a row's result has the same bits however the path is cut up.
+func Attention(t *Tape, q, k, v mat.Tensor, plan *AttnPlan, h Heads, bias PathBias) mat.Tensor {
+	return t.apply(&attention{q: q, k: k, v: v, plan: plan, h: h, bias: bias, keep: t != nil})
+}
+
+func (f *attention) Operands() []mat.Tensor { return []mat.Tensor{f.q, f.k, f.v} }
+
+func (f *attention) Forward() (mat.Tensor, error) {
+	rows, cols := Dims(f.q)
+	f.out = newValue(rows, cols)
+	if f.keep {
+		f.lse = alloc(rows * f.h.Q)
+	}
+	attend(f.out.data(), f.q, [][]float32{F32(f.k)}, [][]float32{F32(f.v)}, f.plan, f.h, f.bias, f.lse)
+	return f.out, nil
+}
+
+// attend computes attention into out (T, Q*Dim) with keys and values in the buffers that the plan's spans name.
+// lse (T, Q) may be nil.
+func attend(out []float32, q mat.Tensor, k, v [][]float32, plan *AttnPlan, h Heads, bias PathBias, lse []float32) {
+	type job struct {
+		item   *AttnItem
+		lo, hi int
+		kv     int
+	}
+	var jobs []job
+	for g := range plan.Groups {
+		for i := range plan.Groups[g] {
+			it := &plan.Groups[g][i]
+			for lo := it.QLo; lo < it.QHi; lo += queryTile {
+				for kv := range h.KV {
+					jobs = append(jobs, job{it, lo, min(lo+queryTile, it.QHi), kv})
+				}
+			}
+		}
+	}
+	qd := F32(q)
+	kernels.Parallel(len(jobs), func(i int) {
+		j := jobs[i]
+		t := tile{plan: plan, h: h, bias: bias, it: j.item, lo: j.lo, hi: j.hi, kv: j.kv, q: qd, k: k, v: v}
+		t.forward(out, lse)
+	})
+}
+
+// tile is the work of query rows [lo, hi) for one key/value head.
+type tile struct {
+	plan    *AttnPlan
+	h       Heads
+	bias    PathBias
+	it      *AttnItem
+	lo, hi  int
+	kv      int
+	q       []float32
+	k, v    [][]float32
+	spanBuf [8]Span
+}
+
+// spans lists what the tile's rows may see, and the length of the path before Own.
+func (t *tile) spans() (spans []Span, before, total int) {
+	spans = append(t.spanBuf[:0], t.it.Path...)
+	for _, s := range spans {
+		before += s.len()
+	}
+	own := t.it.Own
+	if t.plan.Causal {
+		own.Hi = own.Lo + (t.hi - t.it.QLo) + (own.len() - (t.it.QHi - t.it.QLo))
+	}
+	if own.len() > 0 {
+		spans = append(spans, own)
+	}
+	return spans, before, before + own.len()
+}
+
+// seen returns how many positions of the path row r of the batch sees at most.
+func (t *tile) seen(r, before, total int) int {
+	if !t.plan.Causal {
+		return total
+	}
+	return before + t.it.Own.len() - (t.it.QHi - t.it.QLo) + (r - t.it.QLo) + 1
+}
+
+func (t *tile) head(g int) (head, col int) {
+	head = t.kv*(t.h.Q/t.h.KV) + g
+	return head, head * t.h.Dim
+}
+
+// scores fills s (m, total) with the masked scores of one query head; m rows from row lo.
+func (t *tile) scores(s []float32, g int, spans []Span, before, total int) {
+	head, qc := t.head(g)
+	ldq, ldk, d := t.h.Q*t.h.Dim, t.h.KV*t.h.Dim, t.h.Dim
+	m := t.hi - t.lo
+	at := 0
+	for _, sp := range spans {
+		kernels.GemmSerial(false, true, m, sp.len(), d, t.q[t.lo*ldq+qc:], ldq,
+			t.k[sp.Buf][sp.Lo*ldk+t.kv*d:], ldk, s[at:], total, false)
+		at += sp.len()
+	}
+	kernels.Scale(t.h.Scale, s[:m*total])
+	neg := float32(math.Inf(-1))
+	for i := range m {
+		row := s[i*total : (i+1)*total]
+		n := t.seen(t.lo+i, before, total)
+		for j := n; j < total; j++ {
+			row[j] = neg
+		}
+		if t.plan.Window > 0 {
+			for j := 0; j < n-t.plan.Window; j++ {
+				row[j] = neg
+			}
+		}
+		if t.bias != nil {
+			for j := 0; j < n; j++ {
+				row[j] += t.bias(head, n-1, j)
+			}
+		}
+	}
+}
+
+func (t *tile) forward(out, lse []float32) {
+	spans, before, total := t.spans()
+	m, d := t.hi-t.lo, t.h.Dim
+	ldq, ldk := t.h.Q*d, t.h.KV*d
+	s := alloc(m * total)
+	defer free(s)
+	for g := range t.h.Q / t.h.KV {
+		head, qc := t.head(g)
+		t.scores(s, g, spans, before, total)
+		for i := range m {
+			row := s[i*total : (i+1)*total]
+			if lse != nil {
+				lse[(t.lo+i)*t.h.Q+head] = kernels.LogSumExp(row)
+			}
+			kernels.Softmax(row)
+		}
+		at := 0
+		for _, sp := range spans {
+			kernels.GemmSerial(false, false, m, d, sp.len(), s[at:], total,
+				t.v[sp.Buf][sp.Lo*ldk+t.kv*d:], ldk, out[t.lo*ldq+qc:], ldq, at > 0)
+			at += sp.len()
+		}
+	}
+}
+
+func (f *attention) Backward(gy mat.Tensor) error {
+	gradAssign(func(g [][]float32) {
+		for _, b := range g {
+			clear(b)
+		}
+		groups := f.plan.Groups
+		// A group's keys take gradients from all of its queries: one job does them all, in order.
+		kernels.Parallel(len(groups)*f.h.KV, func(i int) {
+			f.backward(groups[i/f.h.KV], i%f.h.KV, F32(gy), g[0], g[1], g[2])
+		})
+	}, f.q, f.k, f.v)
+	return nil
+}
+
+// backward adds the gradients of one group and key/value head: dS = P*(dO·Vᵀ - rowsum(dO*O)).
+func (f *attention) backward(items []AttnItem, kv int, dy, dq, dk, dv []float32) {
+	q, k, v, out := F32(f.q), [][]float32{F32(f.k)}, [][]float32{F32(f.v)}, f.out.data()
+	d := f.h.Dim
+	ldq, ldk := f.h.Q*d, f.h.KV*d
+	for i := range items {
+		for lo := items[i].QLo; lo < items[i].QHi; lo += queryTile {
+			t := tile{plan: f.plan, h: f.h, bias: f.bias, it: &items[i], lo: lo, hi: min(lo+queryTile, items[i].QHi), kv: kv, q: q, k: k, v: v}
+			spans, before, total := t.spans()
+			m := t.hi - lo
+			p, ds := alloc(m*total), alloc(m*total)
+			for g := range f.h.Q / f.h.KV {
+				head, qc := t.head(g)
+				t.scores(p, g, spans, before, total)
+				at := 0
+				for _, sp := range spans {
+					kernels.GemmSerial(false, true, m, sp.len(), d, dy[lo*ldq+qc:], ldq, v[0][sp.Lo*ldk+kv*d:], ldk, ds[at:], total, false)
+					at += sp.len()
+				}
+				for r := range m {
+					row, drow := p[r*total:(r+1)*total], ds[r*total:(r+1)*total]
+					lse := f.lse[(lo+r)*f.h.Q+head]
+					for j := range row {
+						row[j] -= lse
+					}
+					kernels.Exp(row, row)
+					o := (lo+r)*ldq + qc
+					delta := kernels.Dot(dy[o:o+d], out[o:o+d])
+					for j := range drow {
+						drow[j] = row[j] * (drow[j] - delta) * f.h.Scale
+					}
+				}
+				at = 0
+				for _, sp := range spans {
+					kernels.GemmSerial(true, false, sp.len(), d, m, p[at:], total, dy[lo*ldq+qc:], ldq, dv[sp.Lo*ldk+kv*d:], ldk, true)
+					kernels.GemmSerial(true, false, sp.len(), d, m, ds[at:], total, q[lo*ldq+qc:], ldq, dk[sp.Lo*ldk+kv*d:], ldk, true)
+					kernels.GemmSerial(false, false, m, d, sp.len(), ds[at:], total, k[0][sp.Lo*ldk+kv*d:], ldk, dq[lo*ldq+qc:], ldq, true)
+					at += sp.len()
+				}
+			}
+			free(p)
+			free(ds)
+		}
+	}
+}
+
+func (f *attention) releaseSaved() {
+	if f.lse != nil {
+		free(f.lse)
+	}
+	f.lse = nil
+}
+
+// AttendCached is Attention without a tape, over keys and values in buffers (caches) that the plan's spans
+// name. q (T, Q*Dim) -> (T, Q*Dim).
+func AttendCached(q mat.Tensor, k, v [][]float32, plan *AttnPlan, h Heads) mat.Tensor {
+	rows, cols := Dims(q)
+	out := newValue(rows, cols)
+	attend(out.data(), q, k, v, plan, h, nil, nil)
+	return out
+}

@@ -1,0 +1,83 @@
+package ops
+
+import (
+	"plumb/internal/kernels"
+
+	"github.com/nlpodyssey/spago/mat"
+	"github.com/nlpodyssey/spago/nn"
+)
+
+// Norm is a layer normalisation: RMSNorm when Bias is nil and RMS is set (Zhang and Sennrich, 2019,
+// arXiv:1910.07467; eps inside the root), else LayerNorm (Ba et al., 2016, arXiv:1607.06450).
+type Norm struct {
+	nn.Module
+	Gain *nn.Param // (1, cols)
+	Bias *nn.Param // (1, cols), LayerNorm only
+	Eps  float32
+	RMS  bool
+}
+
+type norm struct {
+	x          mat.Tensor
+	n          *Norm
+	keep       bool
+	rows, cols int
+	mean, rstd []float32
+}
+
+// Apply normalises each row of x (T, cols), or each run of len(Gain) columns of it when that divides
+// cols (the per-head norms of Qwen3).
+func (n *Norm) Apply(t *Tape, x mat.Tensor) mat.Tensor {
+	return t.apply(&norm{x: x, n: n, keep: t != nil})
+}
+
+func (f *norm) Operands() []mat.Tensor {
+	ops := []mat.Tensor{f.x}
+	for _, p := range []*nn.Param{f.n.Gain, f.n.Bias} {
+		if p != nil {
+			ops = append(ops, p)
+		}
+	}
+	return ops
+}
+
+func (f *norm) Forward() (mat.Tensor, error) {
+	r, c := Dims(f.x)
+	y := newValue(r, c)
+	f.cols = f.n.Gain.Size()
+	f.rows = r * c / f.cols
+	f.rstd = alloc(f.rows)
+	if f.n.RMS {
+		kernels.RMSNorm(y.data(), F32(f.x), F32(f.n.Gain), f.n.Eps, f.rows, f.cols, f.rstd)
+	} else {
+		f.mean = alloc(f.rows)
+		kernels.LayerNorm(y.data(), F32(f.x), F32(f.n.Gain), F32(f.n.Bias), f.n.Eps, f.rows, f.cols, f.mean, f.rstd)
+	}
+	if !f.keep {
+		f.releaseSaved()
+	}
+	return y, nil
+}
+
+func (f *norm) Backward(gy mat.Tensor) error {
+	dx := gradZeroed(f.x)
+	if dx == nil {
+		dx = alloc(f.rows * f.cols)
+		defer free(dx)
+		clear(dx)
+	}
+	if f.n.RMS {
+		kernels.RMSNormBackward(dx, F32(gy), F32(f.x), F32(f.n.Gain), f.rstd, f.rows, f.cols, paramGrad(f.n.Gain))
+	} else {
+		kernels.LayerNormBackward(dx, F32(gy), F32(f.x), F32(f.n.Gain), f.mean, f.rstd, f.rows, f.cols, paramGrad(f.n.Gain), paramGrad(f.n.Bias))
+	}
+	return nil
+}
+
+func (f *norm) releaseSaved() {
+	free(f.rstd)
+	if f.mean != nil {
+		free(f.mean)
+	}
+	f.rstd, f.mean = nil, nil
+}

@@ -1,0 +1,284 @@
+package ops
+
+import (
+	"math"
+
+	"plumb/internal/kernels"
+
+	"github.com/nlpodyssey/spago/mat"
+	"github.com/nlpodyssey/spago/nn"
+)
+
+// inPlace returns a value over x's own memory.
+func inPlace(x mat.Tensor) *value {
+	v := valueOf(x)
+	r, c := Dims(v)
+	return wrap(v.buf, r, c)
+}
+
+// writable returns gy's memory for an operator that turns it into its operand's gradient.
+func writable(gy mat.Tensor) *value {
+	g := gy.(*value)
+	if g.buf.refs == 1 {
+		return g
+	}
+	r, c := Dims(g)
+	own := newValue(r, c)
+	copy(own.data(), g.data())
+	return own
+}
+
+type add struct{ x, f mat.Tensor }
+
+// Add returns x + f, both (T, cols). It works in f's memory: f, which must be fresh from an operator
+// that does not need its own output, may not be read afterwards.
+func Add(t *Tape, x, f mat.Tensor) mat.Tensor {
+	y := t.apply(&add{x, f})
+	Release(t, f)
+	return y
+}
+
+func (a *add) Operands() []mat.Tensor { return []mat.Tensor{a.x, a.f} }
+
+func (a *add) Forward() (mat.Tensor, error) {
+	y := inPlace(a.f)
+	addTo(y.data(), F32(a.x))
+	return y, nil
+}
+
+func (a *add) Backward(gy mat.Tensor) error {
+	for _, x := range []mat.Tensor{a.f, a.x} {
+		if x.RequiresGrad() {
+			valueOf(x).AccGrad(gy)
+		}
+	}
+	return nil
+}
+
+// Rotary holds cos and sin, each (T, dim/2), of the angles of every row of a batch.
+type Rotary struct {
+	Cos, Sin []float32
+	Dim      int // columns of a head that are rotated: all of them
+}
+
+type rope struct {
+	x   mat.Tensor
+	rot *Rotary
+}
+
+// RoPE rotates each head of x (T, heads*dim) by its row's position (Su et al., 2021, arXiv:2104.09864;
+// halves are paired, as in transformers). It works in x's memory, which may not be read afterwards.
+func RoPE(t *Tape, x mat.Tensor, rot *Rotary) mat.Tensor {
+	y := t.apply(&rope{x, rot})
+	Release(t, x)
+	return y
+}
+
+func (f *rope) Operands() []mat.Tensor { return []mat.Tensor{f.x} }
+
+func (f *rope) rotate(x []float32, rows, cols int, inverse bool) {
+	kernels.RoPE(x, cols, f.rot.Cos, f.rot.Sin, rows, cols/f.rot.Dim, f.rot.Dim, inverse)
+}
+
+func (f *rope) Forward() (mat.Tensor, error) {
+	y := inPlace(f.x)
+	rows, cols := Dims(y)
+	f.rotate(y.data(), rows, cols, false)
+	return y, nil
+}
+
+func (f *rope) Backward(gy mat.Tensor) error {
+	g := writable(gy)
+	rows, cols := Dims(g)
+	f.rotate(g.data(), rows, cols, true)
+	valueOf(f.x).AccGrad(g)
+	if g != gy {
+		g.release()
+	}
+	return nil
+}
+
+type siluMul struct{ gate, up mat.Tensor }
+
+// SiLUMul returns silu(gate)*up, the gated unit of Llama's MLP (Shazeer, 2020, arXiv:2002.05202).
+func SiLUMul(t *Tape, gate, up mat.Tensor) mat.Tensor { return t.apply(&siluMul{gate, up}) }
+
+func (f *siluMul) Operands() []mat.Tensor { return []mat.Tensor{f.gate, f.up} }
+
+// eachRow runs f over the rows of a (rows, cols) matrix on all threads.
+func eachRow(rows, cols int, f func(lo, hi int)) {
+	kernels.Parallel(rows, func(r int) { f(r*cols, (r+1)*cols) })
+}
+
+func (f *siluMul) Forward() (mat.Tensor, error) {
+	r, c := Dims(f.gate)
+	y := newValue(r, c)
+	out, gate, up := y.data(), F32(f.gate), F32(f.up)
+	eachRow(r, c, func(lo, hi int) { kernels.SiLUMul(out[lo:hi], gate[lo:hi], up[lo:hi]) })
+	return y, nil
+}
+
+func (f *siluMul) Backward(gy mat.Tensor) error {
+	r, c := Dims(f.gate)
+	dy, gate, up := F32(gy), F32(f.gate), F32(f.up)
+	gradAssign(func(g [][]float32) {
+		eachRow(r, c, func(lo, hi int) {
+			kernels.SiLUMulBackward(g[0][lo:hi], g[1][lo:hi], dy[lo:hi], gate[lo:hi], up[lo:hi])
+		})
+	}, f.gate, f.up)
+	return nil
+}
+
+// gradAssign calls f with memory for the gradients of xs, which f sets without adding, and then adds
+// them where xs want them: an operand may be frozen, or have other consumers.
+func gradAssign(f func(g [][]float32), xs ...mat.Tensor) {
+	g := make([][]float32, len(xs))
+	var own []*value
+	for i, x := range xs {
+		var acc bool
+		if g[i], acc = gradInto(x); g[i] == nil || acc {
+			r, c := Dims(x)
+			v := newValue(r, c)
+			own = append(own, v)
+			g[i] = v.data()
+		} else {
+			own = append(own, nil)
+		}
+	}
+	f(g)
+	for i, x := range xs {
+		if own[i] == nil {
+			continue
+		}
+		if x.RequiresGrad() {
+			valueOf(x).AccGrad(own[i])
+		}
+		own[i].release()
+	}
+}
+
+type gelu struct {
+	x    mat.Tensor
+	tanh bool
+}
+
+// GELU applies the Gaussian error linear unit (Hendrycks and Gimpel, 2016, arXiv:1606.08415), exact
+// or in its tanh approximation (gelu_new of GPT-2).
+func GELU(t *Tape, x mat.Tensor, tanh bool) mat.Tensor { return t.apply(&gelu{x, tanh}) }
+
+func (f *gelu) Operands() []mat.Tensor { return []mat.Tensor{f.x} }
+
+func (f *gelu) Forward() (mat.Tensor, error) {
+	r, c := Dims(f.x)
+	y := newValue(r, c)
+	out, x := y.data(), F32(f.x)
+	eachRow(r, c, func(lo, hi int) { kernels.GELU(out[lo:hi], x[lo:hi], f.tanh) })
+	return y, nil
+}
+
+func (f *gelu) Backward(gy mat.Tensor) error {
+	r, c := Dims(f.x)
+	dy, x := F32(gy), F32(f.x)
+	gradAssign(func(g [][]float32) {
+		eachRow(r, c, func(lo, hi int) { kernels.GELUBackward(g[0][lo:hi], dy[lo:hi], x[lo:hi], f.tanh) })
+	}, f.x)
+	return nil
+}
+
+type split struct {
+	x    mat.Tensor
+	from int
+	to   int
+}
+
+// Columns returns a copy of the columns [from, to) of x (T, cols).
+func Columns(t *Tape, x mat.Tensor, from, to int) mat.Tensor { return t.apply(&split{x, from, to}) }
+
+func (f *split) Operands() []mat.Tensor { return []mat.Tensor{f.x} }
+
+func (f *split) Forward() (mat.Tensor, error) {
+	r, c := Dims(f.x)
+	w := f.to - f.from
+	y := newValue(r, w)
+	x := F32(f.x)
+	for i := range r {
+		copy(y.data()[i*w:(i+1)*w], x[i*c+f.from:i*c+f.to])
+	}
+	return y, nil
+}
+
+func (f *split) Backward(gy mat.Tensor) error {
+	r, c := Dims(f.x)
+	w := f.to - f.from
+	dx, dy := gradZeroed(f.x), F32(gy)
+	for i := range r {
+		addTo(dx[i*c+f.from:i*c+f.to], dy[i*w:(i+1)*w])
+	}
+	return nil
+}
+
+type gather struct {
+	x    mat.Tensor
+	rows []int
+}
+
+// Gather returns the given rows of x (T, cols), (len(rows), cols).
+func Gather(t *Tape, x mat.Tensor, rows []int) mat.Tensor { return t.apply(&gather{x, rows}) }
+
+func (f *gather) Operands() []mat.Tensor { return []mat.Tensor{f.x} }
+
+func (f *gather) Forward() (mat.Tensor, error) {
+	_, c := Dims(f.x)
+	y := newValue(len(f.rows), c)
+	x := F32(f.x)
+	for i, r := range f.rows {
+		copy(y.data()[i*c:(i+1)*c], x[r*c:(r+1)*c])
+	}
+	return y, nil
+}
+
+func (f *gather) Backward(gy mat.Tensor) error {
+	_, c := Dims(f.x)
+	dx, dy := gradZeroed(f.x), F32(gy)
+	if dx == nil {
+		return nil
+	}
+	for i, r := range f.rows {
+		addTo(dx[r*c:(r+1)*c], dy[i*c:(i+1)*c])
+	}
+	return nil
+}
+
+// Project returns x(n,in)·Wᵀ(out,in) + b, with a head's own trainable weight; bias may be nil.
+func Project(t *Tape, x mat.Tensor, w, bias *nn.Param) mat.Tensor {
+	l := &Linear{W: Weight{Param: w}, Bias: bias}
+	return l.Apply(t, x, nil)
+}
+
+type tanh struct {
+	x mat.Tensor
+	y *value
+}
+
+// Tanh applies the hyperbolic tangent (the poolers of BERT and RoBERTa).
+func Tanh(t *Tape, x mat.Tensor) mat.Tensor { return t.apply(&tanh{x: x}) }
+
+func (f *tanh) Operands() []mat.Tensor { return []mat.Tensor{f.x} }
+
+func (f *tanh) Forward() (mat.Tensor, error) {
+	r, c := Dims(f.x)
+	f.y = newValue(r, c)
+	x, y := F32(f.x), f.y.data()
+	for i, v := range x {
+		y[i] = float32(math.Tanh(float64(v)))
+	}
+	return f.y, nil
+}
+
+func (f *tanh) Backward(gy mat.Tensor) error {
+	dx, dy, y := gradZeroed(f.x), F32(gy), f.y.data()
+	for i := range dx {
+		dx[i] += dy[i] * (1 - y[i]*y[i])
+	}
+	return nil
+}

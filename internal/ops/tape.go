@@ -1,0 +1,101 @@
+package ops
+
+import (
+	"github.com/nlpodyssey/spago/ag"
+	"github.com/nlpodyssey/spago/mat"
+)
+
+// Tape records operators in the order they ran and runs them backward in the reverse order, on the
+// caller's goroutine. spago's own ag.Backward starts a goroutine an operator, and which of two
+// consumers adds its gradient first is then a matter of timing; sums of floats would differ from
+// run to run. A nil *Tape means inference.
+type Tape struct {
+	ops []*ag.Operator
+	fns []ag.AutoGradFunction
+	// Train turns dropout on.
+	Train bool
+	Drop  Dropout
+}
+
+// NewTape returns an empty tape.
+func NewTape() *Tape { return &Tape{} }
+
+// apply runs fn and records it when it leads to something trainable.
+func (t *Tape) apply(fn ag.AutoGradFunction) mat.Tensor {
+	if t == nil {
+		v, err := fn.Forward()
+		if err != nil {
+			panic(err) // operators validate before they are built: an error here is ours
+		}
+		return v
+	}
+	op := ag.NewOperator(fn).Run()
+	op.RequiresGrad() // memoised now, and set on the value
+	t.ops = append(t.ops, op)
+	t.fns = append(t.fns, fn)
+	return op
+}
+
+// Seed adds grad, the gradient of the loss with respect to out (same shape), to out's gradient.
+func (t *Tape) Seed(out mat.Tensor, grad []float32) {
+	if !out.RequiresGrad() {
+		return
+	}
+	g, acc := gradInto(out)
+	if acc {
+		addTo(g, grad)
+	} else {
+		copy(g, grad)
+	}
+}
+
+// Backward seeds out with grad and runs the tape.
+func (t *Tape) Backward(out mat.Tensor, grad []float32) {
+	t.Seed(out, grad)
+	t.Run()
+}
+
+// Run propagates the seeded gradients into the parameters, adding to what they hold, and returns
+// the memory of every recorded tensor to the pool: no tensor of this tape may be read afterwards.
+func (t *Tape) Run() {
+	for i := len(t.ops) - 1; i >= 0; i-- {
+		v := t.ops[i].Value().(*value)
+		if v.grad != nil {
+			if err := t.fns[i].Backward(v.grad); err != nil {
+				panic(err)
+			}
+			v.ZeroGrad()
+		}
+		t.drop(i)
+	}
+	t.ops, t.fns = t.ops[:0], t.fns[:0]
+}
+
+// Discard frees the recorded tensors without a backward pass.
+func (t *Tape) Discard() {
+	for i := len(t.ops) - 1; i >= 0; i-- {
+		t.drop(i)
+	}
+	t.ops, t.fns = t.ops[:0], t.fns[:0]
+}
+
+// Len returns how many operators are recorded.
+func (t *Tape) Len() int {
+	if t == nil {
+		return 0
+	}
+	return len(t.ops)
+}
+
+// saver is an operator that keeps buffers of its own for Backward.
+type saver interface{ releaseSaved() }
+
+func (t *Tape) drop(i int) {
+	v := t.ops[i].Value().(*value)
+	v.ZeroGrad()
+	v.release()
+	if s, ok := t.fns[i].(saver); ok {
+		s.releaseSaved()
+	}
+	t.ops[i], t.fns[i] = nil, nil
+}

@@ -1,0 +1,261 @@
+// Package ops owns the differentiable operators: spago ag.AutoGradFunctions over internal/kernels,
+// and the tape that runs them backward in a fixed order.
+//
+// Every function takes a tape first. With a tape it records what Backward needs; with a nil tape
+// it computes the same floats and records nothing. Tensors are row-major (rows, columns) f32.
+// The package knows nothing of models, files or losses: a caller turns an output into a loss and
+// hands the gradient of that loss back to the tape.
+package ops
+
+import (
+	"math/bits"
+	"sync"
+
+	"github.com/nlpodyssey/spago/ag"
+	"github.com/nlpodyssey/spago/mat"
+	"github.com/nlpodyssey/spago/nn"
+)
+
+// value is the spago matrix that operators return: a Dense over a pooled buffer, which takes
+// ownership of the first gradient it is given where spago's Dense would clone it.
+type value struct {
+	*mat.Dense[float32]
+	buf      *buffer
+	grad     *value
+	requires bool
+}
+
+// buffer is pooled memory that several values may share (an operator may work in place).
+type buffer struct {
+	data []float32
+	refs int
+}
+
+func newValue(rows, cols int) *value {
+	return wrap(&buffer{data: alloc(rows * cols)}, rows, cols)
+}
+
+func wrap(b *buffer, rows, cols int) *value {
+	b.refs++
+	return &value{
+		Dense: mat.NewDense[float32](mat.WithShape(rows, cols), mat.WithBacking(b.data)),
+		buf:   b,
+	}
+}
+
+// Const returns data (rows, cols) as a tensor without gradient; it is not copied.
+func Const(data []float32, rows, cols int) mat.Tensor {
+	return &value{
+		Dense: mat.NewDense[float32](mat.WithShape(rows, cols), mat.WithBacking(data)),
+		buf:   &buffer{data: data, refs: 1 << 30},
+	}
+}
+
+func (v *value) release() {
+	if v == nil || v.buf == nil {
+		return
+	}
+	b := v.buf
+	v.buf = nil
+	if b.refs--; b.refs == 0 {
+		free(b.data)
+		b.data = nil
+	}
+}
+
+func (v *value) data() []float32        { return v.buf.data }
+func (v *value) Value() mat.Tensor      { return v }
+func (v *value) RequiresGrad() bool     { return v.requires }
+func (v *value) SetRequiresGrad(r bool) { v.requires = r }
+func (v *value) HasGrad() bool          { return v.grad != nil }
+
+func (v *value) Grad() mat.Tensor {
+	if v.grad == nil {
+		return nil
+	}
+	return v.grad
+}
+
+func (v *value) ZeroGrad() {
+	v.grad.release()
+	v.grad = nil
+}
+
+// AccGrad adds g to the gradient. The first one is taken over when it is a value of this package.
+func (v *value) AccGrad(g mat.Tensor) {
+	if v.grad == nil {
+		if gv, ok := g.(*value); ok {
+			gv.buf.refs++
+			v.grad = &value{Dense: gv.Dense, buf: gv.buf}
+			return
+		}
+		v.grad = newValue(v.Shape()[0], v.Shape()[1])
+		copy(v.grad.data(), F32(g))
+		return
+	}
+	addTo(v.gradBuffer(), F32(g))
+}
+
+// gradBuffer returns the gradient's own memory; it must exist.
+func (v *value) gradBuffer() []float32 {
+	if v.grad.buf.refs > 1 { // shared with another value's gradient: part before writing
+		old := v.grad
+		v.grad = newValue(v.Shape()[0], v.Shape()[1])
+		copy(v.grad.data(), old.data())
+		old.release()
+	}
+	return v.grad.data()
+}
+
+// gradInto returns the memory for x's gradient and whether it holds something already that must be
+// added to; nil when x needs none. A fresh buffer's content is arbitrary.
+func gradInto(x mat.Tensor) (g []float32, acc bool) {
+	if x == nil || !x.RequiresGrad() {
+		return nil, false
+	}
+	v := valueOf(x)
+	if v.grad == nil {
+		v.grad = newValue(v.Shape()[0], v.Shape()[1])
+		return v.grad.data(), false
+	}
+	return v.gradBuffer(), true
+}
+
+// gradZeroed is gradInto for operators that always add.
+func gradZeroed(x mat.Tensor) []float32 {
+	g, acc := gradInto(x)
+	if g != nil && !acc {
+		clear(g)
+	}
+	return g
+}
+
+func valueOf(x mat.Tensor) *value {
+	if op, ok := x.(*ag.Operator); ok {
+		x = op.Value()
+	}
+	return x.(*value)
+}
+
+// F32 returns the memory of a tensor of this package, an nn.Param or a spago Dense, not a copy.
+func F32(x mat.Tensor) []float32 {
+	switch x := x.(type) {
+	case *ag.Operator:
+		return F32(x.Value())
+	case *value:
+		return x.data()
+	case *nn.Param:
+		return F32(x.Matrix)
+	case *mat.Dense[float32]:
+		return mat.Data[float32](x)
+	}
+	return x.Data().F32()
+}
+
+// Dims returns the rows and columns of x.
+func Dims(x mat.Tensor) (rows, cols int) {
+	if op, ok := x.(*ag.Operator); ok {
+		x = op.Value()
+	}
+	s := x.Shape()
+	return s[0], s[1]
+}
+
+// NewParam returns a trainable spago parameter (rows, cols) with a copy of data; zeros if nil.
+func NewParam(rows, cols int, data []float32) *nn.Param {
+	d := make([]float32, rows*cols)
+	copy(d, data)
+	p := &nn.Param{Matrix: mat.NewDense[float32](mat.WithShape(rows, cols), mat.WithBacking(d))}
+	p.SetRequiresGrad(true)
+	return p
+}
+
+// Grad returns the memory of p's gradient, nil if it has none.
+func Grad(p *nn.Param) []float32 {
+	if !p.HasGrad() {
+		return nil
+	}
+	return F32(p.Grad())
+}
+
+// ZeroGrad sets p's gradient to zeros, keeping its memory.
+func ZeroGrad(p *nn.Param) { clear(paramGrad(p)) }
+
+// paramGrad returns p's gradient, making one of zeros first; nil when p is frozen.
+func paramGrad(p *nn.Param) []float32 {
+	if p == nil || !p.RequiresGrad() {
+		return nil
+	}
+	if !p.HasGrad() {
+		p.AccGrad(p.ZerosLike())
+	}
+	return F32(p.Grad())
+}
+
+// Release returns x's memory to the pool when there is no tape to need it again. The caller must
+// not use x afterwards.
+func Release(t *Tape, xs ...mat.Tensor) {
+	if t != nil {
+		return
+	}
+	for _, x := range xs {
+		if v, ok := x.(*value); ok {
+			v.release()
+		}
+	}
+}
+
+// The pool keeps buffers by size class: eight classes for each power of two, so that at most an
+// eighth is wasted and a step's buffers serve the next one whatever its token count.
+var pool struct {
+	sync.Mutex
+	free map[int][][]float32
+}
+
+func classSize(n int) int {
+	if n <= 64 {
+		return 64
+	}
+	step := 1 << max(bits.Len(uint(n-1))-4, 0)
+	return (n + step - 1) / step * step
+}
+
+// alloc returns n floats of arbitrary content.
+func alloc(n int) []float32 {
+	c := classSize(n)
+	pool.Lock()
+	if l := pool.free[c]; len(l) > 0 {
+		b := l[len(l)-1]
+		pool.free[c] = l[:len(l)-1]
+		pool.Unlock()
+		return b[:n]
+	}
+	pool.Unlock()
+	return make([]float32, n, c)
+}
+
+func free(b []float32) {
+	c := cap(b)
+	if c != classSize(c) {
+		return // not ours
+	}
+	pool.Lock()
+	if pool.free == nil {
+		pool.free = map[int][][]float32{}
+	}
+	pool.free[c] = append(pool.free[c], b[:0])
+	pool.Unlock()
+}
+
+// FreePool gives the pooled memory back to the runtime, as between two stages of a run.
+func FreePool() {
+	pool.Lock()
+	pool.free = nil
+	pool.Unlock()
+}
+
+// Scratch returns n pooled floats of arbitrary content, for FreeScratch to take back.
+func Scratch(n int) []float32 { return alloc(n) }
+
+// FreeScratch returns the memory of Scratch to the pool.
+func FreeScratch(b []float32) { free(b) }
