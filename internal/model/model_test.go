@@ -1,0 +1,315 @@
+package model
+
+import (
+	"context"
+	"math"
+	"runtime"
+	"slices"
+	"testing"
+
+	"plumb/adapters"
+	"plumb/internal/batch"
+	"plumb/internal/kernels"
+	"plumb/internal/ops"
+	"plumb/internal/run"
+)
+
+func tinyConfig() Config {
+	return Config{Type: "llama", Hidden: 32, Layers: 2, Heads: 4, KVHeads: 2, HeadDim: 8, Intermediate: 48, Vocab: 300,
+		MaxPositions: 256, NormEps: 1e-5, RopeTheta: 10000, Tied: true, Act: "silu", InitRange: 0.3}
+}
+
+// frozen returns the same weights as a trainable model, frozen.
+func frozen(t *testing.T, m *Model) *Model {
+	t.Helper()
+	dir := t.TempDir()
+	if err := m.Save(dir, nil); err != nil {
+		t.Fatal(err)
+	}
+	f, err := OpenWeights(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func tiny(t *testing.T) (*Model, *adapters.Adapter) {
+	t.Helper()
+	m, err := NewRandom(tinyConfig(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := frozen(t, m)
+	return f, nonZero(t, f, 5)
+}
+
+func nonZero(t *testing.T, m *Model, seed uint64) *adapters.Adapter {
+	t.Helper()
+	a, err := adapters.New(adapters.Config{R: 4, Alpha: 8, Targets: []string{adapters.AllLinear}}, m.Linears(), seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rng := run.Rand(seed, "test")
+	for _, l := range a.Layers {
+		b := ops.F32(l.LoRA.B)
+		for i := range b {
+			b[i] = float32(rng.NormFloat64() * 0.2)
+		}
+	}
+	return a
+}
+
+func tokens(seed uint64, n int) []int32 {
+	rng := run.Rand(seed, "tokens")
+	out := make([]int32, n)
+	for i := range out {
+		out[i] = int32(rng.IntN(300))
+	}
+	return out
+}
+
+func TestSaveAndLoad(t *testing.T) {
+	m, err := NewRandom(tinyConfig(), 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &batch.Tree{}
+	b.Add(-1, tokens(1, 20), 0)
+	want := ops.F32(m.Forward(nil, b, nil))
+	got := ops.F32(frozen(t, m).Forward(nil, b, nil))
+	for i := range want {
+		if math.Abs(float64(want[i]-got[i])) > 1e-5 {
+			t.Fatalf("element %d: %v trainable, %v frozen", i, want[i], got[i])
+		}
+	}
+	if len(m.Params()) != 2+2*9 {
+		t.Fatalf("%d parameters found by spago, want 20", len(m.Params()))
+	}
+	for _, p := range m.Params() {
+		if p.Name == "" {
+			t.Fatal("a parameter has no name")
+		}
+	}
+}
+
+func TestMergeEqualsAdapter(t *testing.T) {
+	m, a := tiny(t)
+	dir := t.TempDir()
+	if err := m.Save(dir, a); err != nil {
+		t.Fatal(err)
+	}
+	merged, err := OpenWeights(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &batch.Tree{}
+	b.Add(-1, tokens(1, 20), 0)
+	want, got := ops.F32(m.Forward(nil, b, a)), ops.F32(merged.Forward(nil, b, nil))
+	for i := range want {
+		if math.Abs(float64(want[i]-got[i])) > 2e-4*(1+math.Abs(float64(want[i]))) {
+			t.Fatalf("element %d: %v with the adapter, %v merged", i, want[i], got[i])
+		}
+	}
+}
+
+// pairGrads computes log-probabilities and adapter gradients of two completions, as a tree or apart.
+func pairGrads(m *Model, a *adapters.Adapter, prompt []int32, completions [][]int32, apart bool) (lp []float32, grads []float32) {
+	for _, p := range a.Params() {
+		ops.ZeroGrad(p.Param)
+	}
+	do := func(cs [][]int32, from int) {
+		b := &batch.Tree{}
+		p := b.Add(-1, prompt, 0)
+		var targets []batch.Target
+		for _, c := range cs {
+			_, ts := b.AddCompletion(p, c, 0)
+			targets = append(targets, ts...)
+		}
+		tape := ops.NewTape()
+		out := m.LogProbs(tape, m.Forward(tape, b, a), targets, 1, nil)
+		lp = append(lp, ops.F32(out)...)
+		g := make([]float32, len(targets))
+		for i := range g {
+			g[i] = float32(math.Sin(float64(from + i)))
+		}
+		tape.Backward(out, g)
+	}
+	if apart {
+		n := 0
+		for _, c := range completions {
+			do([][]int32{c}, n)
+			n += len(c)
+		}
+	} else {
+		do(completions, 0)
+	}
+	for _, p := range a.Params() {
+		grads = append(grads, ops.Grad(p.Param)...)
+	}
+	return lp, grads
+}
+
+func relative(a, b []float32) float64 {
+	var d, n float64
+	for i := range a {
+		d += float64(a[i]-b[i]) * float64(a[i]-b[i])
+		n += float64(b[i]) * float64(b[i])
+	}
+	return math.Sqrt(d / n)
+}
+
+func TestTreeEqualsSeparateSequences(t *testing.T) {
+	m, a := tiny(t)
+	for _, c := range [][][]int32{
+		{tokens(2, 9), tokens(3, 5)},
+		{tokens(2, 1), tokens(3, 90)},
+		{tokens(2, 4), nil, tokens(4, 4)},
+	} {
+		lt, gt := pairGrads(m, a, tokens(1, 70), c, false)
+		ls, gs := pairGrads(m, a, tokens(1, 70), c, true)
+		if !slices.Equal(lt, ls) {
+			t.Fatalf("log-probabilities differ:\n%v\n%v", lt, ls)
+		}
+		if r := relative(gt, gs); r > 1e-5 {
+			t.Fatalf("gradients differ by %.2g", r)
+		}
+	}
+}
+
+func TestForwardDoesNotDependOnTheBatch(t *testing.T) {
+	m, a := tiny(t)
+	one := &batch.Tree{}
+	one.Add(-1, tokens(1, 33), 0)
+	want := append([]float32(nil), ops.F32(m.Forward(nil, one, a))...)
+	many := &batch.Tree{}
+	many.Add(-1, tokens(7, 21), 0)
+	s := many.Add(-1, tokens(1, 33), 0)
+	many.Add(s, tokens(8, 50), 0)
+	lo := many.Segs[s].Start * 32
+	for _, threads := range []int{1, 2, 3} {
+		kernels.SetThreads(threads)
+		if got := ops.F32(m.Forward(nil, many, a))[lo : lo+len(want)]; !slices.Equal(got, want) {
+			t.Fatalf("%d threads: other sequences in the batch change a forward value", threads)
+		}
+	}
+	kernels.SetThreads(runtime.GOMAXPROCS(0))
+}
+
+// TestGenerationEqualsTraining is the premise of PPO's ratio of exactly 1.
+func TestGenerationEqualsTraining(t *testing.T) {
+	m, a := tiny(t)
+	prompts := []GenPrompt{{Tokens: tokens(1, 70), N: 3, Key: 1}, {Tokens: tokens(2, 5), N: 2, Key: 2}, {Tokens: tokens(3, 40), N: 1, Key: 3}}
+	opt := GenOptions{MaxNew: 40, Temperature: 0.7, Stop: []int32{7, 8, 9, 10}, Seed: 3, BatchSize: 4}
+	out, err := m.Generate(context.Background(), prompts, a, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopped := 0
+	for i, p := range prompts {
+		b := &batch.Tree{}
+		root := b.Add(-1, p.Tokens, 0)
+		var targets []batch.Target
+		var want []float32
+		for _, c := range out[i] {
+			_, ts := b.AddCompletion(root, c.Tokens, 0)
+			targets = append(targets, ts...)
+			want = append(want, c.LogProbs...)
+			if c.Stopped {
+				stopped++
+			} else if len(c.Tokens) != opt.MaxNew {
+				t.Fatalf("prompt %d: %d tokens without a stop", i, len(c.Tokens))
+			}
+		}
+		tape := ops.NewTape()
+		got := ops.F32(m.LogProbs(tape, m.Forward(tape, b, a), targets, 0.7, nil))
+		if !slices.Equal(got, want) {
+			t.Fatalf("prompt %d: log-probabilities of sampling and training differ", i)
+		}
+	}
+	if stopped == 0 {
+		t.Fatal("no sample met a stop token: the test does not cover leaving the batch")
+	}
+	opt.BatchSize = 1
+	again, err := m.Generate(context.Background(), prompts[1:], a, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(again[0][1].Tokens, out[1][1].Tokens) {
+		t.Fatal("a sample depends on what else is generated")
+	}
+}
+
+func TestGenerateRefuses(t *testing.T) {
+	m, _ := tiny(t)
+	for name, c := range map[string]struct {
+		p   GenPrompt
+		opt GenOptions
+	}{
+		"empty prompt":   {GenPrompt{}, GenOptions{MaxNew: 4}},
+		"too long":       {GenPrompt{Tokens: tokens(1, 250)}, GenOptions{MaxNew: 40}},
+		"bad token":      {GenPrompt{Tokens: []int32{300}}, GenOptions{MaxNew: 4}},
+		"nothing to do":  {GenPrompt{Tokens: []int32{3}}, GenOptions{}},
+		"negative top k": {GenPrompt{Tokens: []int32{3}}, GenOptions{MaxNew: 3, TopK: -1}},
+	} {
+		if _, err := m.Generate(context.Background(), []GenPrompt{c.p}, nil, c.opt); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func TestTopKAndTopP(t *testing.T) {
+	l := []float32{0, 3, 1, 2.9, -5}
+	lse := ops.LogSumExpRow(l)
+	for _, c := range []struct {
+		k    picker
+		only []int32
+	}{
+		{picker{topK: 1}, []int32{1}},
+		{picker{topK: 2}, []int32{1, 3}},
+		{picker{topP: 0.4}, []int32{1}},
+		{picker{topP: 0.9}, []int32{1, 3}},
+		{picker{greedy: true}, []int32{1}},
+	} {
+		seen := map[int32]bool{}
+		rng := run.Rand(1, "pick")
+		for range 200 {
+			seen[c.k.token(l, lse, rng)] = true
+		}
+		for id := range seen {
+			if !slices.Contains(c.only, id) {
+				t.Errorf("%+v: drew %d", c.k, id)
+			}
+		}
+		if len(seen) != len(c.only) {
+			t.Errorf("top k %d, p %v: drew %v, want %v", c.k.topK, c.k.topP, seen, c.only)
+		}
+	}
+}
+
+func TestTokenKL(t *testing.T) {
+	m, a := tiny(t)
+	b := &batch.Tree{}
+	b.Add(-1, tokens(1, 40), 0)
+	p, q := m.Forward(nil, b, a), m.Forward(nil, b, nil)
+	rows := []int{0, 17, 39}
+	for i, kl := range m.TokenKL(p, q, rows, 1) {
+		lp, lq := m.Logits(p, rows[i:i+1]), m.Logits(q, rows[i:i+1])
+		var zp, zq, want float64
+		for j := range lp {
+			zp += math.Exp(float64(lp[j]))
+			zq += math.Exp(float64(lq[j]))
+		}
+		for j := range lp {
+			x := math.Exp(float64(lp[j])) / zp
+			want += x * (math.Log(x) - (float64(lq[j]) - math.Log(zq)))
+		}
+		if math.Abs(kl-want) > 1e-4*(1+want) {
+			t.Errorf("row %d: %v, want %v", rows[i], kl, want)
+		}
+	}
+	for _, kl := range m.TokenKL(p, p, rows, 1) {
+		if kl != 0 {
+			t.Errorf("KL of a policy with itself is %v", kl)
+		}
+	}
+}
