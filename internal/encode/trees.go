@@ -1,0 +1,79 @@
+package encode
+
+import (
+	"plumb/internal/batch"
+)
+
+// Rows returns how many rows a pair's sequences take as a prefix tree.
+func (p Pair) Rows() int {
+	n := batch.CommonPrefix(p.Chosen, p.Rejected)
+	return len(p.Prompt) + len(p.Chosen) + len(p.Rejected) - n
+}
+
+// Rows returns how many rows an example takes.
+func (x Example) Rows() int { return len(x.Tokens) - 1 }
+
+// AddPair appends the tree of a DPO pair: the longest common prefix of both sequences as root,
+// two children without the last token, which predicts nothing that is asked for. It returns the targets of
+// both completions; a completion token that nothing precedes has none. Tokens that both
+// completions begin with are targets of both, on the same rows.
+func AddPair(t *batch.Tree, p Pair, key uint64) (chosen, rejected []batch.Target) {
+	c, r := whole(p.Prompt, p.Chosen), whole(p.Prompt, p.Rejected)
+	cRows, rRows := c[:len(c)-1], r[:len(r)-1]
+	n := batch.CommonPrefix(cRows, rRows)
+	root := t.Add(-1, cRows[:n], key)
+	sc := t.Add(root, cRows[n:], key)
+	sr := t.Add(root, rRows[n:], key)
+	return targets(t, root, sc, c, len(p.Prompt)), targets(t, root, sr, r, len(p.Prompt))
+}
+
+// AddRewardPair appends the tree of a reward pair and returns the rows of the last tokens of both
+// sequences.
+func AddRewardPair(t *batch.Tree, p Pair, key uint64) (chosen, rejected int) {
+	root := t.Add(-1, p.Prompt, key)
+	sc := t.Add(root, p.Chosen, key)
+	sr := t.Add(root, p.Rejected, key)
+	return t.Last(sc), t.Last(sr)
+}
+
+// AddExample appends the tree of a demonstration, one root without the last token, and returns its targets.
+func AddExample(t *batch.Tree, x Example, key uint64) []batch.Target {
+	root := t.Add(-1, x.Tokens[:len(x.Tokens)-1], key)
+	return targets(t, root, root, x.Tokens, x.From)
+}
+
+func whole(prompt, completion []int32) []int32 {
+	return append(append(make([]int32, 0, len(prompt)+len(completion)), prompt...), completion...)
+}
+
+// targets lists the targets of path[from:], where path runs through root and then seg.
+func targets(t *batch.Tree, root, seg int, path []int32, from int) []batch.Target {
+	a, b := t.Segs[root], t.Segs[seg]
+	var out []batch.Target
+	for i := max(from, 1); i < len(path); i++ {
+		row := a.Start + i - 1
+		if i-1 >= a.Len {
+			row = b.Start + i - 1 - a.Len
+		}
+		out = append(out, batch.Target{Row: row, Token: path[i]})
+	}
+	return out
+}
+
+// Micro cuts a batch into consecutive parts of at most limit rows each; an item with more goes alone. rows
+// gives the rows of each item.
+func Micro(rows []int, limit int) [][2]int {
+	var out [][2]int
+	first, sum := 0, 0
+	for i, n := range rows {
+		if i > first && sum+n > limit {
+			out = append(out, [2]int{first, i})
+			first, sum = i, 0
+		}
+		sum += n
+	}
+	if first < len(rows) {
+		out = append(out, [2]int{first, len(rows)})
+	}
+	return out
+}
