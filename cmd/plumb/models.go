@@ -1,0 +1,74 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"sync"
+
+	"plumb/internal/kernels"
+	"plumb/internal/model"
+)
+
+// modelCache opens each base model once, however many stages and roles use it.
+type modelCache struct {
+	mu   sync.Mutex
+	open map[modelKey]*model.Bundle
+}
+
+type modelKey struct {
+	path      string
+	compute   kernels.Compute
+	trainable bool
+}
+
+func newModelCache() *modelCache { return &modelCache{open: map[modelKey]*model.Bundle{}} }
+
+// Open opens a model by folder, .gguf file or hub name. A trainable model is not shared: its user changes it.
+func (c *modelCache) Open(name, compute string, trainable bool) (*model.Bundle, error) {
+	path, err := findModel(name)
+	if err != nil {
+		return nil, err
+	}
+	key := modelKey{path, computeOf(compute), trainable}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if b := c.open[key]; b != nil && !trainable {
+		return b, nil
+	}
+	b, err := model.Open(path, model.Options{Compute: key.compute, Trainable: trainable})
+	if err != nil {
+		return nil, err
+	}
+	if !trainable {
+		c.open[key] = b
+	}
+	return b, nil
+}
+
+// Close forgets the models; the memory goes with the last user.
+func (c *modelCache) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.open)
+}
+
+// findModel turns the name of a model into a path: itself where there is such a file, else a snapshot in the hub's cache.
+func findModel(name string) (string, error) {
+	if name == "" {
+		return "", fmt.Errorf("no model is named")
+	}
+	if _, err := os.Stat(name); err == nil {
+		return name, nil
+	} else if !os.IsNotExist(err) {
+		return "", err
+	}
+	return "", fmt.Errorf("model %s: no such folder or file", name)
+}
+
+// computeOf turns the configuration's word into arithmetic; auto is bf16 where the processor multiplies bf16 itself.
+func computeOf(word string) kernels.Compute {
+	if word == "bf16" || word == "auto" && kernels.Active() == kernels.AVX512BF16 {
+		return kernels.BF16
+	}
+	return kernels.F32
+}
