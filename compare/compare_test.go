@@ -226,8 +226,8 @@ func TestFiguresDoNotDependOnTheRest(t *testing.T) {
 // log p - log q of answers drawn from p, which needs no more than log-probabilities.
 func TestSequenceKLIsTheMeanLogRatio(t *testing.T) {
 	b, cfg := bundle(t), small()
-	cfg.MaxNewTokens, cfg.Samples = 5, 400
-	a := moved(t, b, 4, 0.15)
+	cfg.MaxNewTokens, cfg.Samples = 4, 1200
+	a := moved(t, b, 4, 0.5)
 	prompts, err := readPrompts(b, records(4))
 	if err != nil {
 		t.Fatal(err)
