@@ -36,7 +36,7 @@ func newAddedTokens(list []addedToken, norm normalizer) *addedTokens {
 		}
 		content := tok.Content
 		if norm != nil {
-			content = norm.normalize(stretch{s: content}).s
+			content = norm.normalize(stretch{s: content, blind: true}).s
 		}
 		a.normalized.add(content, tok.ID)
 	}
@@ -44,14 +44,14 @@ func newAddedTokens(list []addedToken, norm normalizer) *addedTokens {
 }
 
 // split calls emit with each added token (id >= 0) and with each stretch between them (id -1), normalized.
-func (a *addedTokens) split(t *Tokenizer, text string, emit func(id int32, s stretch)) {
-	a.find(&a.plain, stretch{s: text}, func(id int32, s stretch) {
+func (a *addedTokens) split(norm normalizer, text stretch, emit func(id int32, s stretch)) {
+	a.find(&a.plain, text, func(id int32, s stretch) {
 		if id >= 0 {
 			emit(id, s)
 			return
 		}
-		if t.norm != nil {
-			s = t.norm.normalize(s)
+		if norm != nil {
+			s = norm.normalize(s)
 		}
 		a.find(&a.normalized, s, emit)
 	})

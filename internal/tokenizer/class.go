@@ -5,17 +5,21 @@ import (
 	"unicode/utf8"
 )
 
-// class is the set of character properties that scanners and pre-tokenizers ask for.
-type class uint8
+// class is the set of character properties that scanners, pre-tokenizers and normalizers ask for.
+type class uint16
 
 const (
-	letter   class = 1 << iota // \p{L}
-	number                     // \p{N}
-	space                      // \s, Unicode White_Space
-	newline                    // \r \n
-	punct                      // \p{P}
-	mark                       // \p{M}
-	wordChar                   // \w as Rust's regex crate has it
+	letter     class = 1 << iota // \p{L}
+	number                       // \p{N}
+	space                        // \s, Unicode White_Space
+	newline                      // \r \n
+	digit                        // numeric, as the Digits pre-tokenizer has it
+	punct                        // punctuation, as BERT's pre-tokenizer has it
+	wordChar                     // \w
+	mark                         // \p{M}, as StripAccents has it
+	nonspacing                   // \p{Mn}, as BERT's normalizer has it
+	control                      // dropped by BERT's normalizer
+	unformed                     // without decomposition and combining class, as the normalization forms have it
 )
 
 const kinds = letter | number | space // what tells runs apart; none of them: "other"
@@ -37,16 +41,42 @@ func buildClasses() *[unicode.MaxRune>>8 + 1]*[256]class {
 			}
 		}
 	}
+	list := func(ranges []rune, add, drop class) {
+		for i := 0; i < len(ranges); i += 2 {
+			for r := ranges[i]; r <= ranges[i+1]; r++ {
+				flat[r] = flat[r]&^drop | add
+			}
+		}
+	}
 	set(unicode.L, letter|wordChar)
-	set(unicode.N, number)
+	set(unicode.N, number|digit)
 	set(unicode.Nd, wordChar)
 	set(unicode.Nl, wordChar)
 	set(unicode.White_Space, space)
 	set(unicode.P, punct)
 	set(unicode.M, mark|wordChar)
+	set(unicode.Mn, nonspacing)
 	set(unicode.Pc, wordChar)
 	set(unicode.Other_Alphabetic, wordChar)
 	set(unicode.Join_Control, wordChar)
+	set(unicode.Cc, control)
+	set(unicode.Cf, control)
+	set(unicode.Co, control)
+	list([]rune{'!', '/', ':', '@', '[', '`', '{', '~'}, punct, 0)
+	list([]rune{'\t', '\n', '\r', '\r'}, 0, control)
+	list([]rune{0xFFFD, 0xFFFD}, control, 0)
+	list(moreLetters, letter, 0)
+	list(moreNumbers, number, 0)
+	list(moreDigits, digit, 0)
+	list(moreWords, wordChar, 0)
+	list(morePunct, punct, 0)
+	list(notPunct, 0, punct)
+	list(notMarks, 0, mark)
+	list(moreMarks, mark, 0)
+	list(notNonspacing, 0, nonspacing)
+	list(moreNonspacing, nonspacing, 0)
+	list(notControls, 0, control)
+	list(unknownForms, unformed, 0)
 	flat['\r'] |= newline
 	flat['\n'] |= newline
 	pages := new([unicode.MaxRune>>8 + 1]*[256]class)

@@ -76,6 +76,14 @@ func cutMerge(s string) (left, right string, ok bool) {
 // vocabFile is a token -> id map that is written in the order of the ids.
 type vocabFile map[string]int32
 
+// UnmarshalJSON leaves the list of a Unigram model alone: build names the model that is not supported.
+func (v *vocabFile) UnmarshalJSON(b []byte) error {
+	if len(b) > 0 && b[0] == '[' {
+		return nil
+	}
+	return json.Unmarshal(b, (*map[string]int32)(v))
+}
+
 func (v vocabFile) MarshalJSON() ([]byte, error) {
 	type entry struct {
 		token string
@@ -123,6 +131,12 @@ const maxID = 1 << 24 // no vocabulary is near it; a hostile id must not make us
 
 // build makes the tokenizer that a file describes. Beginning, end and padding are set by the caller.
 func build(f *file) (*Tokenizer, error) {
+	if f.Model.Type == "" && f.Model.Merges != nil {
+		f.Model.Type = "BPE" // files of the first versions do not say
+	}
+	if f.Model.Type != "BPE" && f.Model.Type != "WordPiece" {
+		return nil, fmt.Errorf("model: type %q is not supported (known: BPE, WordPiece)", f.Model.Type)
+	}
 	t := &Tokenizer{ids: make(map[string]int32, len(f.Model.Vocab)+len(f.AddedTokens)), bos: -1, eos: -1, pad: -1, source: f}
 	top := int32(-1)
 	note := func(tok string, id int32) error {
@@ -160,11 +174,10 @@ func build(f *file) (*Tokenizer, error) {
 		return nil, fmt.Errorf("normalizer: %w", err)
 	}
 	t.added = newAddedTokens(f.AddedTokens, t.norm)
-	byteMode, err := t.parsePre(f)
-	if err != nil {
+	if t.byteMode, err = t.parsePre(f); err != nil {
 		return nil, fmt.Errorf("pre_tokenizer: %w", err)
 	}
-	if t.model, err = parseModel(&f.Model, byteMode); err != nil {
+	if t.model, err = parseModel(&f.Model, t.byteMode); err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}
 	if t.post, err = parsePost(f.PostProcessor); err != nil {

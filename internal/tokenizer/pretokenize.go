@@ -70,7 +70,7 @@ func (p digitsPre) split(t stretch, emit func(stretch)) {
 		j := i + n
 		for j < len(t.s) {
 			d, w := classAt(t.s, j)
-			if (c^d)&number != 0 {
+			if (c^d)&digit != 0 {
 				break
 			}
 			j += w
@@ -208,22 +208,66 @@ func parseOnePre(p preFile, raw bool) (preTokenizer, error) {
 		return byteLevelPre{prefixSpace: or(p.PrefixSpace, true), cut: or(p.UseRegex, true), raw: raw}, nil
 	case "Digits":
 		return digitsPre{p.Individual}, nil
-	case "Split":
-		return parseSplit(p)
 	}
-	return nil, fmt.Errorf("type %q is not supported", p.Type)
+	return parseCut(p)
 }
 
-// parseSplit: only "Isolated" with a known pattern needs no regular expression engine.
-func parseSplit(p preFile) (preTokenizer, error) {
-	var pat struct{ String, Regex *string }
-	if err := json.Unmarshal(p.Pattern, &pat); err != nil {
-		return nil, fmt.Errorf("Split: pattern: %w", err)
-	}
-	if pat.Regex != nil && !p.Invert && p.Behavior == "Isolated" {
-		if scan := knownPatterns[*pat.Regex]; scan != nil {
-			return scanPre{scan: scan}, nil
+// parseCut makes the pre-tokenizers that are a matcher and a behavior.
+func parseCut(p preFile) (preTokenizer, error) {
+	white := func(r rune) bool { return classOf(r)&space != 0 }
+	switch p.Type {
+	case "BertPreTokenizer":
+		return bertPre{}, nil
+	case "Whitespace":
+		return wordPre{}, nil
+	case "WhitespaceSplit":
+		return splitPre{find: runs(false, white), how: removed}, nil
+	case "Punctuation":
+		how, ok := behaviors[p.Behavior]
+		if !ok && p.Behavior != "" {
+			return nil, fmt.Errorf("Punctuation: behavior %q is not supported", p.Behavior)
 		}
+		if p.Behavior == "" {
+			how = isolated
+		}
+		return splitPre{find: runs(true, isBertPunct), how: how}, nil
+	case "CharDelimiterSplit":
+		if p.Delimiter == "" {
+			return nil, fmt.Errorf("CharDelimiterSplit: delimiter is empty")
+		}
+		return splitPre{find: literal(p.Delimiter), how: removed}, nil
+	case "Metaspace":
+		if p.Replacement == "" {
+			p.Replacement = "\u2581"
+		}
+		scheme := p.Scheme
+		if scheme == "" {
+			scheme = "always"
+			if !or(p.PrefixSpace, true) {
+				scheme = "never"
+			}
+		}
+		return metaspacePre{p.Replacement, scheme, or(p.SplitPieces, true)}, nil
+	case "Split":
+		how, ok := behaviors[p.Behavior]
+		if !ok {
+			return nil, fmt.Errorf("Split: behavior %q is not supported", p.Behavior)
+		}
+		var pat struct{ Regex *string }
+		if err := json.Unmarshal(p.Pattern, &pat); err != nil {
+			return nil, fmt.Errorf("Split: pattern: %w", err)
+		}
+		// The known patterns match everywhere: isolated, and removed when inverted, keep just the matches.
+		if pat.Regex != nil && (how == isolated || how == removed && p.Invert) {
+			if scan := knownPatterns[*pat.Regex]; scan != nil {
+				return scanPre{scan: scan}, nil
+			}
+		}
+		m, err := parseMatcher(p.Pattern)
+		if err != nil {
+			return nil, fmt.Errorf("Split: %w", err)
+		}
+		return splitPre{find: m, how: how, invert: p.Invert}, nil
 	}
-	return nil, fmt.Errorf("Split: pattern %s is not supported", p.Pattern)
+	return nil, fmt.Errorf("type %q is not supported", p.Type)
 }

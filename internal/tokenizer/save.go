@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -50,20 +51,30 @@ func (t *Tokenizer) render() (map[string][]byte, error) {
 	}
 	files := map[string][]byte{}
 	for name, v := range map[string]any{"tokenizer.json": t.source, "tokenizer_config.json": cfg, "special_tokens_map.json": special} {
-		b, err := json.MarshalIndent(v, "", "  ")
+		b, err := pretty(v)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		files[name] = append(b, '\n')
+		files[name] = b
 	}
 	if len(t.stop) > 1 || len(t.stop) == 1 && t.stop[0] != t.eos {
-		b, err := json.MarshalIndent(map[string]any{"eos_token_id": t.stop}, "", "  ")
+		b, err := pretty(map[string]any{"eos_token_id": t.stop})
 		if err != nil {
 			return nil, fmt.Errorf("generation_config.json: %w", err)
 		}
-		files["generation_config.json"] = append(b, '\n')
+		files["generation_config.json"] = b
 	}
 	return files, nil
+}
+
+// pretty is indented JSON without the escapes for HTML, with a line break at its end.
+func pretty(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	err := enc.Encode(v)
+	return b.Bytes(), err
 }
 
 // writeWhole writes a file beside its place and renames it.

@@ -173,7 +173,7 @@ func eachDigit(s string, emit func(from, to int)) {
 	from := 0
 	for i := 0; i < len(s); {
 		c, n := classAt(s, i)
-		if c&number != 0 {
+		if c&digit != 0 {
 			if from < i {
 				emit(from, i)
 			}

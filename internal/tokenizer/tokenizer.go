@@ -1,9 +1,6 @@
 package tokenizer
 
-import (
-	"math"
-	"sync"
-)
+import "sync"
 
 // Tokenizer is one vocabulary with everything that leads from text to ids and back.
 type Tokenizer struct {
@@ -18,9 +15,10 @@ type Tokenizer struct {
 
 	bos, eos, pad int32
 	stop          []int32
-	template      *template // nil: none
-	files         map[string][]byte
-	source        *file
+	template      *template         // nil: none
+	files         map[string][]byte // as read, by name
+	byteMode      bool              // the model reads raw bytes
+	source        *file             // what Save writes; nil: files as they were read
 	scratch       sync.Pool
 }
 
@@ -61,9 +59,6 @@ type encoding struct {
 }
 
 func (t *Tokenizer) encode(text string, offsets bool) encoding {
-	if len(text) > math.MaxInt32/2 {
-		text = text[:math.MaxInt32/2] // positions are 32-bit; no sequence is a gigabyte long
-	}
 	w, _ := t.scratch.Get().(*work)
 	if w == nil {
 		w = new(work)
@@ -75,7 +70,11 @@ func (t *Tokenizer) encode(text string, offsets bool) encoding {
 		e.spans = make([]Span, 0, len(text)/4+4)
 		ends = make([]int32, 0, 16)
 	}
-	t.added.split(t, text, func(id int32, s stretch) {
+	in := stretch{s: text, blind: !offsets}
+	if !t.byteMode {
+		in = replaceInvalid(in)
+	}
+	t.added.split(t.norm, in, func(id int32, s stretch) {
 		if id >= 0 {
 			e.ids = append(e.ids, id)
 			if offsets {
