@@ -46,8 +46,8 @@ func (b *gpt2Block) forward(p *pass, layer int, x mat.Tensor) mat.Tensor {
 	return z
 }
 
-func (s *source) gpt2() {
-	c, m := &s.m.Config, s.m
+func (m *Model) gpt2(s *source) {
+	c := &m.Config
 	s.transposed = true
 	if !s.has("transformer.wte.weight") { // the published checkpoint has no prefix
 		s.prefix = "transformer."
@@ -69,6 +69,7 @@ func (s *source) gpt2() {
 	}
 	m.Norm = s.norm("transformer.ln_f", c.Hidden, false)
 	s.transposed = false
-	s.head("lm_head.weight", c.Vocab, c.Hidden)
-	s.ignore(`.*\.attn\.(masked_)?bias`) // buffers that old checkpoints hold
+	m.Head = s.head("lm_head.weight", c.Vocab, c.Hidden, c.Tied)
+	s.ignore("*.attn.bias") // buffers that old checkpoints hold
+	s.ignore("*.attn.masked_bias")
 }

@@ -49,8 +49,8 @@ func (b *llamaBlock) forward(p *pass, layer int, x mat.Tensor) mat.Tensor {
 }
 
 // llama builds the module tree from a source of tensors.
-func (s *source) llama() {
-	c, m := &s.m.Config, s.m
+func (m *Model) llama(s *source) {
+	c := &m.Config
 	m.Embed = s.embedding("model.embed_tokens.weight", c.Vocab, c.Hidden)
 	for i := range c.Layers {
 		at := func(name string) string { return fmt.Sprintf("model.layers.%d.%s", i, name) }
@@ -74,5 +74,5 @@ func (s *source) llama() {
 		m.Blocks = append(m.Blocks, b)
 	}
 	m.Norm = s.norm("model.norm", c.Hidden, true)
-	s.head("lm_head.weight", c.Vocab, c.Hidden)
+	m.Head = s.head("lm_head.weight", c.Vocab, c.Hidden, c.Tied)
 }

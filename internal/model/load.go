@@ -92,22 +92,27 @@ func fromSet(set *weights.Set, src []byte, opt Options) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &source{m: newModel(c, opt.Compute), set: set, trainable: opt.Trainable}
-	s.panel = func(d weights.DType) kernels.PanelType {
+	s := opt.source(set)
+	m := build(c, s)
+	s.ignore("*.rotary_emb.inv_freq")
+	return m, s.finish()
+}
+
+func (opt Options) source(set *weights.Set) *source {
+	return &source{set: set, compute: opt.Compute, trainable: opt.Trainable, panel: func(d weights.DType) kernels.PanelType {
 		if d == weights.BF16 || opt.Compute == kernels.BF16 {
 			return kernels.PanelBF16
 		}
 		return kernels.PanelF32
-	}
-	s.build()
-	s.ignore("*.rotary_emb.inv_freq")
+	}}
+}
+
+// finish reports every tensor that was missing or wrong, or else those that nobody asked for.
+func (s *source) finish() error {
 	if len(s.errs) == 0 {
-		s.errs = append(s.errs, set.Unused())
+		return s.set.Unused()
 	}
-	if err := errors.Join(s.errs...); err != nil {
-		return nil, err
-	}
-	return s.m, nil
+	return errors.Join(s.errs...)
 }
 
 // resolve accepts a folder that holds a single .gguf file instead of a checkpoint.

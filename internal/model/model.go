@@ -31,9 +31,7 @@ type Model struct {
 	Norm      *ops.Norm
 	Head      *ops.Weight // nil when tied to Embed
 
-	linears []*ops.Linear // in the order of the checkpoint
-	names   map[*nn.Param]string
-	order   []tensor // every tensor of the checkpoint, for Save
+	*checkpoint
 }
 
 // Block is one layer of a decoder.
@@ -149,23 +147,29 @@ func (m *Model) TokenKL(p, q mat.Tensor, rows []int, temperature float64) []floa
 }
 
 // Linears lists the layers that an adapter may target: all linear layers but the head.
-func (m *Model) Linears() []adapters.Shape {
+func (m *Model) Linears() []adapters.Shape { return m.shapes(m.Config.Type == "gpt2") }
+
+func (c *checkpoint) shapes(fanInFanOut bool) []adapters.Shape {
 	var out []adapters.Shape
-	for _, l := range m.linears {
+	for _, l := range c.linears {
 		o, in := l.W.Dims()
-		out = append(out, adapters.Shape{Path: l.Path, In: in, Out: o, FanInFanOut: m.Config.Type == "gpt2"})
+		out = append(out, adapters.Shape{Path: l.Path, In: in, Out: o, FanInFanOut: fanInFanOut})
 	}
 	return out
 }
 
 // Params lists the trainable weights in the order of the module tree; none when the model is frozen.
 func (m *Model) Params() []adapters.Param {
+	return m.params(m)
+}
+
+func (c *checkpoint) params(module nn.Model) []adapters.Param {
 	var out []adapters.Param
 	seen := map[*nn.Param]bool{}
-	nn.ForEachParam(m, func(p *nn.Param) {
+	nn.ForEachParam(module, func(p *nn.Param) {
 		if p.RequiresGrad() && !seen[p] {
 			seen[p] = true
-			out = append(out, adapters.Param{Name: m.names[p], Param: p})
+			out = append(out, adapters.Param{Name: c.names[p], Param: p})
 		}
 	})
 	return out

@@ -15,14 +15,24 @@ import (
 // source hands tensors to the builder of a family: from a checkpoint, or drawn at random. It collects
 // errors, so that all that is wrong with a file is reported at once.
 type source struct {
-	m          *Model
+	*checkpoint
 	set        *weights.Set // nil: random
 	rng        *rand.Rand
+	compute    kernels.Compute
+	eps        float64 // of norms
+	initRange  float64
 	trainable  bool
 	panel      func(weights.DType) kernels.PanelType
 	transposed bool   // linear weights are stored (in, out)
 	prefix     string // to be cut from names that the checkpoint stores without it
 	errs       []error
+}
+
+// checkpoint is what a model keeps of the file that it came from, or will be saved to.
+type checkpoint struct {
+	linears []*ops.Linear // in the order of the checkpoint
+	names   map[*nn.Param]string
+	order   []tensor
 }
 
 // tensor is one tensor of the checkpoint as the model holds it.
@@ -36,16 +46,17 @@ type tensor struct {
 	linear     string      // the path by which an adapter may target it
 }
 
-func newModel(c Config, compute kernels.Compute) *Model {
-	return &Model{Config: c, Compute: compute, names: map[*nn.Param]string{}}
-}
-
-func (s *source) build() {
-	if s.m.Config.Type == "gpt2" {
-		s.gpt2()
+// build makes a decoder from s.
+func build(c Config, s *source) *Model {
+	s.checkpoint = &checkpoint{names: map[*nn.Param]string{}}
+	s.eps, s.initRange = c.NormEps, c.InitRange
+	m := &Model{Config: c, Compute: s.compute, checkpoint: s.checkpoint}
+	if c.Type == "gpt2" {
+		m.gpt2(s)
 	} else {
-		s.llama()
+		m.llama(s)
 	}
+	return m
 }
 
 func (s *source) has(name string) bool { return s.set == nil || s.set.Has(name) }
@@ -76,22 +87,22 @@ func (s *source) vector(name string, n int, fill float32) *nn.Param {
 	}
 	p := ops.NewParam(1, n, data)
 	p.SetRequiresGrad(s.trainable)
-	s.m.names[p] = name
-	s.m.order = append(s.m.order, tensor{name: name, rows: 1, cols: n, vector: true, p: p})
+	s.names[p] = name
+	s.order = append(s.order, tensor{name: name, rows: 1, cols: n, vector: true, p: p})
 	return p
 }
 
 // matrix reads or initialises W (rows, cols) into w.
 func (s *source) matrix(w *ops.Weight, name string, rows, cols int, linear string) {
-	s.m.order = append(s.m.order, tensor{name: name, rows: rows, cols: cols, transposed: s.transposed && linear != "", w: w, linear: linear})
+	s.order = append(s.order, tensor{name: name, rows: rows, cols: cols, transposed: s.transposed && linear != "", w: w, linear: linear})
 	tr := s.transposed && linear != ""
 	if s.set == nil {
 		data := make([]float32, rows*cols)
 		for i := range data {
-			data[i] = float32(s.rng.NormFloat64() * s.m.Config.InitRange)
+			data[i] = float32(s.rng.NormFloat64() * s.initRange)
 		}
 		w.Param = ops.NewParam(rows, cols, data)
-		s.m.names[w.Param] = name
+		s.names[w.Param] = name
 		return
 	}
 	shape := []int{rows, cols}
@@ -109,7 +120,7 @@ func (s *source) matrix(w *ops.Weight, name string, rows, cols int, linear strin
 			data = transpose(data, cols, rows)
 		}
 		w.Param = ops.NewParam(rows, cols, data)
-		s.m.names[w.Param] = name
+		s.names[w.Param] = name
 	case tr:
 		data := t.Float32()
 		w.Frozen = kernels.NewPanels(rows, cols, s.panel(t.DType))
@@ -134,12 +145,12 @@ func transpose(x []float32, rows, cols int) []float32 {
 }
 
 func (s *source) linear(path string, in, out int, bias bool) *ops.Linear {
-	l := &ops.Linear{Path: path, Compute: s.m.Compute}
+	l := &ops.Linear{Path: path, Compute: s.compute}
 	s.matrix(&l.W, path+".weight", out, in, path)
 	if bias {
 		l.Bias = s.vector(path+".bias", out, 0)
 	}
-	s.m.linears = append(s.m.linears, l)
+	s.linears = append(s.linears, l)
 	return l
 }
 
@@ -150,7 +161,7 @@ func (s *source) embedding(name string, rows, cols int) *ops.Embedding {
 }
 
 func (s *source) norm(path string, n int, rms bool) *ops.Norm {
-	norm := &ops.Norm{Gain: s.vector(path+".weight", n, 1), Eps: float32(s.m.Config.NormEps), RMS: rms}
+	norm := &ops.Norm{Gain: s.vector(path+".weight", n, 1), Eps: float32(s.eps), RMS: rms}
 	if !rms {
 		norm.Bias = s.vector(path+".bias", n, 0)
 	}
@@ -158,13 +169,14 @@ func (s *source) norm(path string, n int, rms bool) *ops.Norm {
 }
 
 // head reads the language model's own output matrix unless it is the embedding.
-func (s *source) head(name string, vocab, hidden int) {
-	if s.m.Config.Tied {
+func (s *source) head(name string, vocab, hidden int, tied bool) *ops.Weight {
+	if tied {
 		s.ignore(name)
-		return
+		return nil
 	}
-	s.m.Head = &ops.Weight{}
-	s.matrix(s.m.Head, name, vocab, hidden, "")
+	w := &ops.Weight{}
+	s.matrix(w, name, vocab, hidden, "")
+	return w
 }
 
 // NewRandom returns a trainable model with weights drawn from N(0, initializer_range²), norms at one and
@@ -173,7 +185,5 @@ func NewRandom(c Config, seed uint64) (*Model, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	s := &source{m: newModel(c, kernels.F32), rng: run.Rand(seed, "model"), trainable: true}
-	s.build()
-	return s.m, nil
+	return build(c, &source{rng: run.Rand(seed, "model"), trainable: true}), nil
 }

@@ -195,8 +195,9 @@ func (t *tile) scores(s []float32, g int, spans []Span, before, total int) {
 			}
 		}
 		if t.bias != nil {
+			at := before + t.it.Own.len() - (t.it.QHi - t.lo) + i
 			for j := 0; j < n; j++ {
-				row[j] += t.bias(head, n-1, j)
+				row[j] += t.bias(head, at, j)
 			}
 		}
 	}
