@@ -46,23 +46,31 @@ type encoderBlock struct {
 // OpenEncoder reads an encoder folder: config.json, model.safetensors, tokenizer.json, and where present the
 // modules of sentence-transformers or a classifier of a cross-encoder.
 func OpenEncoder(path string, opt Options) (*Encoder, error) {
-	fail := func(err error) (*Encoder, error) { return nil, fmt.Errorf("encoder %s: %w", path, err) }
+	e, err := loadEncoder(path, opt)
+	if err == nil {
+		e.Tokenizer, err = tokenizer.Load(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("encoder %s: %w", path, err)
+	}
+	if n := e.Tokenizer.VocabSize(); n > e.Config.Vocab {
+		return nil, fmt.Errorf("encoder %s: the tokenizer has %d tokens, the model's vocabulary only %d", path, n, e.Config.Vocab)
+	}
+	return e, nil
+}
+
+// loadEncoder reads all but the tokenizer.
+func loadEncoder(path string, opt Options) (*Encoder, error) {
 	src, err := os.ReadFile(filepath.Join(path, "config.json"))
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
 	e := &Encoder{Path: path, Compute: opt.Compute}
 	if e.Config, err = parseEncoderConfig(src); err != nil {
-		return fail(err)
+		return nil, err
 	}
 	if e.pool, err = readPooling(path); err != nil {
-		return fail(err)
-	}
-	if e.Tokenizer, err = tokenizer.Load(path); err != nil {
-		return fail(err)
-	}
-	if n := e.Tokenizer.VocabSize(); n > e.Config.Vocab {
-		return fail(fmt.Errorf("the tokenizer has %d tokens, the model's vocabulary only %d", n, e.Config.Vocab))
+		return nil, err
 	}
 	e.MaxLen = e.Config.MaxPositions - e.Config.firstPosition()
 	if e.pool.maxLen > 0 {
@@ -70,15 +78,12 @@ func OpenEncoder(path string, opt Options) (*Encoder, error) {
 	}
 	set, err := weights.Open(path)
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
 	defer set.Close()
 	s := opt.source(set)
 	e.build(s)
-	if err := s.finish(); err != nil {
-		return fail(err)
-	}
-	return e, nil
+	return e, s.finish()
 }
 
 // encoderNames are the parts of tensor names in which the families differ.
