@@ -11,11 +11,13 @@ import (
 	"path/filepath"
 
 	"github.com/apache/arrow/go/v17/arrow/ipc"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
 )
 
 // WriteOptions says how a file is written.
 type WriteOptions struct {
-	Format string // meaning of the rows in text containers: "plumb" (default, everything) or another of Formats; tables are always "plumb"
+	Format string // meaning of the rows in text containers: "plumb" (everything; the default but for CSV, where it is "trl") or another of Formats
 	Kind   Kind   // refuse records of another kind
 }
 
@@ -37,6 +39,9 @@ func Create(path string, opt WriteOptions) (Writer, error) {
 	}
 	if opt.Format == "" {
 		opt.Format = "plumb"
+		if kind == containerCSV || kind == containerTSV {
+			opt.Format = "trl"
+		}
 	}
 	fm, ok := formats[opt.Format]
 	if !ok {
@@ -167,15 +172,79 @@ func commit(f *os.File, path string, err error) error {
 
 // newSink builds the encoder of a container over an open file.
 func newSink(f *os.File, kind container, compression string, fm *format) (sink, error) {
+	if kind == containerArrow || kind == containerFeather || kind == containerParquet {
+		return newTableSink(f, kind, fm)
+	}
+	buf, flush, err := packer(f, compression)
+	if err != nil {
+		return nil, err
+	}
+	switch kind {
+	case containerJSONL:
+		return &jsonlSink{w: buf, format: fm, flush: flush}, nil
+	case containerJSON:
+		return &jsonArraySink{w: buf, format: fm, flush: flush}, nil
+	case containerTSV:
+		return newCSVSink(buf, '\t', fm, flush)
+	}
+	return newCSVSink(buf, ',', fm, flush)
+}
+
+// packer is a buffered writer that compresses; flush ends the compressed stream. Neither gzip nor zstd gets a time or more than one
+// worker, so that equal records give equal bytes.
+func packer(w io.Writer, compression string) (*bufio.Writer, func() error, error) {
+	out := bufio.NewWriterSize(w, 1<<20)
+	var pack io.WriteCloser
+	switch compression {
+	case "":
+		return out, out.Flush, nil
+	case "gz":
+		pack = gzip.NewWriter(out)
+	default:
+		z, err := zstd.NewWriter(out, zstd.WithEncoderConcurrency(1))
+		if err != nil {
+			return nil, nil, err
+		}
+		pack = z
+	}
+	buf := bufio.NewWriterSize(pack, 1<<20)
+	return buf, func() error {
+		if err := buf.Flush(); err != nil {
+			return err
+		}
+		if err := pack.Close(); err != nil {
+			return err
+		}
+		return out.Flush()
+	}, nil
+}
+
+func newTableSink(f *os.File, kind container, fm *format) (sink, error) {
+	if fm.name != "plumb" {
+		return nil, fmt.Errorf("tables have one schema: format %q goes to .jsonl, .json or .csv", fm.name)
+	}
+	buf := bufio.NewWriterSize(f, 1<<20)
+	var w BatchWriter
 	switch kind {
 	case containerArrow:
-		buf := bufio.NewWriterSize(f, 1<<20)
-		return &tableSink{enc: newTableEncoder(ipc.NewWriter(buf, ipc.WithSchema(Schema()))), flush: buf.Flush}, nil
-	case containerJSONL:
-		buf := bufio.NewWriterSize(f, 1<<20)
-		return &jsonlSink{w: buf, format: fm, flush: buf.Flush}, nil
+		w = ipc.NewWriter(buf, ipc.WithSchema(Schema()))
+	case containerFeather:
+		fw, err := ipc.NewFileWriter(&seekBuffer{Writer: buf}, ipc.WithSchema(Schema()))
+		if err != nil {
+			return nil, err
+		}
+		w = fw
+	case containerParquet:
+		if parquetFormat.Create == nil {
+			return nil, errNoParquet
+		}
+		pw, err := parquetFormat.Create(buf)
+		if err != nil {
+			return nil, err
+		}
+		w = pw
 	}
-	return nil, fmt.Errorf("cannot write %s", kind)
+	return &tableSink{enc: newTableEncoder(w), flush: buf.Flush}, nil
 }
 
 // tableSink writes record batches.

@@ -19,9 +19,11 @@ func init() {
 			return f.kind("chosen") == '"' && f.kind("rejected") == '"' && !f.has("prompt") &&
 				strings.HasPrefix(f.whole("chosen"), hhHuman) && strings.HasPrefix(f.whole("rejected"), hhHuman)
 		},
-		decode: decodeHH,
-		encode: encodeHH,
-		can:    holds{kinds: []Kind{Preference}, chat: true, id: true, margin: true, scores: true, split: true, meta: true},
+		decode:  decodeHH,
+		encode:  encodeHH,
+		can:     holds{kinds: []Kind{Preference}, chat: true, id: true, margin: true, scores: true, split: true, meta: true},
+		columns: []string{"id", "chosen", "rejected", "margin", "chosen_score", "rejected_score", "split", "meta"},
+		notes:   []string{"a speaker mark without the space after it gets one"},
 	})
 }
 

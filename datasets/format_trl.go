@@ -17,8 +17,12 @@ func init() {
 		encode: encodeTRL,
 		can: holds{kinds: []Kind{Preference, Instruction, Unpaired, PromptOnly}, chat: true, raw: true, tools: true, name: true,
 			id: true, margin: true, scores: true, label: true, split: true, meta: true},
+		columns: trlColumns,
 	})
 }
+
+var trlColumns = []string{"id", "prompt", "chosen", "rejected", "completion", "text", "label", "margin", "chosen_score", "rejected_score", "tools",
+	"split", "meta"}
 
 // rowID are the fields in which data sets keep the id of a row. prompt_id is none: several rows share it.
 var rowID = []string{"id", "_id", "uid", "uuid", "example_id", "sample_id", "row_id"}
@@ -107,14 +111,14 @@ func decodePair(f fields, rec *Record) error {
 	if isChat(rec.Chosen) != isChat(rec.Rejected) {
 		return errors.New("chosen and rejected must both be text or both be messages")
 	}
-	if !f.has("prompt") || f.kind("prompt") == '"' && f.whole("prompt") == "" {
+	if !f.has("prompt") {
 		rec.Prompt, rec.Chosen, rec.Rejected = ImplicitPrompt(rec.Chosen, rec.Rejected)
 		return nil
 	}
 	if rec.Prompt, err = f.textOrMessages("prompt"); err != nil {
 		return err
 	}
-	if isChat(rec.Chosen) && !isChat(rec.Prompt) {
+	if isChat(rec.Chosen) && len(rec.Prompt) > 0 && !isChat(rec.Prompt) {
 		// UltraFeedback's binarized form: the prompt as text beside whole conversations that contain it.
 		text := rec.Prompt[0].Content
 		p, c, r := ImplicitPrompt(rec.Chosen, rec.Rejected)

@@ -6,14 +6,16 @@ import (
 
 // format gives rows a meaning.
 type format struct {
-	name   string
-	about  string
-	order  int                                              // detection asks in this order
-	detect func(f fields) bool                              // do these fields look like it?
-	decode func(f fields, o *ReadOptions) ([]Record, error) // nil when group is set
-	group  func(o *ReadOptions) grouper                     // for formats whose rows only together make records
-	encode func(r *Record) (any, error)                     // the row of a record; nil when the format is only read
-	can    holds
+	name    string
+	about   string
+	order   int                                              // detection asks in this order
+	detect  func(f fields) bool                              // do these fields look like it?
+	decode  func(f fields, o *ReadOptions) ([]Record, error) // nil when group is set
+	group   func(o *ReadOptions) grouper                     // for formats whose rows only together make records
+	encode  func(r *Record) (any, error)                     // the row of a record; nil when the format is only read
+	can     holds
+	columns []string // the fields in order, for formats that fit a table of text
+	notes   []string // what is lost that the table of capabilities cannot say
 }
 
 // Format describes a format to people.

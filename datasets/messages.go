@@ -121,6 +121,9 @@ func (f fields) isMessages(name string) bool {
 		if s = strings.TrimSpace(s); err != nil || !strings.HasPrefix(s, "[") {
 			return false
 		}
+		if s == "[]" {
+			return true
+		}
 		var probe []struct {
 			Role *string `json:"role"`
 		}

@@ -77,17 +77,34 @@ func Open(path string, opt ReadOptions) (Reader, error) {
 	if r.format == "auto" {
 		r.format = ""
 	}
+	var t Table
 	switch kind {
 	case containerJSONL:
 		r.rows = &jsonlSource{in: in, limit: opt.MaxRow}
+		return r, nil
+	case containerJSON:
+		r.rows = &jsonSource{in: in, limit: opt.MaxRow}
+		return r, nil
+	case containerCSV, containerTSV:
+		comma := ','
+		if kind == containerTSV {
+			comma = '\t'
+		}
+		s, err := newCSVSource(path, in, comma, opt.MaxRow)
+		if err != nil {
+			in.Close()
+			return nil, err
+		}
+		r.rows = s
+		return r, nil
 	case containerArrow:
-		t, err := openArrowStream(in)
-		return r.table(t, err, in)
-	default:
-		in.Close()
-		return nil, fmt.Errorf("%s: cannot read %s", path, kind)
+		t, err = openArrowStream(in)
+	case containerFeather:
+		t, err = openArrowFile(in)
+	case containerParquet:
+		t, err = openParquet(in)
 	}
-	return r, nil
+	return r.table(t, err, in)
 }
 
 func (opt *ReadOptions) check() error {

@@ -40,10 +40,11 @@ func (b *badRow) Error() string { return fmt.Sprintf("row %d: %s", b.n, b.reason
 
 // grouper collects rows that only together make records (the messages of one OASST tree).
 type grouper interface {
-	// add takes a row and gives back the records of any group it completes.
-	add(n int64, f fields) ([]Record, []Reject)
-	// flush ends the last group.
-	flush() ([]Record, []Reject)
+	// add takes a row and gives the records, rejects and number of used rows of a group that ends by it, if one does. Source.Row of a
+	// record and Row of a reject say where it stood.
+	add(n int64, f fields) (recs []Record, rejects []Reject, used int)
+	// flush ends the next waiting group; used is -1 when none is left.
+	flush() (recs []Record, rejects []Reject, used int)
 }
 
 // Counts tells what was read so far.
@@ -89,14 +90,12 @@ func (r *reader) advance() error {
 	}
 	row, err := r.rows.next()
 	if errors.Is(err, io.EOF) {
-		r.ended = true
-		if r.opt.OnProgress != nil {
-			r.opt.OnProgress(r.in.size, r.in.size)
-		}
 		if r.group != nil {
-			recs, rejects := r.group.flush()
-			return r.accept(recs, rejects, true)
+			if recs, rejects, used := r.group.flush(); used >= 0 {
+				return r.accept(recs, rejects, used)
+			}
 		}
+		r.end()
 		return nil
 	}
 	if err != nil {
@@ -122,8 +121,7 @@ func (r *reader) advance() error {
 	}
 	if r.group != nil {
 		f.raw = append([]byte(nil), row.raw...)
-		recs, rejects := r.group.add(row.n, f)
-		return r.accept(recs, rejects, true)
+		return r.accept(r.group.add(row.n, f))
 	}
 	recs, err := formats[r.format].decode(f, &r.opt)
 	if err != nil {
@@ -149,7 +147,7 @@ func (r *reader) advanceRecord() error {
 	var bad *badRow
 	switch {
 	case errors.Is(err, io.EOF):
-		r.ended = true
+		r.end()
 		return nil
 	case errors.As(err, &bad):
 		r.counts.Rows++
@@ -231,31 +229,44 @@ func (r *reader) identify(rec *Record, n int64, part int) string {
 	return ""
 }
 
-// accept takes what a grouper gives: records with provenance rows set, and rejects.
-func (r *reader) accept(recs []Record, rejects []Reject, _ bool) error {
-	used := map[int64]bool{}
+// accept takes what a grouper gives. A record that cannot stand is no row lost: the rows of its group are counted as used already, so
+// it is reported without being counted.
+func (r *reader) accept(recs []Record, rejects []Reject, used int) error {
+	r.counts.Used += int64(used)
 	r.pending = r.pending[:0]
-	for i := range recs {
-		rec := recs[i]
-		if reason := rec.fault(r.opt.Kind); reason != "" {
-			rejects = append(rejects, Reject{Row: rec.Source.Row, Reason: reason})
-			continue
-		}
-		rows := rec.Source.Row
+	for _, rec := range recs {
+		n := rec.Source.Row
 		rec.Source = Provenance{}
-		if reason := r.identify(&rec, rows, 0); reason != "" {
-			rejects = append(rejects, Reject{Row: rows, Reason: reason})
+		reason := rec.fault(r.opt.Kind)
+		if reason == "" {
+			reason = r.identify(&rec, n, 0)
+		}
+		if reason == "" {
+			r.pending = append(r.pending, rec)
 			continue
 		}
-		used[rows] = true
-		r.pending = append(r.pending, rec)
+		text, err := json.Marshal(toPlumb(&rec))
+		if err != nil {
+			return err
+		}
+		r.counts.Used--
+		rejects = append(rejects, Reject{Row: n, Reason: reason, Text: string(text)})
 	}
-	for _, rej := range rejects {
+	for i, rej := range rejects {
 		if err := r.reject(rej.Row, rej.Reason, []byte(rej.Text)); err != nil {
+			r.counts.Rejected += int64(len(rejects) - i - 1)
 			return err
 		}
 	}
 	return nil
+}
+
+// end is the end of the file.
+func (r *reader) end() {
+	r.ended = true
+	if r.opt.OnProgress != nil {
+		r.opt.OnProgress(r.in.size, r.in.size)
+	}
 }
 
 // reject hands a bad row to the taker, or makes it the error of Next.
@@ -298,6 +309,12 @@ type idFirst struct {
 }
 
 func newIDSet() *idSet { return &idSet{seen: map[[16]byte]idPlace{}} }
+
+func (s *idSet) has(id string) (idPlace, bool) {
+	sum := sha256.Sum256([]byte(id))
+	p, ok := s.seen[[16]byte(sum[:16])]
+	return p, ok
+}
 
 func (s *idSet) add(id, file string, n int64) (first idFirst, seen bool) {
 	sum := sha256.Sum256([]byte(id))

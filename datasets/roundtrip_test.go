@@ -83,6 +83,7 @@ func samples() []Record {
 		{ID: "text", Chosen: Text("just text\n"), Copies: 1},
 		{ID: "up", Prompt: []Message{user("q")}, Chosen: []Message{assistant("a")}, Label: ptr(true), Copies: 1},
 		{ID: "down", Prompt: []Message{user("q")}, Chosen: []Message{assistant("b")}, Label: ptr(false), Copies: 1},
+		{ID: "plain", Prompt: []Message{user("hi")}, Chosen: []Message{assistant(" well, hello ")}, Rejected: []Message{assistant("")}, Margin: ptr(2.0), Copies: 1},
 		{ID: "only", Prompt: []Message{user("why?")}, Copies: 1},
 		{ID: "tool", Tools: `[{"type":"function","function":{"name":"add"}}]`, Prompt: []Message{user("add 1 2"),
 			{Role: "assistant", ToolCalls: `[{"id":"c1","type":"function","function":{"name":"add","arguments":"{\"a\":1}"}}]`},
@@ -95,7 +96,7 @@ func samples() []Record {
 }
 
 func TestLosslessRoundTrip(t *testing.T) {
-	for _, name := range []string{"x.arrow", "x.jsonl"} {
+	for _, name := range []string{"x.arrow", "x.feather", "x.jsonl", "x.json", "x.jsonl.gz", "x.jsonl.zst"} {
 		t.Run(name, func(t *testing.T) {
 			want := samples()
 			got, rejects := read(t, save(t, name, WriteOptions{}, want), ReadOptions{})
