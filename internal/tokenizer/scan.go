@@ -12,12 +12,17 @@ const (
 	patternQwen  = `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
 )
 
+// patternCL100K, of OpenAI's vocabularies, differs from Llama 3's in giving nothing back and in one line break instead of
+// several, which come to the same matches.
+const patternCL100K = `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+`
+
 // knownPatterns are the Split patterns that need no regular expression engine.
 var knownPatterns = map[string]scanner{
 	patternGPT2: scanGPT2,
 	`'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`: scanGPT2,
-	patternLlama: scanLlama,
-	patternQwen:  scanQwen,
+	patternLlama:  scanLlama,
+	patternQwen:   scanQwen,
+	patternCL100K: scanLlama,
 }
 
 func scanGPT2(s string, i int) int {

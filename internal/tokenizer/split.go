@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	regexp2 "github.com/dlclark/regexp2/v2"
@@ -60,7 +61,7 @@ func compile(pattern string) (matcher, error) {
 		at := make([]int, 0, len(s)+1)
 		for i := 0; i < len(s); {
 			r, n := utf8.DecodeRuneInString(s[i:])
-			runes = append(runes, r)
+			runes = append(runes, elder(r))
 			at = append(at, i)
 			i += n
 		}
@@ -73,6 +74,26 @@ func compile(pattern string) (matcher, error) {
 			return true
 		})
 	}, nil
+}
+
+// elder stands in for a letter or a number that is younger than the engine's tables: one of the same category.
+func elder(r rune) rune {
+	c := classOf(r)
+	switch {
+	case c&letter != 0 && !unicode.Is(unicode.L, r):
+		if toLower(r) != r {
+			return 0x10A0 // a Georgian capital
+		}
+		for i := 0; i < len(moreLower); i += 3 {
+			if u := r - moreLower[i+2]; u >= moreLower[i] && u <= moreLower[i+1] {
+				return 0x2D00 // its lower case
+			}
+		}
+		return 0xA000 // a syllable of Yi
+	case c&number != 0 && !unicode.Is(unicode.N, r):
+		return 0x0660 // an Arabic digit
+	}
+	return r
 }
 
 // runs is the matcher of maximal runs of characters for which is holds; one by one where single is set.
