@@ -17,6 +17,7 @@ import (
 type Encoder struct {
 	Tok       *tokenizer.Tokenizer
 	MaxLength int // tokens a sequence may have; 0: no limit
+	Vocab     int // ids that the model knows; 0: not checked
 }
 
 // Dropped is why a record cannot be used. Reason has no part that differs between records of the
@@ -120,8 +121,12 @@ func (e *Encoder) sides(rec *datasets.Record, prompt, chosen, rejected []dataset
 		return p, c, r, err
 	}
 	before := text(prompt)
-	return e.Tok.Encode(before, true), e.Tok.Encode(before+e.withEOS(text(chosen)), true),
-		e.Tok.Encode(before+e.withEOS(text(rejected)), true), nil
+	if p, err = e.tokens(before, true); err == nil {
+		if c, err = e.tokens(before+e.withEOS(text(chosen)), true); err == nil {
+			r, err = e.tokens(before+e.withEOS(text(rejected)), true)
+		}
+	}
+	return p, c, r, err
 }
 
 // Example encodes a demonstration. With completionOnly the loss runs over the answer alone, from
@@ -133,8 +138,8 @@ func (e *Encoder) Example(rec *datasets.Record, completionOnly bool) (Example, e
 		return Example{}, drop("not a demonstration: it has no answer")
 	}
 	var prompt, whole []int32
+	var err error
 	if rec.Chat() {
-		var err error
 		if len(rec.Prompt) > 0 {
 			if prompt, err = e.chat(rec.Prompt, rec.Tools, true); err != nil {
 				return Example{}, err
@@ -146,9 +151,13 @@ func (e *Encoder) Example(rec *datasets.Record, completionOnly bool) (Example, e
 	} else {
 		before := text(rec.Prompt)
 		if before != "" {
-			prompt = e.Tok.Encode(before, true)
+			if prompt, err = e.tokens(before, true); err != nil {
+				return Example{}, err
+			}
 		}
-		whole = e.Tok.Encode(before+e.withEOS(text(rec.Chosen)), true)
+		if whole, err = e.tokens(before+e.withEOS(text(rec.Chosen)), true); err != nil {
+			return Example{}, err
+		}
 	}
 	from := 1 // the first token has no predecessor
 	if completionOnly {
@@ -188,26 +197,40 @@ func (e *Encoder) Continue(prompt []datasets.Message, tools string) ([]int32, er
 	if chat(prompt) {
 		return e.chat(prompt, tools, true)
 	}
-	return e.Tok.Encode(text(prompt), true), nil
+	return e.tokens(text(prompt), true)
 }
 
 // Text encodes a prompt with an answer for scoring: the whole conversation for a chat, the text with EOS appended
 // where absent otherwise. Past MaxLength the beginning is cut, since the last token is what is scored.
 func (e *Encoder) Text(prompt []datasets.Message, tools, answer string) ([]int32, error) {
 	var ids []int32
+	var err error
 	if chat(prompt) {
-		var err error
-		if ids, err = e.chat(join(prompt, []datasets.Message{{Role: "assistant", Content: answer}}), tools, false); err != nil {
-			return nil, err
-		}
+		ids, err = e.chat(join(prompt, []datasets.Message{{Role: "assistant", Content: answer}}), tools, false)
 	} else {
-		ids = e.Tok.Encode(text(prompt)+e.withEOS(answer), true)
+		ids, err = e.tokens(text(prompt)+e.withEOS(answer), true)
+	}
+	if err != nil {
+		return nil, err
 	}
 	if len(ids) == 0 {
 		return nil, drop("the text has no tokens")
 	}
 	if e.MaxLength > 0 && len(ids) > e.MaxLength {
 		ids = ids[len(ids)-e.MaxLength:]
+	}
+	return ids, nil
+}
+
+// tokens encodes a text and checks that the model knows every id.
+func (e *Encoder) tokens(s string, special bool) ([]int32, error) {
+	ids := e.Tok.Encode(s, special)
+	if e.Vocab > 0 {
+		for _, id := range ids {
+			if int(id) >= e.Vocab {
+				return nil, fmt.Errorf("token %d (%q) is outside the model's vocabulary of %d: the tokenizer is not this model's", id, e.Tok.Token(id), e.Vocab)
+			}
+		}
 	}
 	return ids, nil
 }
@@ -230,7 +253,7 @@ func (e *Encoder) chat(msgs []datasets.Message, tools string, generate bool) ([]
 	if err != nil {
 		return nil, fmt.Errorf("chat template: %w", err)
 	}
-	return e.Tok.Encode(s, false), nil
+	return e.tokens(s, false)
 }
 
 func messages(in []datasets.Message) []tokenizer.Message {

@@ -15,18 +15,30 @@ import (
 // Param is a trainable tensor and the name it has in checkpoints.
 type Param struct {
 	Name string
-	P    *nn.Param
+	*nn.Param
+}
+
+// Params converts the parameters of an adapter or a model, which this package must not import.
+func Params[P ~struct {
+	Name string
+	*nn.Param
+}](ps []P) []Param {
+	out := make([]Param, len(ps))
+	for i, p := range ps {
+		out[i] = Param(p)
+	}
+	return out
 }
 
 // values is the parameter's own memory.
-func (p Param) values() []float32 { return mat.Data[float32](p.P.Matrix) }
+func (p Param) values() []float32 { return mat.Data[float32](p.Matrix) }
 
 // grad is the gradient's own memory, nil when there is none.
 func (p Param) grad() []float32 {
-	if !p.P.HasGrad() {
+	if !p.HasGrad() {
 		return nil
 	}
-	return mat.Data[float32](p.P.Grad())
+	return mat.Data[float32](p.Grad())
 }
 
 // AdamW is torch's AdamW: decoupled weight decay lr*wd*w, bias correction of both moments, eps

@@ -17,12 +17,12 @@ import (
 
 func param(name string, values ...float32) Param {
 	p := nn.NewParam(mat.NewDense[float32](mat.WithShape(1, len(values)), mat.WithBacking(values)))
-	return Param{Name: name, P: p}
+	return Param{name, p}
 }
 
 func setGrad(p Param, g ...float32) {
-	if !p.P.HasGrad() {
-		p.P.AccGrad(p.P.ZerosLike())
+	if !p.HasGrad() {
+		p.AccGrad(p.ZerosLike())
 	}
 	copy(p.grad(), g)
 }
