@@ -1,0 +1,384 @@
+package dedup
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"math"
+	"os"
+	"slices"
+
+	"plumb/internal/kernels"
+)
+
+// The embedded store is one file: a header line of JSON padded to headerSize, then blocks that are only ever appended. A
+// block is its length and checksum (little-endian uint32), then its points: ID, length of the text, positions of split and set in
+// the block's strings, those strings as JSON, and the vectors as f32 of length 1. A block that was being written when the
+// process died fails its checksum and is cut off on opening.
+const (
+	storeFormat   = "plumb vectors 1"
+	headerSize    = 512
+	blockPoints   = 1024              // points of a block in memory, the unit of a scan
+	storeMemory   = 512 << 20         // bytes of vectors kept in memory; the rest is read from the file in every scan
+	maxBlockBytes = 1 << 30           // of a block in the file, so that a hostile length cannot ask for more
+	queryChunk    = 1024              // queries that share a reading of the file
+	scanTile      = 64                // queries of one product
+	pointBytes    = 8 + 4 + 2 + 2     // id, length, split, set
+	maxPoints     = maxBlockBytes / 8 // of a block
+)
+
+type storeHeader struct {
+	Format string `json:"format"`
+	Model  string `json:"model"`
+	Dim    int    `json:"dim"`
+}
+
+// Embedded is the store inside the program: a flat scan, exact up to rounding, or an HNSW graph above it.
+type Embedded struct {
+	path   string
+	file   *os.File
+	head   storeHeader
+	end    int64 // of the last whole block
+	at     map[uint64]int32
+	ids    []uint64
+	length []int32
+	split  []string
+	set    []string
+	held   [][]float32 // vectors of blockPoints points, nil where they stay in the file
+	where  []int64     // file offset of each point's vector
+	memory int64
+	names  map[string]string
+}
+
+// OpenEmbedded opens or creates a store of vectors of length dim made by model. A store of another dimension or
+// model is a *MismatchError, a file that is no store an error; a torn end is repaired.
+func OpenEmbedded(path, model string, dim int) (*Embedded, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	s := &Embedded{path: path, file: f, at: map[uint64]int32{}, memory: storeMemory, names: map[string]string{}}
+	if err := s.load(storeHeader{storeFormat, model, dim}); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Embedded) load(want storeHeader) error {
+	info, err := s.file.Stat()
+	if err != nil {
+		return err
+	}
+	if info.Size() == 0 {
+		head, err := json.Marshal(want)
+		if err != nil {
+			return err
+		}
+		if len(head) >= headerSize {
+			return fmt.Errorf("%s: the model's name is too long for a store: %q", s.path, want.Model)
+		}
+		head = append(head, bytes.Repeat([]byte{' '}, headerSize-1-len(head))...)
+		if _, err := s.file.WriteAt(append(head, '\n'), 0); err != nil {
+			return err
+		}
+		s.head, s.end = want, headerSize
+		return s.file.Sync()
+	}
+	head := make([]byte, headerSize)
+	if _, err := io.ReadFull(io.NewSectionReader(s.file, 0, headerSize), head); err != nil {
+		return fmt.Errorf("%s: not a vector store: %d bytes, expected a header of %d", s.path, info.Size(), headerSize)
+	}
+	if err := json.Unmarshal(head, &s.head); err != nil || s.head.Format != storeFormat {
+		return fmt.Errorf("%s: not a vector store: expected a file that begins with {\"format\":%q", s.path, storeFormat)
+	}
+	if s.head.Dim != want.Dim {
+		return &MismatchError{s.path, "dimension", s.head.Dim, want.Dim}
+	}
+	if s.head.Model != want.Model {
+		return &MismatchError{s.path, "model", s.head.Model, want.Model}
+	}
+	s.end = headerSize
+	for s.end < info.Size() {
+		n, err := s.readBlock(info.Size())
+		if errors.Is(err, errTorn) {
+			return s.file.Truncate(s.end)
+		}
+		if err != nil {
+			return err
+		}
+		s.end += n
+	}
+	return nil
+}
+
+var errTorn = errors.New("torn block")
+
+// readBlock reads the block at s.end; errTorn means that it is not whole and nothing follows it that could be.
+func (s *Embedded) readBlock(size int64) (int64, error) {
+	var prefix [8]byte
+	if _, err := s.file.ReadAt(prefix[:], s.end); err != nil {
+		return 0, errTorn
+	}
+	n := int64(binary.LittleEndian.Uint32(prefix[:]))
+	if n > maxBlockBytes || s.end+8+n > size {
+		return 0, errTorn
+	}
+	body := make([]byte, n)
+	if _, err := s.file.ReadAt(body, s.end+8); err != nil {
+		return 0, fmt.Errorf("%s: %w", s.path, err)
+	}
+	if crc32.ChecksumIEEE(body) != binary.LittleEndian.Uint32(prefix[4:]) {
+		if s.end+8+n == size {
+			return 0, errTorn
+		}
+		return 0, fmt.Errorf("%s: block at byte %d is damaged (checksum) and others follow it: restore the file or delete it", s.path, s.end)
+	}
+	if err := s.parseBlock(body, s.end+8); err != nil {
+		return 0, fmt.Errorf("%s: block at byte %d: %w", s.path, s.end, err)
+	}
+	return 8 + n, nil
+}
+
+func (s *Embedded) parseBlock(body []byte, offset int64) error {
+	if len(body) < 8 {
+		return errors.New("too short")
+	}
+	count, textLen := int(binary.LittleEndian.Uint32(body)), int(binary.LittleEndian.Uint32(body[4:]))
+	if count > maxPoints || textLen > len(body) || len(body) != 8+textLen+count*(pointBytes+4*s.head.Dim) {
+		return fmt.Errorf("%d bytes do not hold %d points", len(body), count)
+	}
+	var strs []string
+	if err := json.Unmarshal(body[8:8+textLen], &strs); err != nil {
+		return err
+	}
+	meta := body[8+textLen:]
+	vectors := meta[count*pointBytes:]
+	for i := range count {
+		m := meta[i*pointBytes:]
+		split, set := int(binary.LittleEndian.Uint16(m[12:])), int(binary.LittleEndian.Uint16(m[14:]))
+		if split >= len(strs) || set >= len(strs) {
+			return errors.New("a point names a string that is not there")
+		}
+		raw := vectors[i*4*s.head.Dim : (i+1)*4*s.head.Dim]
+		s.attach(Point{ID: binary.LittleEndian.Uint64(m), Length: int(binary.LittleEndian.Uint32(m[8:])), Split: strs[split], Set: strs[set]},
+			raw, offset+int64(8+textLen+count*pointBytes+i*4*s.head.Dim))
+	}
+	return nil
+}
+
+func (s *Embedded) intern(x string) string {
+	if y, ok := s.names[x]; ok {
+		return y
+	}
+	s.names[x] = x
+	return x
+}
+
+// attach makes a stored point findable.
+func (s *Embedded) attach(p Point, raw []byte, where int64) {
+	i, known := s.at[p.ID]
+	if !known {
+		i = int32(len(s.ids))
+		s.at[p.ID] = i
+		s.ids = append(s.ids, p.ID)
+		s.length = append(s.length, 0)
+		s.split = append(s.split, "")
+		s.set = append(s.set, "")
+		s.where = append(s.where, 0)
+		if int(i)%blockPoints == 0 {
+			var v []float32
+			if bytes := int64(blockPoints * 4 * s.head.Dim); s.memory >= bytes {
+				s.memory -= bytes
+				v = make([]float32, blockPoints*s.head.Dim)
+			}
+			s.held = append(s.held, v)
+		}
+	}
+	s.length[i], s.split[i], s.set[i], s.where[i] = int32(p.Length), s.intern(p.Split), s.intern(p.Set), where
+	if block := s.held[int(i)/blockPoints]; block != nil {
+		decodeVector(block[int(i)%blockPoints*s.head.Dim:int(i)%blockPoints*s.head.Dim:(int(i)%blockPoints+1)*s.head.Dim], raw)
+	}
+}
+
+// Name is the file's path.
+func (s *Embedded) Name() string { return s.path }
+
+// Count is the number of distinct points.
+func (s *Embedded) Count(context.Context) (int, error) { return len(s.ids), nil }
+
+// Has tells which points are stored.
+func (s *Embedded) Has(_ context.Context, ids []uint64) ([]bool, error) {
+	out := make([]bool, len(ids))
+	for i, id := range ids {
+		_, out[i] = s.at[id]
+	}
+	return out, nil
+}
+
+// Upsert appends one block and waits until it is on disk.
+func (s *Embedded) Upsert(ctx context.Context, points []Point) error {
+	const most = 8192 // keeps a block far from maxBlockBytes at any dimension
+	for len(points) > most {
+		if err := s.Upsert(ctx, points[:most]); err != nil {
+			return err
+		}
+		points = points[most:]
+	}
+	if len(points) == 0 {
+		return ctx.Err()
+	}
+	strs, index := []string{}, map[string]int{}
+	number := func(x string) uint16 {
+		if _, ok := index[x]; !ok {
+			index[x] = len(strs)
+			strs = append(strs, x)
+		}
+		return uint16(index[x])
+	}
+	var meta, vectors []byte
+	v := make([]float32, s.head.Dim)
+	for i, p := range points {
+		if len(p.Vector) != s.head.Dim {
+			return &MismatchError{s.path, "dimension", s.head.Dim, len(p.Vector)}
+		}
+		meta = binary.LittleEndian.AppendUint64(meta, p.ID)
+		meta = binary.LittleEndian.AppendUint32(meta, uint32(min(p.Length, math.MaxInt32)))
+		meta = binary.LittleEndian.AppendUint16(meta, number(p.Split))
+		meta = binary.LittleEndian.AppendUint16(meta, number(p.Set))
+		copy(v, p.Vector)
+		normalise(v)
+		for _, x := range v {
+			if x != x || math.IsInf(float64(x), 0) {
+				return fmt.Errorf("%s: point %d of the batch has a vector with %v in it", s.path, i, x)
+			}
+		}
+		vectors = encodeVector(vectors, v)
+		if len(strs) > math.MaxUint16 {
+			return fmt.Errorf("%s: more than %d distinct splits and sets in one batch", s.path, math.MaxUint16)
+		}
+	}
+	text, err := json.Marshal(strs)
+	if err != nil {
+		return err
+	}
+	body := binary.LittleEndian.AppendUint32(nil, uint32(len(points)))
+	body = binary.LittleEndian.AppendUint32(body, uint32(len(text)))
+	body = append(append(append(body, text...), meta...), vectors...)
+	block := binary.LittleEndian.AppendUint32(nil, uint32(len(body)))
+	block = binary.LittleEndian.AppendUint32(block, crc32.ChecksumIEEE(body))
+	block = append(block, body...)
+	if _, err := s.file.WriteAt(block, s.end); err != nil {
+		return fmt.Errorf("%s: %w", s.path, err)
+	}
+	if err := s.file.Sync(); err != nil {
+		return fmt.Errorf("%s: %w", s.path, err)
+	}
+	if err := s.parseBlock(body, s.end+8); err != nil {
+		return err
+	}
+	s.end += int64(len(block))
+	return ctx.Err()
+}
+
+// Close closes the file.
+func (s *Embedded) Close() error { return s.file.Close() }
+
+// block returns the vectors of points b*blockPoints and on, in scratch when they are not in memory.
+func (s *Embedded) block(b int, scratch []float32) ([]float32, error) {
+	n := min(len(s.ids)-b*blockPoints, blockPoints)
+	if v := s.held[b]; v != nil {
+		return v[:n*s.head.Dim], nil
+	}
+	scratch = scratch[:n*s.head.Dim]
+	raw := make([]byte, 4*s.head.Dim)
+	for i := range n {
+		if _, err := s.file.ReadAt(raw, s.where[b*blockPoints+i]); err != nil {
+			return nil, fmt.Errorf("%s: %w", s.path, err)
+		}
+		decodeVector(scratch[i*s.head.Dim:i*s.head.Dim:(i+1)*s.head.Dim], raw)
+	}
+	return scratch, nil
+}
+
+// Query finds neighbours by the graph when there is one (UseHNSW), else by a scan of everything.
+func (s *Embedded) Query(ctx context.Context, vectors [][]float32, k int, f Filter) ([][]Neighbour, error) {
+	return s.Scan(ctx, vectors, k, f)
+}
+
+// Scan is the exact search: every query against every vector, as matrix products of scanTile queries with blockPoints vectors.
+func (s *Embedded) Scan(ctx context.Context, vectors [][]float32, k int, f Filter) ([][]Neighbour, error) {
+	dim := s.head.Dim
+	out := make([][]Neighbour, len(vectors))
+	allowed := s.allowed(f)
+	scratch := make([]float32, blockPoints*dim)
+	for lo := 0; lo < len(vectors); lo += queryChunk {
+		queries := vectors[lo:min(lo+queryChunk, len(vectors))]
+		flat := make([]float32, len(queries)*dim)
+		tops := make([]topK, len(queries))
+		for i, q := range queries {
+			if len(q) != dim {
+				return nil, &MismatchError{s.path, "dimension", dim, len(q)}
+			}
+			copy(flat[i*dim:], q)
+			normalise(flat[i*dim : (i+1)*dim])
+			tops[i].k = k
+		}
+		for b := range s.held {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			vecs, err := s.block(b, scratch)
+			if err != nil {
+				return nil, err
+			}
+			n := len(vecs) / dim
+			kernels.Parallel((len(queries)+scanTile-1)/scanTile, func(t int) {
+				from, to := t*scanTile, min((t+1)*scanTile, len(queries))
+				c := make([]float32, (to-from)*n)
+				kernels.GemmSerial(false, true, to-from, n, dim, flat[from*dim:], dim, vecs, dim, c, n, false)
+				for i := from; i < to; i++ {
+					s.collect(&tops[i], c[(i-from)*n:(i-from+1)*n], b*blockPoints, allowed)
+				}
+			})
+		}
+		for i := range tops {
+			out[lo+i] = tops[i].heap
+			slices.SortFunc(out[lo+i], func(a, b Neighbour) int {
+				if better(a, b) {
+					return -1
+				}
+				return 1
+			})
+		}
+	}
+	return out, nil
+}
+
+func (s *Embedded) collect(t *topK, scores []float32, first int, allowed []bool) {
+	floor := t.floor()
+	for j, x := range scores {
+		if x < floor || allowed != nil && !allowed[first+j] {
+			continue
+		}
+		t.add(Neighbour{s.ids[first+j], x})
+		floor = t.floor()
+	}
+}
+
+// allowed marks the points a filter lets through; nil means all.
+func (s *Embedded) allowed(f Filter) []bool {
+	if len(f.Splits) == 0 && f.MinLength == 0 && f.MaxLength == 0 && f.Set == "" {
+		return nil
+	}
+	out := make([]bool, len(s.ids))
+	for i := range out {
+		out[i] = f.match(s.split[i], int(s.length[i]), s.set[i])
+	}
+	return out
+}

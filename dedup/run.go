@@ -1,0 +1,355 @@
+package dedup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"plumb/datasets"
+	"plumb/internal/run"
+)
+
+// Tools are what a run is given besides its data. All of them may be absent.
+type Tools struct {
+	Embedder    Embedder  // for any vectors.encoder but "hash"
+	Verifier    Verifier  // for any verifier.kind but "none" and "aligned"
+	Store       Store     // instead of the one vectors.store names; the caller closes it
+	Against     Source    // test sets
+	Ledger      io.Writer // JSON lines
+	Certificate io.Writer // JSON, when Against is given
+	Page        io.Writer // HTML
+	TempDir     string    // for what does not fit in memory; "" is the system's folder
+	Progress    func(label string, total int) *run.Progress
+}
+
+func (t *Tools) progress(label string, total int) *run.Progress {
+	if t.Progress == nil {
+		return nil
+	}
+	return t.Progress(label, total)
+}
+
+// Report says what a run did.
+type Report struct {
+	Records     int64             `json:"records"`
+	Kept        int64             `json:"kept"`
+	Removed     int64             `json:"removed"`
+	Edited      int64             `json:"edited"`
+	ByStage     []StageCount      `json:"by_stage"`
+	Distinct    int               `json:"distinct"` // texts after the hash stages
+	Clusters    int               `json:"clusters"` // of distinct texts that are alike
+	MinHash     *MinHashReport    `json:"minhash,omitempty"`
+	Vectors     *VectorReport     `json:"vectors,omitempty"`
+	Preference  *PreferenceReport `json:"preference,omitempty"`
+	Certificate *Certificate      `json:"certificate,omitempty"`
+}
+
+// StageCount is how many records a stage removed.
+type StageCount struct {
+	Stage   string `json:"stage"`
+	Removed int64  `json:"removed"`
+}
+
+// MinHashReport describes the lexical stage.
+type MinHashReport struct {
+	Bands         int `json:"bands"`
+	Rows          int `json:"rows"`
+	Candidates    int `json:"candidates"`
+	Alike         int `json:"alike"`          // candidates that reached the threshold
+	Confirmed     int `json:"confirmed"`      // of those, by the verifier
+	CappedBuckets int `json:"capped_buckets"` // buckets too large to compare all with all
+}
+
+// VectorReport describes the stage of embeddings.
+type VectorReport struct {
+	Store      string   `json:"store"`
+	Encoder    string   `json:"encoder"`
+	Added      int      `json:"added"`  // vectors that the store did not hold yet
+	Stored     int      `json:"stored"` // points in the store
+	Candidates int      `json:"candidates"`
+	Alike      int      `json:"alike"`
+	Confirmed  int      `json:"confirmed"`
+	Recall     *float64 `json:"recall,omitempty"` // of the approximate search against an exact one, on a sample
+}
+
+// Run removes duplicates: it reads in twice, writes what stays to out in input order and returns what it did. Stages, thresholds
+// and policies are cfg's. The ledger and the page are complete only when Run returns no error.
+func Run(ctx context.Context, cfg Config, in Source, out Writer, t Tools) (Report, error) {
+	var rep Report
+	if err := errors.Join(cfg.Validate()...); err != nil {
+		return rep, run.Usage(err)
+	}
+	leaked := map[int32]int32{}
+	if t.Against != nil {
+		cert, records, err := leakage(ctx, cfg, in, t.Against, t)
+		if err != nil {
+			return rep, err
+		}
+		rep.Certificate = cert
+		if cfg.Against.Action == "remove" {
+			leaked = records
+		}
+		if t.Certificate != nil {
+			if err := cert.Write(t.Certificate); err != nil {
+				return rep, err
+			}
+		}
+	}
+	c := newCorpus(cfg, cfg.Key, t.TempDir)
+	defer c.texts.close()
+	c.leaked = leaked
+	p := t.progress("read", 0)
+	err := c.scan(ctx, in, false, p.Add)
+	p.Done()
+	if err != nil {
+		return rep, err
+	}
+	if len(c.entries) == 0 {
+		return rep, errors.New("dedup: the input holds no record")
+	}
+	m := &matcher{c: c, cfg: cfg}
+	defer m.close()
+	edges, err := m.edges(ctx, &t, &rep)
+	if err != nil {
+		return rep, err
+	}
+	stars, err := m.clusters(ctx, edges)
+	if err != nil {
+		return rep, err
+	}
+	rep.Distinct, rep.Clusters = len(c.nodes), len(stars)
+	verdicts := c.plan(stars)
+	for r, leak := range leaked {
+		l := rep.Certificate.Leaks[leak]
+		verdicts[r] = verdict{stage: "against:" + string(l.Tier), score: l.Score, check: l.Check, kept: -1, leak: leak}
+	}
+	edits := map[int32]edit{}
+	if cfg.Preference.Enabled && cfg.Key == KeyPair {
+		if rep.Preference, err = m.preferences(ctx, verdicts, edits); err != nil {
+			return rep, err
+		}
+	}
+	rep.count(verdicts)
+	if t.Page != nil {
+		if err := c.writePage(t.Page, stars, verdicts, &rep); err != nil {
+			return rep, err
+		}
+	}
+	return rep, c.write(ctx, in, out, verdicts, edits, &t, &rep)
+}
+
+func newCorpus(cfg Config, key Key, dir string) *corpus {
+	c := &corpus{cfg: cfg, key: key, texts: newSpool(dir, spoolMemory), fileOf: map[string]int32{}, byHash: map[digest]int32{},
+		keep: keepRule{cfg.Keep}}
+	if cfg.MinHash.Enabled {
+		c.index = &bandIndexBuilder{newBandIndex(cfg.MinHash, 0)}
+	}
+	return c
+}
+
+func (m *matcher) close() {
+	if m.vectors != nil {
+		m.vectors.close()
+	}
+}
+
+// edges runs the stages that compare and returns the pairs that passed, ascending.
+func (m *matcher) edges(ctx context.Context, t *Tools, rep *Report) ([]edge, error) {
+	var err error
+	if m.verifier, err = openVerifier(m.cfg.Verifier, t); err != nil {
+		return nil, err
+	}
+	var edges []edge
+	if m.cfg.MinHash.Enabled {
+		r := &MinHashReport{Bands: m.c.index.bands, Rows: m.c.index.rows}
+		pairs, capped := m.c.index.candidates()
+		m.c.index.bandIndex = nil
+		m.c.index = nil
+		found, err := m.lexical(ctx, pairs)
+		if err != nil {
+			return nil, err
+		}
+		r.Candidates, r.Alike, r.CappedBuckets = len(pairs), len(found), capped
+		if edges, err = m.confirm(ctx, found); err != nil {
+			return nil, err
+		}
+		r.Confirmed = len(edges)
+		rep.MinHash = r
+	}
+	if m.cfg.Vectors.Enabled {
+		more, err := m.vectorEdges(ctx, t, edges, rep)
+		if err != nil {
+			return nil, err
+		}
+		edges = append(edges, more...)
+		slices.SortFunc(edges, func(x, y edge) int {
+			if x.a != y.a {
+				return int(x.a) - int(y.a)
+			}
+			return int(x.b) - int(y.b)
+		})
+	}
+	return edges, nil
+}
+
+func openVerifier(c VerifierConfig, t *Tools) (Verifier, error) {
+	switch {
+	case c.Kind == "none" || len(c.Confirm) == 0:
+		return nil, nil
+	case t.Verifier != nil:
+		return t.Verifier, nil
+	case c.Kind == "aligned":
+		return Aligned(), nil
+	}
+	return nil, fmt.Errorf("verifier.kind %q is a model, and none was opened", c.Kind)
+}
+
+func openEmbedder(c VectorConfig, t *Tools) (Embedder, error) {
+	switch {
+	case t.Embedder != nil:
+		return t.Embedder, nil
+	case c.Encoder == "hash":
+		return NewHashEncoder(c.Dim), nil
+	}
+	return nil, fmt.Errorf("vectors.encoder %q is a model, and none was opened", c.Encoder)
+}
+
+// OpenStore opens the store that a configuration names for an encoder. cleanup also deletes a temporary one.
+func OpenStore(ctx context.Context, c VectorConfig, e Embedder, tempDir string) (s Store, cleanup func() error, err error) {
+	path, temporary := c.Path, c.Path == ""
+	if temporary {
+		dir, err := os.MkdirTemp(tempDir, ".plumb-vectors-*")
+		if err != nil {
+			return nil, nil, err
+		}
+		path = filepath.Join(dir, "vectors")
+	}
+	remove := func() error {
+		if temporary {
+			return os.RemoveAll(filepath.Dir(path))
+		}
+		return nil
+	}
+	es, err := OpenEmbedded(path, e.Name(), e.Dim())
+	if err != nil {
+		return nil, nil, errors.Join(err, remove())
+	}
+	return es, func() error { return errors.Join(es.Close(), remove()) }, nil
+}
+
+func (rep *Report) count(verdicts []verdict) {
+	removed := map[string]int64{}
+	for _, v := range verdicts {
+		if v.stage != "" {
+			removed[v.stage]++
+			rep.Removed++
+		}
+	}
+	rep.Records = int64(len(verdicts))
+	rep.Kept = rep.Records - rep.Removed
+	for stage, n := range removed {
+		rep.ByStage = append(rep.ByStage, StageCount{stage, n})
+	}
+	slices.SortFunc(rep.ByStage, func(a, b StageCount) int { return strings.Compare(a.Stage, b.Stage) })
+}
+
+// write is the second pass.
+func (c *corpus) write(ctx context.Context, in Source, out Writer, verdicts []verdict, edits map[int32]edit, t *Tools, rep *Report) error {
+	ledger, err := newLedgerWriter(t.Ledger, LedgerHeader{ledgerVersion, rep.Records, rep.Kept, c.cfg})
+	if err != nil {
+		return err
+	}
+	r, err := in.Open()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	p := t.progress("write", len(verdicts))
+	defer p.Done()
+	for i := int32(0); ; i++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		rec, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			if int(i) < len(verdicts) {
+				return errChanged
+			}
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if int(i) >= len(verdicts) || exactDigest(&rec, c.key).id() != c.entries[i].exact {
+			return errChanged
+		}
+		if err := c.writeRecord(i, &rec, out, verdicts, edits, ledger, rep); err != nil {
+			return err
+		}
+		p.Add(1)
+	}
+	return ledger.close()
+}
+
+var errChanged = errors.New("dedup: the input changed while it was being read")
+
+func (c *corpus) writeRecord(i int32, rec *datasets.Record, out Writer, verdicts []verdict, edits map[int32]edit, ledger *ledgerWriter, rep *Report) error {
+	v := &verdicts[i]
+	row := LedgerRow{Ref: c.ref(i), Stage: v.stage, Score: v.score}
+	if v.stage != "" {
+		row.Action, row.Record = ActionRemove, rec
+		if v.check != 1 {
+			row.Check = &v.check
+		}
+		if v.leak >= 0 {
+			row.Kept = &rep.Certificate.Leaks[v.leak].Test
+		}
+		if v.kept >= 0 {
+			kept := c.ref(v.kept)
+			row.Kept = &kept
+			if ledger != nil {
+				span, err := c.span(rec, v.kept)
+				if err != nil {
+					return err
+				}
+				row.Span = span
+			}
+		}
+		return ledger.write(&row)
+	}
+	changed := *rec
+	if _, wanted := c.prompts[i]; wanted {
+		c.prompts[i] = rec.Prompt
+	}
+	if v.copies > 0 {
+		changed.Copies = int(min(int64(max(rec.Copies, 1))+int64(v.copies), math.MaxInt32))
+		row.Action, row.Stage, row.CopiesBefore = ActionCopies, "copies", rec.Copies
+	}
+	if e, ok := edits[i]; ok {
+		e.apply(&changed, c.prompts)
+		row.Action, row.Stage, row.Score, row.Record = ActionEdit, e.stage, e.score, rec
+		row.CopiesBefore = 0
+		if e.kept >= 0 {
+			kept := c.ref(e.kept)
+			row.Kept = &kept
+		}
+		rep.Edited++
+	}
+	if row.Action != "" {
+		if err := ledger.write(&row); err != nil {
+			return err
+		}
+	}
+	return out.Write(changed)
+}
+
+func (c *corpus) ref(i int32) Ref {
+	e := &c.entries[i]
+	return Ref{Index: int64(i), ID: e.id, File: c.files[e.file], Row: e.row}
+}
