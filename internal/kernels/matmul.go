@@ -77,12 +77,8 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 		ahead = streamAhead
 	}
 	tiles := (m1 - m0 + f.im.mr - 1) / f.im.mr
-	depth := f.p.k
-	if tiles > 1 {
-		depth = f.depth()
-	}
-	for k0 := 0; k0 < f.p.k; k0 += depth {
-		k1 := min(f.p.k, k0+depth)
+	for k0 := 0; k0 < f.p.k; k0 += kBlock {
+		k1 := min(f.p.k, k0+kBlock)
 		acc := f.acc || k0 > 0
 		for j := j0; j < j1; j++ {
 			b := f.p.panel(f.n0/32 + j)
@@ -104,11 +100,6 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 		}
 	}
 }
-
-var Depth = 256
-var KB = 2048
-
-func (f *forward) depth() int { return Depth }
 
 // tile adds columns [k0,k1) of x times those of panel b; k0 is even.
 func (f *forward) tile(mr, i, k0, k1 int, b, c []float32, ldc int, acc bool, ahead int) {

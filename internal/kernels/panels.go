@@ -40,7 +40,7 @@ func NewPanels(n, k int, t PanelType) *Panels {
 	if t == PanelBF16 {
 		p.size = (k + 1) / 2 * 32
 	}
-	p.f = aligned((n + 31) / 32 * p.size)
+	p.f = Alloc((n + 31) / 32 * p.size)
 	return p
 }
 

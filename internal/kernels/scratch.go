@@ -35,26 +35,16 @@ func putScratch(s *scratch) {
 
 func (s *scratch) panel(n int) []float32 {
 	if cap(s.b) < n {
-		s.b = aligned(n)
+		s.b = Alloc(n)
 	}
 	return s.b[:n]
 }
 
 func (s *scratch) extra(n int) []float32 {
 	if cap(s.x) < n {
-		s.x = aligned(n)
+		s.x = Alloc(n)
 	}
 	return s.x[:n]
-}
-
-// aligned allocates n floats from an address that is a multiple of 64, so that no vector load crosses a cache line.
-func aligned(n int) []float32 {
-	b := make([]float32, n+16)
-	skip := 0
-	if r := uintptr(unsafe.Pointer(unsafe.SliceData(b))) & 63; r != 0 {
-		skip = int(64-r) / 4
-	}
-	return b[skip : skip+n : skip+n]
 }
 
 func asU16(x []float32) []uint16 {
