@@ -5,12 +5,14 @@ import (
 	_ "embed"
 	"fmt"
 	"html/template"
+	"slices"
 )
 
 //go:embed page.html
 var pageText string
 
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
+	"ink":     css,
 	"percent": func(x float64) string { return fmt.Sprintf("%.0f%%", 100*x) },
 }).Parse(pageText))
 
@@ -52,13 +54,10 @@ func (r *Report) page() ([]byte, error) {
 			return nil, err
 		}
 	}
-	inkOf := map[string]int{}
 	for i := range r.Curves {
 		c := &r.Curves[i]
-		if _, ok := inkOf[c.Run]; !ok {
-			inkOf[c.Run] = len(inkOf)
-		}
-		plot, err := c.plot(inkOf[c.Run])
+		at := slices.IndexFunc(r.Runs, func(rr RunReport) bool { return rr.Name == c.Run })
+		plot, err := c.plot(max(at, 0))
 		if err := add(&data.Curves, plot, err); err != nil {
 			return nil, err
 		}

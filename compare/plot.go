@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html/template"
 	"image/color"
+	"math"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -19,6 +20,12 @@ var inks = []color.RGBA{
 }
 
 func ink(i int) color.RGBA { return inks[i%len(inks)] }
+
+// css writes a run's ink for the page's key.
+func css(i int) template.CSS {
+	c := ink(i)
+	return template.CSS(fmt.Sprintf("#%02x%02x%02x", c.R, c.G, c.B))
+}
 
 // Sizes of a plot on the page.
 const (
@@ -47,8 +54,8 @@ func (r *Report) againstKL(title string, of func(*RunReport) *Interval) (templat
 	p.Title.Text = title + " over KL to the base"
 	p.X.Label.Text, p.Y.Label.Text = "KL (nats an answer)", title
 	p.Add(plotter.NewGrid())
-	p.Legend.Top, p.Legend.Left = false, false
 	drawn := 0
+	left, right, low, high := 0.0, 0.0, math.Inf(1), math.Inf(-1)
 	for i := range r.Runs {
 		rr := &r.Runs[i]
 		iv := of(rr)
@@ -66,13 +73,23 @@ func (r *Report) againstKL(title string, of func(*RunReport) *Interval) (templat
 			return "", err
 		}
 		bar.Color, bar.Width = ink(i), 1.5
-		p.Add(bar, dots)
-		p.Legend.Add(rr.Name, dots)
+		name, err := plotter.NewLabels(plotter.XYLabels{XYs: at, Labels: []string{rr.Name}})
+		if err != nil {
+			return "", err
+		}
+		name.Offset = vg.Point{X: 6, Y: 3}
+		name.TextStyle[0].Color = ink(i)
+		p.Add(bar, dots, name)
 		drawn++
+		left, right, low, high = min(left, rr.KL.Mean), max(right, rr.KL.Mean), min(low, iv.Low), max(high, iv.High)
 	}
 	if drawn == 0 {
 		return "", nil
 	}
+	// Room for the dots and, on the right, for the names.
+	wide, tall := max(right-left, 0.1), max(high-low, 0.01)
+	p.X.Min, p.X.Max = left-0.03*wide, right+0.2*wide
+	p.Y.Min, p.Y.Max = low-0.05*tall, high+0.05*tall
 	return svg(p, plotWidth, plotHeight)
 }
 
@@ -100,7 +117,6 @@ func (r *Report) histogram(title string, of func(*RunReport) []float64) (templat
 	p.Title.Text = title + " of each prompt"
 	p.X.Label.Text, p.Y.Label.Text = title, "share of prompts"
 	p.Add(plotter.NewGrid())
-	p.Legend.Top, p.Legend.Left = true, true
 	for i := range r.Runs {
 		values := of(&r.Runs[i])
 		if len(values) == 0 {
@@ -122,7 +138,6 @@ func (r *Report) histogram(title string, of func(*RunReport) []float64) (templat
 		}
 		steps.Color, steps.Width = ink(i), 1.5
 		p.Add(steps)
-		p.Legend.Add(r.Runs[i].Name, steps)
 	}
 	return svg(p, plotWidth, plotHeight)
 }
