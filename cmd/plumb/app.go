@@ -28,7 +28,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		OnUsageError:              usageError,
 		Action:                    wantsCommand,
 		Commands: []*cli.Command{
-			runCommand(), dataCommand(), generateCommand(), chatCommand(), adapterCommand(), configCommand(), versionCommand(),
+			runCommand(), dataCommand(), generateCommand(), chatCommand(), modelsCommand(), adapterCommand(), configCommand(), versionCommand(),
 		},
 	}
 	finish(app.Commands)

@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"plumb/datasets"
+	_ "plumb/datasets/parquet" // data files ending in .parquet
 	"plumb/datasets/synth"
 	"plumb/internal/run"
 )

@@ -83,7 +83,7 @@ type plan struct {
 	body            body
 	inputs          []input
 	makes           map[string]string // what -> path
-	uses            map[string]string // what of a stage -> the model below it
+	base            input             // the model below the adapter it makes
 	x               *experiment
 	earlier         []*plan
 }
@@ -194,8 +194,14 @@ func (p *plan) read(role, what, key, ref string) (input, error) {
 			return in, &run.Fault{Key: key, Value: ref, Want: fmt.Sprintf("a stage that makes %s, %s makes none", what, ref)}
 		}
 		in.Stage, in.Path = e.name, e.makes[what]
+	case what == aModel:
+		path, err := findModel(ref)
+		if err != nil {
+			return in, &run.Fault{Key: key, Value: ref, Want: "a folder, a .gguf file, a model in the hub's cache or an earlier stage"}
+		}
+		in.Path = path
 	default:
-		if _, err := os.Stat(ref); err != nil && what != aModel { // a model may be a hub's name
+		if _, err := os.Stat(ref); err != nil {
 			return in, &run.Fault{Key: key, Value: ref, Want: "the path of a file or the name of an earlier stage"}
 		}
 		in.Path = ref

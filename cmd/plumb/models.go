@@ -5,6 +5,7 @@ import (
 	"os"
 	"sync"
 
+	"plumb/internal/hub"
 	"plumb/internal/kernels"
 	"plumb/internal/model"
 )
@@ -62,7 +63,14 @@ func findModel(name string) (string, error) {
 	} else if !os.IsNotExist(err) {
 		return "", err
 	}
-	return "", fmt.Errorf("model %s: no such folder or file", name)
+	if !hub.IsName(name) {
+		return "", fmt.Errorf("model %s: no such folder or file", name)
+	}
+	dir, err := hub.Find(name)
+	if err != nil {
+		return "", fmt.Errorf("model %s: no such folder, and %w", name, err)
+	}
+	return dir, nil
 }
 
 // computeOf turns the configuration's word into arithmetic; auto is bf16 where the processor multiplies bf16 itself.

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"plumb/adapters"
+	"plumb/datasets"
+	"plumb/internal/model"
+	"plumb/internal/run"
+)
+
+// wiring says what a training stage works on. Each value is a path or the name of an earlier stage; empty is what the nearest
+// earlier stage made.
+type wiring struct {
+	Model   string `yaml:"model"` // the immutable base
+	Start   string `yaml:"start"` // adapter to go on from; "": a new one
+	Data    string `yaml:"data"`  // records to train on
+	Eval    string `yaml:"eval"`  // held-out records; "" and none made: no evaluation
+	Limit   int    `yaml:"limit"` // the first so many records of data; 0: all
+	EvalMax int    `yaml:"eval_limit"`
+	Compute string `yaml:"compute"` // auto, f32 or bf16
+}
+
+func wiringOf(x *experiment) wiring { return wiring{Compute: x.Compute} }
+
+// Validate returns the faults of the wiring's own keys.
+func (w wiring) Validate() []error {
+	var faults []error
+	switch w.Compute {
+	case "auto", "f32", "bf16":
+	default:
+		faults = append(faults, &run.Fault{Key: "compute", Value: w.Compute, Want: "auto, f32 or bf16"})
+	}
+	if w.Limit < 0 {
+		faults = append(faults, &run.Fault{Key: "limit", Value: fmt.Sprint(w.Limit), Want: "0 (all) or more"})
+	}
+	if w.EvalMax < 0 {
+		faults = append(faults, &run.Fault{Key: "eval_limit", Value: fmt.Sprint(w.EvalMax), Want: "0 (all) or more"})
+	}
+	return faults
+}
+
+// Roles of a stage's inputs.
+const (
+	roleModel       = "model"
+	roleStart       = "start"
+	roleData        = "data"
+	roleEval        = "eval"
+	roleReward      = "reward"
+	roleRewardModel = "reward model"
+	rolePolicy      = "policy"
+)
+
+// planModel names the base: the stage's own, the experiment's, or what an earlier stage made.
+func (w *wiring) planModel(p *plan) []error {
+	ref := w.Model
+	if ref == "" && p.latest(aModel) == nil {
+		ref = p.x.Model
+	}
+	if _, err := p.read(roleModel, aModel, "model", ref); err != nil {
+		return []error{err}
+	}
+	return nil
+}
+
+// planData names the records to train on, and held-out ones where there are any.
+func (w *wiring) planData(p *plan, whats ...string) []error {
+	var faults []error
+	what := whats[0]
+	for _, other := range whats[1:] {
+		if w.Data == "" && p.latest(what) == nil {
+			what = other
+		}
+	}
+	if _, err := p.read(roleData, what, "data", w.Data); err != nil {
+		faults = append(faults, err)
+	}
+	if w.Eval != "" || p.latest(heldOut) != nil {
+		if _, err := p.read(roleEval, heldOut, "eval", w.Eval); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	return faults
+}
+
+// planStart names the adapter to go on from, if any.
+func (w *wiring) planStart(p *plan) []error {
+	if w.Start == "" {
+		return nil
+	}
+	in, err := p.read(roleStart, anAdapter, "start", w.Start)
+	if err != nil {
+		return []error{err}
+	}
+	if in.Stage == "" {
+		p.inputs[len(p.inputs)-1].Path = adapterDir(in.Path)
+	}
+	return nil
+}
+
+// base opens the stage's model; one that is trained itself is not shared.
+func (r *stageRun) base(w *wiring, trainable bool) (*model.Bundle, error) {
+	return r.pipeline.models.Open(r.path(roleModel), w.Compute, trainable)
+}
+
+// start loads the adapter to go on from, nil when there is none.
+func (r *stageRun) start(base *model.Bundle) (*adapters.Adapter, error) {
+	dir := r.path(roleStart)
+	if dir == "" {
+		return nil, nil
+	}
+	return adapters.Load(dir, base.Model.Linears())
+}
+
+// records reads what the stage trains on and what it is evaluated on.
+func (r *stageRun) records(w *wiring) (data, eval []datasets.Record, err error) {
+	if data, err = readRecords(r.path(roleData), w.Limit); err != nil {
+		return nil, nil, err
+	}
+	if path := r.path(roleEval); path != "" {
+		if eval, err = readRecords(path, w.EvalMax); err != nil {
+			return nil, nil, err
+		}
+	}
+	r.note("%d records to train on, %d held out", len(data), len(eval))
+	return data, eval, nil
+}
+
+func readRecords(path string, limit int) ([]datasets.Record, error) {
+	recs, err := datasets.ReadAll([]string{path}, datasets.ReadOptions{})
+	if err != nil {
+		return nil, err
+	}
+	if limit > 0 && limit < len(recs) {
+		recs = recs[:limit]
+	}
+	if len(recs) == 0 {
+		return nil, fmt.Errorf("%s: holds no records", path)
+	}
+	return recs, nil
+}
+
+// makeAdapter declares the adapter of a stage, and the model below it.
+func (p *plan) makeAdapter(what string) {
+	p.make(what, "adapter")
+	for _, in := range p.inputs {
+		if in.Role == roleModel {
+			p.base = in
+		}
+	}
+}
+
+// stageDir is the run directory that an adapter's path belongs to.
+func stageDir(adapter string) string {
+	if filepath.Base(adapter) == "adapter" {
+		return filepath.Dir(adapter)
+	}
+	return adapter
+}
