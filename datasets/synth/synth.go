@@ -17,7 +17,7 @@ import (
 // Keys of Record.Meta on a planted copy.
 const (
 	MetaCopyOf = "planted_copy_of" // the ID of the pair it repeats
-	MetaKind   = "planted_kind"    // exact, case, slip or order
+	MetaKind   = "planted_kind"    // exact, case, slip, order or turned
 )
 
 // World is one draw.
@@ -185,7 +185,7 @@ func plant(rng *rand.Rand, cfg Config, pairs []datasets.Record) []datasets.Recor
 		rec.Meta = map[string]string{MetaCopyOf: rec.ID, MetaKind: kind}
 		rec.ID += "-" + kind
 		rec.Prompt = user(alter(rng, kind, Text(rec.Prompt)))
-		if kind == "case" {
+		if kind == "case" || kind == "turned" {
 			rec.Chosen = assistant(alter(rng, kind, Text(rec.Chosen)))
 			rec.Rejected = assistant(alter(rng, kind, Text(rec.Rejected)))
 		}
@@ -195,10 +195,10 @@ func plant(rng *rand.Rand, cfg Config, pairs []datasets.Record) []datasets.Recor
 	return pairs
 }
 
-var nearKinds = []string{"case", "slip", "order"}
+var nearKinds = []string{"case", "slip", "order", "turned"}
 
-// alter writes a text again as people do: in other case and spacing, with two letters swapped, or with its two
-// sentences the other way round.
+// alter writes a text again as people do: in other case and spacing, with two letters swapped in a longer word, or
+// with its parts in another order (order: of the prompt's sentences; turned: of every text's words).
 func alter(rng *rand.Rand, kind, text string) string {
 	switch kind {
 	case "case":
@@ -206,7 +206,8 @@ func alter(rng *rand.Rand, kind, text string) string {
 	case "slip":
 		b := []byte(text)
 		for {
-			i := rng.IntN(len(b) - 1)
+			// Not in the first word, a name, nor in the opener at the end: a slip there is another order.
+			i := strings.IndexByte(text, ' ') + 1 + rng.IntN(strings.IndexByte(text, '.')-strings.IndexByte(text, ' ')-2)
 			if b[i] != b[i+1] && letter(b[i]) && letter(b[i+1]) {
 				b[i], b[i+1] = b[i+1], b[i]
 				return string(b)
@@ -215,6 +216,10 @@ func alter(rng *rand.Rand, kind, text string) string {
 	case "order":
 		first, second, _ := strings.Cut(text, ". ")
 		return second + " " + first + "."
+	case "turned":
+		words := strings.Fields(text)
+		half := (len(words) + 1) / 2
+		return strings.Join(append(append([]string{}, words[half:]...), words[:half]...), " ")
 	}
 	return text
 }

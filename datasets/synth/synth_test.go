@@ -51,11 +51,11 @@ func TestCounts(t *testing.T) {
 	if own < 5000 || own != cfg.Pairs {
 		t.Errorf("%d pairs, want %d and at least 5000", own, cfg.Pairs)
 	}
-	if copies["exact"] != cfg.ExactCopies || copies["case"]+copies["slip"]+copies["order"] != cfg.NearCopies {
+	if copies["exact"] != cfg.ExactCopies || copies["case"]+copies["slip"]+copies["order"]+copies["turned"] != cfg.NearCopies {
 		t.Errorf("copies planted: %v", copies)
 	}
 	for _, kind := range nearKinds {
-		if copies[kind] < cfg.NearCopies/4 {
+		if copies[kind] < cfg.NearCopies/5 {
 			t.Errorf("only %d copies of kind %s", copies[kind], kind)
 		}
 	}
