@@ -1,0 +1,236 @@
+package dpo
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"plumb/adapters"
+	"plumb/datasets"
+	"plumb/internal/encode"
+	"plumb/internal/model"
+	"plumb/internal/ops"
+	"plumb/internal/run"
+	"plumb/internal/train"
+)
+
+// Inputs are what a policy is aligned from.
+type Inputs struct {
+	Base  *model.Bundle
+	Start *adapters.Adapter // the policy's first value and the reference; nil: the bare base
+	Train []datasets.Record
+	Eval  []datasets.Record // may be empty
+}
+
+// Result is an aligned policy.
+type Result struct {
+	Policy  *adapters.Adapter
+	Adapter string // folder of the adapter in PEFT's format
+	Steps   int
+	Pairs   int
+	Dropped map[string]int     // reason -> records of Train that were not used
+	Eval    map[string]float64 // metrics without prefix; nil without Eval records
+}
+
+// trainer is one DPO training.
+type trainer struct {
+	cfg       Config
+	objective Objective
+	base      *model.Model
+	policy    *adapters.Adapter
+	reference *adapters.Adapter // nil: the bare base
+	cache     *refCache         // nil: no reference
+}
+
+// Train aligns an adapter and writes it to the stage's folder adapter/. It continues from the
+// stage's last checkpoint. When ctx is cancelled it saves a checkpoint and returns an error that
+// wraps the context's, with exit code 130.
+func Train(ctx context.Context, cfg Config, in Inputs, st *run.Stage) (res Result, err error) {
+	enc := &encode.Encoder{Tok: in.Base.Tokenizer, MaxLength: min(cfg.MaxLength, in.Base.Model.MaxLen()), Vocab: in.Base.Model.Config.Vocab}
+	set, err := encode.All(in.Train, enc.Pair)
+	if err != nil {
+		return res, fmt.Errorf("dpo: training data: %w", err)
+	}
+	if report := set.Report(); report != "" {
+		fmt.Fprintf(st.Output(), "dpo: %d of %d pairs used; %s\n", len(set.Items), len(in.Train), report)
+	}
+	t := &trainer{cfg: cfg, objective: cfg.objective(), base: in.Base.Model, reference: in.Start}
+	if t.policy = in.Start.Clone(); t.policy == nil {
+		if t.policy, err = adapters.New(cfg.Lora, t.base.Linears(), cfg.Seed); err != nil {
+			return res, fmt.Errorf("dpo: %w", err)
+		}
+	}
+	t.policy.Head = nil // a policy has none, whatever it starts from
+	t.policy.TaskType, t.policy.BaseModel = "CAUSAL_LM", in.Base.Path
+	t.policy.SetTrainable(true)
+	if cfg.needsReference() {
+		id, err := referenceID(in.Base, in.Start)
+		if err != nil {
+			return res, fmt.Errorf("dpo: %w", err)
+		}
+		if t.cache, err = openRefCache(st.Path("reference.cache"), id); err != nil {
+			return res, err
+		}
+		defer func() {
+			if cerr := t.cache.close(); err == nil {
+				err = cerr
+			}
+		}()
+	}
+
+	var evaluate func(context.Context) (map[string]float64, error)
+	if len(in.Eval) > 0 {
+		held, err := encode.All(in.Eval, enc.Pair)
+		if err != nil {
+			return res, fmt.Errorf("dpo: evaluation data: %w", err)
+		}
+		evaluate = func(ctx context.Context) (map[string]float64, error) {
+			if res.Eval, err = t.evaluate(ctx, held.Items); err != nil {
+				return nil, err
+			}
+			return train.Prefixed("eval_", res.Eval), nil
+		}
+	}
+
+	opt := train.NewAdamW("policy", train.Params(t.policy.Params()), cfg.Options)
+	loop, err := train.NewLoop(st, cfg.Options, len(set.Items), 0, opt)
+	if err != nil {
+		return res, err
+	}
+	loop.Extra = func(dir string) error { return t.policy.Save(filepath.Join(dir, "adapter")) }
+	if err := loop.Begin(ctx, evaluate); err != nil {
+		return res, err
+	}
+	for !loop.Done() {
+		batches := loop.Batches()
+		loss := 0.0
+		for _, b := range batches {
+			if ctx.Err() != nil {
+				return res, loop.Interrupt(ctx)
+			}
+			l, metrics := t.step(set.Items, b, uint64(loop.Step), 1/float64(len(batches)))
+			loss += l
+			loop.Observe(metrics)
+			for _, i := range b {
+				p := set.Items[i]
+				loop.State["num_tokens"] += float64(2*len(p.Prompt) + len(p.Chosen) + len(p.Rejected))
+			}
+		}
+		lr := loop.LR()
+		norm, err := loop.Update(opt, loss, lr)
+		if err != nil {
+			return res, err
+		}
+		loop.Observe(map[string]float64{"loss": loss})
+		loop.Gauge("grad_norm", norm)
+		loop.Gauge("learning_rate", lr)
+		loop.Gauge("num_tokens", loop.State["num_tokens"])
+		if t.cache != nil {
+			if err := t.cache.flush(); err != nil {
+				return res, err
+			}
+		}
+		if err := loop.End(ctx, evaluate); err != nil {
+			return res, err
+		}
+	}
+	if res.Eval == nil && evaluate != nil { // resumed after the last evaluation
+		if _, err := evaluate(ctx); err != nil {
+			return res, err
+		}
+	}
+	res.Policy, res.Adapter = t.policy, st.Path("adapter")
+	res.Steps, res.Pairs, res.Dropped = loop.Step, len(set.Items), set.Dropped
+	return res, t.policy.Save(res.Adapter)
+}
+
+// parts cuts a batch into trees of at most MicroBatchTokens rows.
+func (t *trainer) parts(pairs []encode.Pair, indices []int) []*part {
+	rows := make([]int, len(indices))
+	for k, i := range indices {
+		rows[k] = pairs[i].Rows()
+	}
+	var out []*part
+	for _, m := range encode.Micro(rows, t.cfg.MicroBatchTokens) {
+		out = append(out, newPart(pairs, indices[m[0]:m[1]]))
+	}
+	return out
+}
+
+// references sets the reference's side of Pairs, from the cache where it has them.
+func (t *trainer) references(p *part, pairs []encode.Pair, out []Pair) {
+	if t.cache == nil {
+		return
+	}
+	var lp []float32
+	for k, i := range p.indices {
+		kc, kr := t.cache.keys(pairs[i], t.cfg.LDAlpha)
+		c, okc := t.cache.values[kc]
+		r, okr := t.cache.values[kr]
+		if !okc || !okr {
+			if lp == nil { // one pass for all that are missing
+				lp = p.logProbs(t.base, t.reference, nil)
+			}
+			s := p.spans[k]
+			c = sum(lp[s.chosen:s.rejected], s.shared, t.cfg.LDAlpha)
+			r = sum(lp[s.rejected:s.end], s.shared, t.cfg.LDAlpha)
+			t.cache.put(kc, c)
+			t.cache.put(kr, r)
+		}
+		out[k].RefChosen, out[k].RefRejected = c, r
+	}
+}
+
+// step computes the gradients of one batch, scaled by share (one over the batches of the step),
+// and returns its share of the loss and its metrics. Micro-batches change neither.
+func (t *trainer) step(pairs []encode.Pair, indices []int, step uint64, share float64) (float64, map[string]float64) {
+	parts := t.parts(pairs, indices)
+	in := totals(parts)
+	var ahead []Grad // of a loss that needs the whole batch at once
+	loss := 0.0
+	if t.objective.coupled() && len(parts) > 1 {
+		var all []Pair
+		for _, p := range parts {
+			vals := make([]Pair, len(p.indices))
+			p.fill(vals, p.logProbs(t.base, t.policy, nil), pairs, t.cfg.LDAlpha)
+			t.references(p, pairs, vals)
+			all = append(all, vals...)
+		}
+		loss, ahead = t.objective.Loss(all, in)
+	}
+	var seen tally
+	for _, p := range parts {
+		vals := make([]Pair, len(p.indices))
+		t.references(p, pairs, vals)
+		tape := ops.NewTape()
+		if t.policy.Config.Dropout > 0 {
+			tape.Train, tape.Drop = true, ops.Dropout{Seed: t.cfg.Seed, Step: step}
+		}
+		var stats ops.TokenStats
+		lp := t.base.LogProbs(tape, t.base.Forward(tape, p.tree, t.policy), p.targets, 1, &stats)
+		p.fill(vals, ops.F32(lp), pairs, t.cfg.LDAlpha)
+		seen.add(p, vals, &stats)
+		var grads []Grad
+		if ahead != nil {
+			grads, ahead = ahead[:len(vals)], ahead[len(vals):]
+		} else {
+			var l float64
+			l, grads = t.objective.Loss(vals, in)
+			loss += l
+		}
+		tape.Backward(lp, p.seed(grads, t.cfg.LDAlpha, share))
+	}
+	return loss * share, seen.metrics(t.cfg.Beta)
+}
+
+// totals returns what the means of a batch divide by.
+func totals(parts []*part) Batch {
+	var in Batch
+	for _, p := range parts {
+		in.Pairs += len(p.indices)
+		for _, s := range p.spans {
+			in.ChosenTokens += s.rejected - s.chosen
+		}
+	}
+	return in
+}

@@ -1,0 +1,442 @@
+package dpo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"plumb/adapters"
+	"plumb/datasets"
+	"plumb/internal/encode"
+	"plumb/internal/model"
+	"plumb/internal/ops"
+	"plumb/internal/run"
+	"plumb/internal/testpaths"
+)
+
+func openBase(t *testing.T, name string) *model.Bundle {
+	t.Helper()
+	b, err := model.Open(testpaths.Oracle(t, name, "model"), model.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func loadAdapter(t *testing.T, base *model.Bundle, elem ...string) *adapters.Adapter {
+	t.Helper()
+	a, err := adapters.Load(testpaths.Oracle(t, elem...), base.Model.Linears())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func openStage(t *testing.T, dir string) *run.Stage {
+	t.Helper()
+	st, err := run.OpenStage(dir, run.Manifest{Stage: "dpo", ConfigHash: "c"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	st.SetOutput(io.Discard)
+	t.Cleanup(func() { st.Close() })
+	return st
+}
+
+func pairsOf(n int) []datasets.Record {
+	var recs []datasets.Record
+	for i := range n {
+		a, b := rune('a'+i%13), rune('n'+i%13)
+		recs = append(recs, datasets.Record{
+			Prompt:   datasets.Text(fmt.Sprintf("say %c%c: ", a, a)),
+			Chosen:   datasets.Text("it is " + strings.Repeat(string(a), 2+i%4)),
+			Rejected: datasets.Text("it is " + strings.Repeat(string(b), 1+i%5)),
+		})
+	}
+	return recs
+}
+
+func smallConfig() Config {
+	cfg := Defaults()
+	cfg.LearningRate, cfg.Epochs, cfg.BatchSize, cfg.LoggingSteps, cfg.SaveSteps = 2e-3, 2, 4, 1, 3
+	cfg.Lora.R = 4
+	return cfg
+}
+
+func TestTrainLearns(t *testing.T) {
+	base := openBase(t, "llama")
+	cfg := smallConfig()
+	cfg.Epochs = 5
+	st := openStage(t, filepath.Join(t.TempDir(), "dpo"))
+	res, err := Train(context.Background(), cfg, Inputs{Base: base, Train: pairsOf(26), Eval: pairsOf(13)}, st)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.Eval["rewards/accuracies"] < 0.95 || res.Eval["loss"] > 0.6 {
+		t.Errorf("evaluation %v", res.Eval)
+	}
+	rows, err := run.ReadMetrics(st.Dir())
+	if err != nil || len(rows) < 2 {
+		t.Fatalf("%d rows, %v", len(rows), err)
+	}
+	for _, name := range []string{"loss", "grad_norm", "learning_rate", "epoch", "num_tokens", "entropy", "mean_token_accuracy",
+		"rewards/chosen", "rewards/rejected", "rewards/accuracies", "rewards/margins", "logps/chosen", "logps/rejected", "logits/chosen", "logits/rejected"} {
+		if _, ok := rows[0].Fields[name]; !ok {
+			t.Errorf("metric %s is missing in %v", name, rows[0].Fields)
+		}
+	}
+	if _, err := adapters.Load(res.Adapter, base.Model.Linears()); err != nil {
+		t.Error(err)
+	}
+}
+
+// Before the first step the policy is its reference, whatever it starts from: every log ratio is
+// exactly 0 and the loss is ln 2.
+func TestReferenceIsTheStart(t *testing.T) {
+	base := openBase(t, "llama")
+	for name, start := range map[string]*adapters.Adapter{"bare base": nil, "adapter": loadAdapter(t, base, "llama", "adapters", "lora")} {
+		st := openStage(t, filepath.Join(t.TempDir(), "dpo"))
+		cfg := smallConfig()
+		cfg.MaxSteps = 1
+		if _, err := Train(context.Background(), cfg, Inputs{Base: base, Start: start, Train: pairsOf(4)}, st); err != nil {
+			t.Fatal(err)
+		}
+		rows, err := run.ReadMetrics(st.Dir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := rows[0].Fields
+		if f["rewards/chosen"] != 0 || f["rewards/margins"] != 0 || math.Abs(f["loss"]-math.Ln2) > 1e-15 {
+			t.Errorf("%s: %v", name, f)
+		}
+	}
+}
+
+// gradientsOf returns loss and gradients of one step over 8 pairs, in batches of the given size.
+func gradientsOf(t *testing.T, base *model.Bundle, cfg Config, batch int) (float64, map[string][]float32) {
+	t.Helper()
+	enc := &encode.Encoder{Tok: base.Tokenizer, MaxLength: 64}
+	set, err := encode.All(pairsOf(8), enc.Pair)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := &trainer{cfg: cfg, objective: cfg.objective(), base: base.Model, policy: loadAdapter(t, base, "llama", "adapters", "lora")}
+	tr.policy.SetTrainable(true)
+	if tr.cache, err = openRefCache(filepath.Join(t.TempDir(), "cache"), [32]byte{}); err != nil {
+		t.Fatal(err)
+	}
+	defer tr.cache.close()
+	loss := 0.0
+	for i := 0; i < 8; i += batch {
+		var idx []int
+		for k := range batch {
+			idx = append(idx, i+k)
+		}
+		l, _ := tr.step(set.Items, idx, 0, float64(batch)/8)
+		loss += l
+	}
+	out := map[string][]float32{}
+	for _, p := range tr.policy.Params() {
+		out[p.Name] = slices.Clone(ops.Grad(p.Param))
+	}
+	return loss, out
+}
+
+// Micro-batches change neither loss nor gradients beyond rounding, for losses that sort within the
+// batch too; and 8 batches of one pair equal one batch of 8 where the loss is a mean over pairs.
+func TestMicroBatchesAndAccumulation(t *testing.T) {
+	base := openBase(t, "llama")
+	for _, c := range []struct {
+		types      []string
+		ld         float64
+		accumulate bool
+	}{
+		{[]string{"sigmoid"}, 1, true}, {[]string{"ipo"}, 0.5, true}, {[]string{"sigmoid", "sft"}, 1, false},
+		{[]string{"aot"}, 1, false}, {[]string{"aot_unpaired", "sft"}, 0.3, false},
+	} {
+		cfg := smallConfig()
+		cfg.LossType, cfg.LDAlpha = c.types, c.ld
+		cfg.MicroBatchTokens = 1 << 20
+		want, grads := gradientsOf(t, base, cfg, 8)
+		shapes := [][2]int{{8, 1}, {8, 60}}
+		if c.accumulate {
+			shapes = append(shapes, [2]int{1, 1 << 20}, [2]int{4, 60})
+		}
+		for _, s := range shapes {
+			cfg.MicroBatchTokens = s[1]
+			got, g := gradientsOf(t, base, cfg, s[0])
+			if math.Abs(got-want) > 1e-6 {
+				t.Errorf("%v, batch %d, %d tokens: loss %g, want %g", c.types, s[0], s[1], got, want)
+			}
+			for name, w := range grads {
+				if d := distance(g[name], w); d > 1e-5 {
+					t.Errorf("%v, batch %d, %d tokens: gradient of %s differs by %g", c.types, s[0], s[1], name, d)
+				}
+			}
+		}
+	}
+}
+
+// distance is the norm of a - b over that of b.
+func distance(a, b []float32) float64 {
+	if len(a) != len(b) {
+		return math.Inf(1)
+	}
+	var d, n float64
+	for i := range b {
+		d += float64(a[i]-b[i]) * float64(a[i]-b[i])
+		n += float64(b[i]) * float64(b[i])
+	}
+	return math.Sqrt(d / n)
+}
+
+// countdown is a context that is cancelled after being asked a number of times: it stops a
+// training at a place that depends on no clock.
+type countdown struct {
+	context.Context
+	left int
+}
+
+func (c *countdown) Err() error {
+	if c.left--; c.left < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+var timeField = regexp.MustCompile(`,"time":"[^"]*"`)
+
+// outcome reads the files of a stage that must be the same bytes whatever happened on the way.
+func outcome(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	for _, pattern := range []string{"adapter/*", "checkpoints/*/*", "metrics.jsonl"} {
+		names, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			rel, _ := filepath.Rel(dir, name)
+			if info, err := os.Stat(name); err != nil || info.IsDir() {
+				continue
+			}
+			b, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out[rel] = timeField.ReplaceAllString(string(b), "")
+		}
+	}
+	if len(out) < 5 {
+		t.Fatalf("only %d files in %s", len(out), dir)
+	}
+	return out
+}
+
+func wantSame(t *testing.T, what string, got, want map[string]string) {
+	t.Helper()
+	for name := range want {
+		if got[name] != want[name] {
+			t.Errorf("%s: %s differs or is missing", what, name)
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("%s: %d files, want %d", what, len(got), len(want))
+	}
+}
+
+// The same bytes at any thread count, and however often the run was interrupted.
+func TestSameBytes(t *testing.T) {
+	base := openBase(t, "gpt2")
+	cfg := smallConfig()
+	cfg.EvalSteps, cfg.LoggingSteps, cfg.Lora.Dropout = 4, 3, 0.1
+	train := func(ctx context.Context, dir string) error {
+		st := openStage(t, dir)
+		defer st.Close()
+		_, err := Train(ctx, cfg, Inputs{Base: base, Train: pairsOf(17), Eval: pairsOf(4)}, st)
+		return err
+	}
+	dirs := map[string]string{}
+	for _, name := range []string{"straight", "one thread", "interrupted"} {
+		dirs[name] = filepath.Join(t.TempDir(), "dpo")
+	}
+	if err := train(context.Background(), dirs["straight"]); err != nil {
+		t.Fatal(err)
+	}
+	want := outcome(t, dirs["straight"])
+
+	procs := runtime.GOMAXPROCS(1)
+	err := train(context.Background(), dirs["one thread"])
+	runtime.GOMAXPROCS(procs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantSame(t, "one thread", outcome(t, dirs["one thread"]), want)
+
+	stops := 0
+	for n := 1; ; n++ {
+		err := train(&countdown{Context: context.Background(), left: n}, dirs["interrupted"])
+		if err == nil {
+			break
+		}
+		stops++
+		var exit *run.ExitError
+		if !errors.As(err, &exit) || exit.Code != run.CodeInterrupted {
+			t.Fatal(err)
+		}
+	}
+	if stops < 3 {
+		t.Errorf("only %d interruptions", stops)
+	}
+	wantSame(t, "interrupted", outcome(t, dirs["interrupted"]), want)
+}
+
+func TestRefCache(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "reference.cache")
+	open := func(id byte) *refCache {
+		c, err := openRefCache(path, [32]byte{id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	pair := encode.Pair{Prompt: []int32{1, 2}, Chosen: []int32{3}, Rejected: []int32{4, 5}}
+	c := open(1)
+	kc, kr := c.keys(pair, 1)
+	if a, b := c.keys(encode.Pair{Prompt: []int32{1}, Chosen: []int32{2, 3}, Rejected: []int32{4, 5}}, 1); a == kc || b == kr {
+		t.Error("the start of the completion is not part of the key")
+	}
+	if a, _ := c.keys(pair, 0.5); a == kc {
+		t.Error("ld_alpha is not part of the key")
+	}
+	if a, _ := open(2).keys(pair, 1); a == kc {
+		t.Error("the reference is not part of the key")
+	}
+	c.put(kc, -1.25)
+	c.put(kr, math.Inf(-1))
+	c.put(kc, 99) // known already
+	if err := c.close(); err != nil {
+		t.Fatal(err)
+	}
+	// A write that was cut short.
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.WriteString("half an entry, and then the process died")
+	f.Close()
+	c = open(1)
+	if len(c.values) != 2 || c.values[kc] != -1.25 || !math.IsInf(c.values[kr], -1) {
+		t.Errorf("read back %v", c.values)
+	}
+	other := cacheKey{7}
+	c.put(other, 3)
+	if err := c.close(); err != nil {
+		t.Fatal(err)
+	}
+	if c = open(1); len(c.values) != 3 || c.values[other] != 3 {
+		t.Errorf("after the repair %v", c.values)
+	}
+	c.close()
+}
+
+// A kept reference value is used: with a wrong one in the cache the loss changes.
+func TestRefCacheIsUsed(t *testing.T) {
+	base := openBase(t, "llama")
+	enc := &encode.Encoder{Tok: base.Tokenizer, MaxLength: 64}
+	set, err := encode.All(pairsOf(1), enc.Pair)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := smallConfig()
+	tr := &trainer{cfg: cfg, objective: cfg.objective(), base: base.Model}
+	if tr.cache, err = openRefCache(filepath.Join(t.TempDir(), "cache"), [32]byte{}); err != nil {
+		t.Fatal(err)
+	}
+	defer tr.cache.close()
+	kc, kr := tr.cache.keys(set.Items[0], 1)
+	tr.cache.put(kc, -10)
+	tr.cache.put(kr, -20)
+	vals := make([]Pair, 1)
+	tr.references(newPart(set.Items, []int{0}), set.Items, vals)
+	if vals[0].RefChosen != -10 || vals[0].RefRejected != -20 {
+		t.Errorf("%+v", vals[0])
+	}
+}
+
+func TestBadInput(t *testing.T) {
+	base := openBase(t, "llama")
+	for name, c := range map[string]struct {
+		recs []datasets.Record
+		want string
+	}{
+		"empty":      {nil, "empty"},
+		"all equal":  {[]datasets.Record{{Chosen: datasets.Text("x"), Rejected: datasets.Text("x")}}, "chosen equals rejected"},
+		"over limit": {[]datasets.Record{{Prompt: datasets.Text("more than ten"), Chosen: datasets.Text("x"), Rejected: datasets.Text("y")}}, "fills max_length 10"},
+	} {
+		cfg := smallConfig()
+		cfg.MaxLength = 10
+		_, err := Train(context.Background(), cfg, Inputs{Base: base, Train: c.recs}, openStage(t, filepath.Join(t.TempDir(), "dpo")))
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+}
+
+// A NaN in a weight stops the run at its step, and no adapter is written.
+func TestNaNStops(t *testing.T) {
+	base := openBase(t, "llama")
+	start := loadAdapter(t, base, "llama", "adapters", "lora")
+	ops.F32(start.Params()[0].Param)[0] = float32(math.NaN())
+	st := openStage(t, filepath.Join(t.TempDir(), "dpo"))
+	_, err := Train(context.Background(), smallConfig(), Inputs{Base: base, Start: start, Train: pairsOf(4)}, st)
+	if err == nil || !strings.Contains(err.Error(), "step 1: the loss is NaN") || !strings.Contains(err.Error(), "no checkpoint yet") {
+		t.Errorf("error %v", err)
+	}
+	if _, err := os.Stat(st.Path("adapter")); !os.IsNotExist(err) {
+		t.Errorf("an adapter was written: %v", err)
+	}
+}
+
+func TestValidate(t *testing.T) {
+	if f := Defaults().Validate(); len(f) != 0 {
+		t.Errorf("defaults: %v", f)
+	}
+	faults := func(change func(*Config)) []string {
+		cfg := Defaults()
+		change(&cfg)
+		var keys []string
+		for _, err := range cfg.Validate() {
+			var f *run.Fault
+			if !errors.As(err, &f) {
+				t.Fatalf("%v is no Fault", err)
+			}
+			keys = append(keys, f.Key)
+		}
+		return keys
+	}
+	for _, c := range []struct {
+		want   []string
+		change func(*Config)
+	}{
+		{[]string{"max_length", "beta", "loss_type"}, func(c *Config) { c.MaxLength, c.Beta, c.LossType = 1, 0, nil }},
+		{[]string{"loss_type", "loss_weights"}, func(c *Config) { c.LossType, c.LossWeights = []string{"sigmoidal"}, []float64{1, 2} }},
+		{[]string{"label_smoothing"}, func(c *Config) { c.LossType, c.LabelSmoothing = []string{"robust"}, 0.5 }},
+		{[]string{"label_smoothing"}, func(c *Config) { c.LossType = []string{"exo_pair"} }},
+		{[]string{"f_divergence_type"}, func(c *Config) { c.LossType, c.FDivergenceType = []string{"nca_pair"}, "forward_kl" }},
+		{[]string{"ld_alpha", "f_divergence_type"}, func(c *Config) { c.LDAlpha, c.FDivergenceType = 2, "kl" }},
+	} {
+		if got := faults(c.change); !slices.Equal(got, c.want) {
+			t.Errorf("faults %v, want %v", got, c.want)
+		}
+	}
+}
