@@ -37,6 +37,7 @@ type table struct {
 	arrow  *pqarrow.FileReader
 	schema *arrow.Schema
 	batch  pqarrow.RecordReader
+	group  int
 }
 
 func guard(err *error) {
@@ -72,19 +73,29 @@ func (t *table) Schema() *arrow.Schema { return t.schema }
 
 func (t *table) Next() (rec arrow.Record, err error) {
 	defer guard(&err)
-	if t.batch == nil {
-		if t.batch, err = t.arrow.GetRecordReader(context.Background(), nil, nil); err != nil {
-			return nil, fmt.Errorf("Parquet: %w", err)
+	for {
+		if t.batch == nil {
+			if t.group >= t.r.NumRowGroups() {
+				return nil, io.EOF
+			}
+			if err := verify(t.r, t.group); err != nil {
+				return nil, err
+			}
+			if t.batch, err = t.arrow.GetRecordReader(context.Background(), nil, []int{t.group}); err != nil {
+				return nil, fmt.Errorf("Parquet: %w", err)
+			}
+			t.group++
+		}
+		rec, err = t.batch.Read()
+		if err == nil {
+			return rec, nil
+		}
+		t.batch.Release()
+		t.batch = nil
+		if !errors.Is(err, io.EOF) {
+			return nil, fmt.Errorf("broken Parquet file: %w", err)
 		}
 	}
-	rec, err = t.batch.Read()
-	if errors.Is(err, io.EOF) {
-		return nil, io.EOF
-	}
-	if err != nil {
-		return nil, fmt.Errorf("broken Parquet file: %w", err)
-	}
-	return rec, nil
 }
 
 func (t *table) Close() error {
