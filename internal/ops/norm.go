@@ -47,16 +47,22 @@ func (f *norm) Forward() (mat.Tensor, error) {
 	f.cols = f.n.Gain.Size()
 	f.rows = r * c / f.cols
 	f.rstd = alloc(f.rows)
-	if f.n.RMS {
-		kernels.RMSNorm(y.data(), F32(f.x), F32(f.n.Gain), f.n.Eps, f.rows, f.cols, f.rstd)
-	} else {
+	if !f.n.RMS {
 		f.mean = alloc(f.rows)
-		kernels.LayerNorm(y.data(), F32(f.x), F32(f.n.Gain), F32(f.n.Bias), f.n.Eps, f.rows, f.cols, f.mean, f.rstd)
 	}
+	f.recompute(y.data())
 	if !f.keep {
 		f.releaseSaved()
 	}
 	return y, nil
+}
+
+func (f *norm) recompute(y []float32) {
+	if f.n.RMS {
+		kernels.RMSNorm(y, F32(f.x), F32(f.n.Gain), f.n.Eps, f.rows, f.cols, f.rstd)
+	} else {
+		kernels.LayerNorm(y, F32(f.x), F32(f.n.Gain), F32(f.n.Bias), f.n.Eps, f.rows, f.cols, f.mean, f.rstd)
+	}
 }
 
 func (f *norm) Backward(gy mat.Tensor) error {

@@ -42,7 +42,9 @@ func (a *add) Operands() []mat.Tensor { return []mat.Tensor{a.x, a.f} }
 
 func (a *add) Forward() (mat.Tensor, error) {
 	y := inPlace(a.f)
-	addTo(y.data(), F32(a.x))
+	r, c := Dims(y)
+	out, x := y.data(), F32(a.x)
+	eachRow(r, c, func(lo, hi int) { addTo(out[lo:hi], x[lo:hi]) })
 	return y, nil
 }
 
@@ -113,9 +115,14 @@ func eachRow(rows, cols int, f func(lo, hi int)) {
 func (f *siluMul) Forward() (mat.Tensor, error) {
 	r, c := Dims(f.gate)
 	y := newValue(r, c)
-	out, gate, up := y.data(), F32(f.gate), F32(f.up)
-	eachRow(r, c, func(lo, hi int) { kernels.SiLUMul(out[lo:hi], gate[lo:hi], up[lo:hi]) })
+	f.recompute(y.data())
 	return y, nil
+}
+
+func (f *siluMul) recompute(out []float32) {
+	r, c := Dims(f.gate)
+	gate, up := F32(f.gate), F32(f.up)
+	eachRow(r, c, func(lo, hi int) { kernels.SiLUMul(out[lo:hi], gate[lo:hi], up[lo:hi]) })
 }
 
 func (f *siluMul) Backward(gy mat.Tensor) error {
@@ -171,9 +178,14 @@ func (f *gelu) Operands() []mat.Tensor { return []mat.Tensor{f.x} }
 func (f *gelu) Forward() (mat.Tensor, error) {
 	r, c := Dims(f.x)
 	y := newValue(r, c)
-	out, x := y.data(), F32(f.x)
-	eachRow(r, c, func(lo, hi int) { kernels.GELU(out[lo:hi], x[lo:hi], f.tanh) })
+	f.recompute(y.data())
 	return y, nil
+}
+
+func (f *gelu) recompute(out []float32) {
+	r, c := Dims(f.x)
+	x := F32(f.x)
+	eachRow(r, c, func(lo, hi int) { kernels.GELU(out[lo:hi], x[lo:hi], f.tanh) })
 }
 
 func (f *gelu) Backward(gy mat.Tensor) error {

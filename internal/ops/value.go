@@ -23,6 +23,7 @@ type value struct {
 	buf      *buffer
 	grad     *value
 	requires bool
+	again    recomputer // computes the buffer anew after Release has dropped it
 }
 
 // buffer is pooled memory that several values may share (an operator may work in place).
@@ -63,7 +64,15 @@ func (v *value) release() {
 	}
 }
 
-func (v *value) data() []float32        { return v.buf.data }
+func (v *value) data() []float32 {
+	if v.buf == nil && v.again != nil {
+		s := v.Shape()
+		v.buf = &buffer{data: alloc(s[0] * s[1]), refs: 1}
+		v.again.recompute(v.buf.data)
+	}
+	return v.buf.data
+}
+
 func (v *value) Value() mat.Tensor      { return v }
 func (v *value) RequiresGrad() bool     { return v.requires }
 func (v *value) SetRequiresGrad(r bool) { v.requires = r }
@@ -192,14 +201,17 @@ func paramGrad(p *nn.Param) []float32 {
 	return F32(p.Grad())
 }
 
-// Release returns x's memory to the pool when there is no tape to need it again. The caller must
-// not use x afterwards.
+// recomputer is an operator so cheap that its output is computed again in the backward pass rather than
+// kept; its operands are kept by others.
+type recomputer interface{ recompute(out []float32) }
+
+// Release says that the forward pass has no more use for xs. Without a tape their memory returns to the
+// pool; with one only that of operators that can be recomputed does, until Backward asks for it.
 func Release(t *Tape, xs ...mat.Tensor) {
-	if t != nil {
-		return
-	}
 	for _, x := range xs {
-		if v, ok := x.(*value); ok {
+		if t != nil {
+			t.forget(x)
+		} else if v, ok := x.(*value); ok {
 			v.release()
 		}
 	}
