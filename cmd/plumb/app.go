@@ -28,7 +28,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		OnUsageError:              usageError,
 		Action:                    wantsCommand,
 		Commands: []*cli.Command{
-			runCommand(), dataCommand(), generateCommand(), chatCommand(), modelsCommand(), adapterCommand(), configCommand(), versionCommand(),
+			runCommand(), dataCommand(), dedupCommand(), generateCommand(), chatCommand(), modelsCommand(), adapterCommand(), configCommand(), versionCommand(),
 		},
 	}
 	finish(app.Commands)
@@ -41,7 +41,9 @@ func finish(commands []*cli.Command) {
 		c.OnUsageError = usageError
 		c.HideHelpCommand = true
 		if len(c.Subcommands) > 0 {
-			c.Action = wantsCommand
+			if c.Action == nil {
+				c.Action = wantsCommand
+			}
 			finish(c.Subcommands)
 		}
 	}

@@ -2,12 +2,15 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"plumb/adapters"
+	"plumb/compare"
 	"plumb/datasets"
 	"plumb/internal/model"
 	"plumb/internal/run"
+	"plumb/reward"
 )
 
 // wiring says what a training stage works on. Each value is a path or the name of an earlier stage; empty is what the nearest
@@ -157,4 +160,41 @@ func stageDir(adapter string) string {
 		return filepath.Dir(adapter)
 	}
 	return adapter
+}
+
+// readReward names a reward model and the base below it: that of the stage that made it, or the one its file names.
+func (p *plan) readReward(ref string) []error {
+	in, err := p.read(roleReward, aReward, "reward", ref)
+	if err != nil {
+		return []error{err}
+	}
+	if in.Stage != "" {
+		base := p.stage(in.Stage).base
+		p.inputs = append(p.inputs, input{Role: roleRewardModel, Path: base.Path, Stage: base.Stage})
+		return nil
+	}
+	dir := adapterDir(in.Path)
+	p.inputs[len(p.inputs)-1].Path = dir
+	base, err := baseOf(dir)
+	if err != nil {
+		return []error{&run.Fault{Key: "reward", Value: ref, Want: "a reward model whose base is at hand: " + err.Error()}}
+	}
+	p.inputs = append(p.inputs, input{Role: roleRewardModel, Path: base})
+	return nil
+}
+
+// reward opens the reward model that readReward named.
+func (r *stageRun) reward(compute string) (*reward.Model, error) {
+	return r.pipeline.models.openReward(r.path(roleReward), r.path(roleRewardModel), compute, rewardMaxLength)
+}
+
+// rewardMaxLength bounds a text to be scored; the base's own limit applies below it.
+const rewardMaxLength = 8192
+
+// existing keeps a log whose file is there: an adapter from elsewhere has none.
+func existing(log compare.Log) []compare.Log {
+	if _, err := os.Stat(log.Path); err != nil {
+		return nil
+	}
+	return []compare.Log{log}
 }
