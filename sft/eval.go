@@ -1,0 +1,35 @@
+package sft
+
+import (
+	"context"
+
+	"plumb/internal/encode"
+	"plumb/internal/ops"
+)
+
+// evaluate returns the mean negative log-likelihood over all labels of the held-out examples, and
+// the metrics of training.
+func (t *trainer) evaluate(ctx context.Context, items []encode.Example) (map[string]float64, error) {
+	all := make([]int, len(items))
+	for i := range all {
+		all[i] = i
+	}
+	labels := countLabels(items, all)
+	loss := 0.0
+	var y tally
+	for _, p := range t.parts(items, all) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		var stats ops.TokenStats
+		hidden := t.model.Forward(nil, p.tree, t.adapter)
+		lp := t.model.LogProbs(nil, hidden, p.targets, 1, &stats)
+		l, _ := Loss(widen(ops.F32(lp)), labels)
+		loss += l
+		y.add(&stats)
+		ops.Release(nil, hidden, lp)
+	}
+	m := y.metrics()
+	m["loss"] = loss
+	return m, nil
+}
