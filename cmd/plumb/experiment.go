@@ -64,6 +64,7 @@ type stepper interface{ limitSteps(n int) }
 const (
 	aModel    = "model"          // an immutable base model: folder or .gguf file
 	anAdapter = "adapter"        // a policy: PEFT folder
+	aStart    = "start"          // a policy that alignment starts from: the adapter of supervised training
 	aReward   = "reward"         // a reward model: PEFT folder with its head
 	pairs     = "pairs"          // preference records to train on
 	heldOut   = "held_out"       // preference records that no stage trains on

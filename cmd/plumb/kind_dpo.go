@@ -23,7 +23,7 @@ func (s *dpoStage) limitSteps(n int) { s.Config.MaxSteps = n }
 func (s *dpoStage) plan(p *plan) []error {
 	faults := s.Wiring.planModel(p)
 	faults = append(faults, s.Wiring.planData(p, pairs)...)
-	faults = append(faults, s.Wiring.planStart(p)...)
+	faults = append(faults, s.Wiring.planStart(p, aStart)...)
 	p.makeAdapter(anAdapter)
 	return faults
 }

@@ -87,12 +87,19 @@ func (w *wiring) planData(p *plan, whats ...string) []error {
 	return faults
 }
 
-// planStart names the adapter to go on from, if any.
-func (w *wiring) planStart(p *plan) []error {
-	if w.Start == "" {
+// none is the value of start that forgoes what an earlier stage made.
+const none = "none"
+
+// planStart names the adapter to go on from, if any. An alignment begins by default at what supervised training left.
+func (w *wiring) planStart(p *plan, whats ...string) []error {
+	ref, what := w.Start, anAdapter
+	if ref == "" && len(whats) > 0 && p.latest(whats[0]) != nil {
+		ref = p.latest(whats[0]).name
+	}
+	if ref == "" || ref == none {
 		return nil
 	}
-	in, err := p.read(roleStart, anAdapter, "start", w.Start)
+	in, err := p.read(roleStart, what, "start", ref)
 	if err != nil {
 		return []error{err}
 	}

@@ -20,13 +20,14 @@ const module = "plumb"
 // A package that is not listed may import nothing and be imported by nobody: list it first.
 var allowed = map[string][]string{
 	// The leaves. run may be imported by all and so imports nothing.
-	"internal/run":       {},
-	"internal/kernels":   {},
-	"internal/batch":     {},
-	"internal/tokenizer": {},
-	"configs":            {},
-	"datasets":           {},
-	"datasets/parquet":   {"datasets"},
+	"internal/run":             {},
+	"internal/kernels":         {},
+	"internal/batch":           {},
+	"internal/tokenizer":       {"internal/tokenizer/..."},
+	"internal/tokenizer/jinja": {},
+	"configs":                  {},
+	"datasets":                 {},
+	"datasets/parquet":         {"datasets"},
 	// The known reward sees strings only; what draws data from it knows records.
 	"datasets/synth/gold": {},
 	"datasets/synth":      {"datasets", "datasets/synth/gold", "internal/run"},
@@ -42,12 +43,14 @@ var allowed = map[string][]string{
 	"internal/train":  {"internal/kernels", "internal/weights", "internal/ops", "adapters", "internal/run"},
 
 	// Trainers know the engine and the records, never each other: an interface declared by its user joins them.
-	"sft":    trainer,
-	"reward": trainer,
-	"dpo":    trainer,
-	"ppo":    trainer,
-	"dedup":  {"datasets", "adapters", "internal/..."},
-	"clean":  {"datasets", "adapters", "dedup", "internal/..."},
+	"sft":              trainer,
+	"reward":           trainer,
+	"dpo":              trainer,
+	"ppo":              trainer,
+	"dedup":            {"datasets", "adapters", "internal/..."},
+	"dedup/plant":      {},
+	"dedup/qdranttest": {"dedup/..."},
+	"clean":            {"datasets", "adapters", "dedup", "internal/..."},
 
 	"compare":   {"datasets", "datasets/synth/gold", "adapters", "internal/..."},
 	"cmd/plumb": {"..."},
@@ -61,11 +64,11 @@ var allowed = map[string][]string{
 var trainer = []string{"datasets", "adapters", "internal/..."}
 
 // onlyTests are packages that nothing but tests may import.
-var onlyTests = []string{"internal/testpaths"}
+var onlyTests = []string{"internal/testpaths", "dedup/qdranttest"}
 
 // outside names modules that only some files may import, relative to the module's root.
 var outside = map[string][]string{
-	"github.com/qdrant/go-client": {"dedup/qdrant.go"},
+	"github.com/qdrant/go-client": {"dedup/qdrant.go", "dedup/qdranttest/"},
 	"github.com/urfave/cli":       {"cmd/plumb/"},
 }
 
