@@ -111,7 +111,7 @@ func Defaults() Config {
 			Recall: 0.99, FieldFloor: 0.5, MaxBucket: 64},
 		Vectors: VectorConfig{Enabled: true, Encoder: "hash", Dim: 256, Threshold: 0.85, Neighbours: 16,
 			Store: "embedded", Index: "flat", Batch: 1024, EfSearch: 128},
-		Verifier:   VerifierConfig{Kind: "aligned", Threshold: 0.5, Confirm: []string{"minhash", "vectors"}, Batch: 256},
+		Verifier:   VerifierConfig{Kind: "aligned", Threshold: 0.8, Confirm: []string{"minhash", "vectors"}, Batch: 256},
 		Keep:       KeepConfig{Policy: "first", N: 1},
 		Preference: PreferenceConfig{Enabled: true, Threshold: 0.9, Flipped: "keep", Cycles: "keep", Ties: "drop", NearTies: "keep"},
 		Against:    AgainstConfig{Key: KeyPrompt, Action: "remove"},

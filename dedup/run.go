@@ -222,6 +222,13 @@ func openEmbedder(c VectorConfig, t *Tools) (Embedder, error) {
 
 // OpenStore opens the store that a configuration names for an encoder. cleanup also deletes a temporary one.
 func OpenStore(ctx context.Context, c VectorConfig, e Embedder, tempDir string) (s Store, cleanup func() error, err error) {
+	if strings.HasPrefix(c.Store, "qdrant") {
+		q, err := OpenQdrant(ctx, c.Store, e.Name(), e.Dim(), QdrantOptions{Exact: c.Index == "flat", Batch: c.Batch})
+		if err != nil {
+			return nil, nil, err
+		}
+		return q, q.Close, nil
+	}
 	path, temporary := c.Path, c.Path == ""
 	if temporary {
 		dir, err := os.MkdirTemp(tempDir, ".plumb-vectors-*")
