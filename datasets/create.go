@@ -11,8 +11,6 @@ import (
 	"path/filepath"
 
 	"github.com/apache/arrow/go/v17/arrow/ipc"
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 )
 
 // WriteOptions says how a file is written.
@@ -38,10 +36,7 @@ func Create(path string, opt WriteOptions) (Writer, error) {
 		return nil, err
 	}
 	if opt.Format == "" {
-		opt.Format = "plumb"
-		if kind == containerCSV || kind == containerTSV {
-			opt.Format = "trl"
-		}
+		opt.Format = defaultFormat(kind)
 	}
 	fm, ok := formats[opt.Format]
 	if !ok {
@@ -53,12 +48,36 @@ func Create(path string, opt WriteOptions) (Writer, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return nil, err
 	}
-	f, err := os.Create(path + partialSuffix)
+	return create(path, opt, kind, compression, fm, nil)
+}
+
+// defaultFormat is what a container holds when nobody says: everything, but for CSV, whose users expect plain columns.
+func defaultFormat(kind container) string {
+	if kind == containerCSV || kind == containerTSV {
+		return "trl"
+	}
+	return "plumb"
+}
+
+// create opens the partial file and its sink, from the start or where a checkpoint left it.
+func create(path string, opt WriteOptions, kind container, compression string, fm *format, from *checkpoint) (*writer, error) {
+	flags := os.O_RDWR | os.O_CREATE
+	if from == nil {
+		flags |= os.O_TRUNC
+	}
+	f, err := os.OpenFile(path+partialSuffix, flags, 0o666)
 	if err != nil {
 		return nil, err
 	}
 	w := &writer{path: path, file: f, opt: opt, format: fm}
-	w.sink, err = newSink(f, kind, compression, fm)
+	if from != nil {
+		if err := cutTo(f, from.Bytes); err != nil {
+			f.Close()
+			return nil, err
+		}
+		w.n = from.Written
+	}
+	w.sink, err = newSink(f, kind, compression, fm, w.n)
 	if err != nil {
 		w.Discard()
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -66,10 +85,28 @@ func Create(path string, opt WriteOptions) (Writer, error) {
 	return w, nil
 }
 
+// cutTo drops what was written after a checkpoint and goes on from there.
+func cutTo(f *os.File, size int64) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if info.Size() < size {
+		return fmt.Errorf("%s is shorter than its checkpoint says", f.Name())
+	}
+	if err := f.Truncate(size); err != nil {
+		return err
+	}
+	_, err = f.Seek(size, io.SeekStart)
+	return err
+}
+
 // sink encodes records into a file.
 type sink interface {
 	add(*Record) error
 	finish() error
+	// settle brings everything to the file, if the file could go on from here after a restart without its bytes changing.
+	settle() (ok bool, err error)
 }
 
 type writer struct {
@@ -170,87 +207,91 @@ func commit(f *os.File, path string, err error) error {
 	return nil
 }
 
-// newSink builds the encoder of a container over an open file.
-func newSink(f *os.File, kind container, compression string, fm *format) (sink, error) {
+// newSink builds the encoder of a container over an open file that already holds n records.
+func newSink(f *os.File, kind container, compression string, fm *format, n int64) (sink, error) {
 	if kind == containerArrow || kind == containerFeather || kind == containerParquet {
-		return newTableSink(f, kind, fm)
+		return newTableSink(f, kind, fm, n)
 	}
-	buf, flush, err := packer(f, compression)
-	if err != nil {
-		return nil, err
-	}
+	p := newPacker(f, compression)
 	switch kind {
 	case containerJSONL:
-		return &jsonlSink{w: buf, format: fm, flush: flush}, nil
+		return &jsonlSink{w: p, format: fm}, nil
 	case containerJSON:
-		return &jsonArraySink{w: buf, format: fm, flush: flush}, nil
+		return &jsonArraySink{w: p, format: fm, n: n}, nil
 	case containerTSV:
-		return newCSVSink(buf, '\t', fm, flush)
+		return newCSVSink(p, '\t', fm, n)
 	}
-	return newCSVSink(buf, ',', fm, flush)
+	return newCSVSink(p, ',', fm, n)
 }
 
-// packer is a buffered writer that compresses; flush ends the compressed stream. Neither gzip nor zstd gets a time or more than one
-// worker, so that equal records give equal bytes.
-func packer(w io.Writer, compression string) (*bufio.Writer, func() error, error) {
-	out := bufio.NewWriterSize(w, 1<<20)
-	var pack io.WriteCloser
-	switch compression {
-	case "":
-		return out, out.Flush, nil
-	case "gz":
-		pack = gzip.NewWriter(out)
-	default:
-		z, err := zstd.NewWriter(out, zstd.WithEncoderConcurrency(1))
-		if err != nil {
-			return nil, nil, err
-		}
-		pack = z
-	}
-	buf := bufio.NewWriterSize(pack, 1<<20)
-	return buf, func() error {
-		if err := buf.Flush(); err != nil {
-			return err
-		}
-		if err := pack.Close(); err != nil {
-			return err
-		}
-		return out.Flush()
-	}, nil
-}
-
-func newTableSink(f *os.File, kind container, fm *format) (sink, error) {
+func newTableSink(f *os.File, kind container, fm *format, n int64) (sink, error) {
 	if fm.name != "plumb" {
 		return nil, fmt.Errorf("tables have one schema: format %q goes to .jsonl, .json or .csv", fm.name)
 	}
 	buf := bufio.NewWriterSize(f, 1<<20)
-	var w BatchWriter
+	s := &tableSink{flush: buf.Flush}
 	switch kind {
 	case containerArrow:
-		w = ipc.NewWriter(buf, ipc.WithSchema(Schema()))
+		var out io.Writer = buf
+		if n > 0 {
+			head, err := streamHead()
+			if err != nil {
+				return nil, err
+			}
+			out = &skipWriter{w: buf, skip: head} // the schema is in the file already
+		}
+		s.enc = newTableEncoder(ipc.NewWriter(out, ipc.WithSchema(Schema())))
+		s.appends = true
 	case containerFeather:
-		fw, err := ipc.NewFileWriter(&seekBuffer{Writer: buf}, ipc.WithSchema(Schema()))
+		w, err := ipc.NewFileWriter(&seekBuffer{Writer: buf}, ipc.WithSchema(Schema()))
 		if err != nil {
 			return nil, err
 		}
-		w = fw
+		s.enc = newTableEncoder(w)
 	case containerParquet:
 		if parquetFormat.Create == nil {
 			return nil, errNoParquet
 		}
-		pw, err := parquetFormat.Create(buf)
+		w, err := parquetFormat.Create(buf)
 		if err != nil {
 			return nil, err
 		}
-		w = pw
+		s.enc = newTableEncoder(w)
 	}
-	return &tableSink{enc: newTableEncoder(w), flush: buf.Flush}, nil
+	return s, nil
+}
+
+// streamHead is the length of the schema message at the head of our IPC streams.
+func streamHead() (int, error) {
+	var b bytes.Buffer
+	if err := ipc.NewWriter(&b, ipc.WithSchema(Schema())).Close(); err != nil {
+		return 0, err
+	}
+	const endOfStream = 8
+	return b.Len() - endOfStream, nil
+}
+
+// skipWriter swallows the first bytes.
+type skipWriter struct {
+	w    io.Writer
+	skip int
+}
+
+func (s *skipWriter) Write(p []byte) (int, error) {
+	n := min(len(p), s.skip)
+	s.skip -= n
+	if n == len(p) {
+		return n, nil
+	}
+	m, err := s.w.Write(p[n:])
+	return n + m, err
 }
 
 // tableSink writes record batches.
 type tableSink struct {
-	enc   *tableEncoder
-	flush func() error
+	enc     *tableEncoder
+	flush   func() error
+	appends bool
 }
 
 func (s *tableSink) add(r *Record) error { return s.enc.add(r) }
@@ -265,23 +306,31 @@ func (s *tableSink) finish() error {
 	return s.flush()
 }
 
+// settle can be used between batches only: where a batch ends depends on the records, never on checkpoints.
+func (s *tableSink) settle() (bool, error) {
+	if !s.appends || s.enc.rows > 0 {
+		return false, nil
+	}
+	return true, s.flush()
+}
+
 // jsonlSink writes JSON lines.
 type jsonlSink struct {
-	w      io.Writer
+	w      *packer
 	format *format
 	line   bytes.Buffer
-	flush  func() error
 }
 
 func (s *jsonlSink) add(r *Record) error {
 	if err := encodeRow(&s.line, s.format, r); err != nil {
 		return err
 	}
-	_, err := s.w.Write(s.line.Bytes())
-	return err
+	return s.w.row(s.line.Bytes())
 }
 
-func (s *jsonlSink) finish() error { return s.flush() }
+func (s *jsonlSink) finish() error { return s.w.finish() }
+
+func (s *jsonlSink) settle() (bool, error) { return s.w.settle() }
 
 // encodeRow puts the row of a record and a line end into b. HTML is not escaped: the text stays readable.
 func encodeRow(b *bytes.Buffer, fm *format, r *Record) error {

@@ -80,10 +80,7 @@ func formatAndContainer(s string) (*format, container, error) {
 		return nil, "", fmt.Errorf("unknown format %q: expected one of %v, or a file name", s, FormatNames())
 	}
 	if name == "" {
-		name = "plumb"
-		if c == containerCSV || c == containerTSV {
-			name = "trl"
-		}
+		name = defaultFormat(c)
 	}
 	fm, ok := formats[name]
 	if !ok {

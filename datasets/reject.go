@@ -30,6 +30,9 @@ const rejectTextLimit = 64 << 10
 
 // newReject keeps the text of a row within bounds, so that one huge line cannot fill the disk twice.
 func newReject(file string, row int64, reason string, text []byte) Reject {
+	if !utf8.Valid(text) {
+		text = escapeInvalid(text[:min(len(text), 2*rejectTextLimit)])
+	}
 	if len(text) > rejectTextLimit {
 		cut := rejectTextLimit
 		for cut > 0 && !utf8.RuneStart(text[cut]) && cut > rejectTextLimit-4 {
@@ -39,6 +42,21 @@ func newReject(file string, row int64, reason string, text []byte) Reject {
 		text = text[:cut]
 	}
 	return Reject{File: file, Row: row, Reason: reason, Text: string(text)}
+}
+
+// escapeInvalid writes bytes that are not UTF-8 as \xNN, because JSON cannot hold them.
+func escapeInvalid(text []byte) []byte {
+	var out []byte
+	for len(text) > 0 {
+		r, size := utf8.DecodeRune(text)
+		if r == utf8.RuneError && size <= 1 {
+			out = fmt.Appendf(out, "\\x%02x", text[0])
+		} else {
+			out = append(out, text[:size]...)
+		}
+		text = text[size:]
+	}
+	return out
 }
 
 // RejectPath is where the rejected rows of an output go: beside it.
@@ -101,4 +119,47 @@ func (w *RejectWriter) Close() error {
 		w.err = w.buf.Flush()
 	}
 	return commit(w.file, w.path, w.err)
+}
+
+// settle brings everything to the file and tells its length.
+func (w *RejectWriter) settle() (int64, error) {
+	if w.file == nil || w.err != nil {
+		return 0, w.err
+	}
+	if err := w.buf.Flush(); err != nil {
+		return 0, err
+	}
+	return place(w.file)
+}
+
+// resume goes on in the partial file of an earlier run.
+func (w *RejectWriter) resume(size, count int64) error {
+	w.count = count
+	if size == 0 {
+		return nil
+	}
+	f, err := os.OpenFile(w.path+partialSuffix, os.O_RDWR, 0o666)
+	if err != nil {
+		return err
+	}
+	if err := cutTo(f, size); err != nil {
+		f.Close()
+		return err
+	}
+	w.file, w.buf = f, bufio.NewWriterSize(f, 64<<10)
+	return nil
+}
+
+// discard removes what was written; leave keeps it for a later run.
+func (w *RejectWriter) discard() {
+	if w.file != nil {
+		w.file.Close()
+		os.Remove(w.path + partialSuffix)
+	}
+}
+
+func (w *RejectWriter) leave() {
+	if w.file != nil {
+		w.file.Close()
+	}
 }

@@ -1,7 +1,6 @@
 package datasets
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
@@ -128,21 +127,33 @@ func (s *csvSource) next() (row, error) {
 
 // csvSink writes the JSON fields of a format as columns; lists and objects are JSON in their cell.
 type csvSink struct {
+	w      *packer
 	csv    *csv.Writer
+	cell   bytes.Buffer
 	format *format
 	line   bytes.Buffer
 	cells  []string
 	begun  bool
-	flush  func() error
 }
 
-func newCSVSink(w *bufio.Writer, comma rune, fm *format, flush func() error) (*csvSink, error) {
+func newCSVSink(w *packer, comma rune, fm *format, n int64) (*csvSink, error) {
 	if len(fm.columns) == 0 {
 		return nil, fmt.Errorf("format %q has no table form: write it as .jsonl or .json", fm.name)
 	}
-	s := &csvSink{csv: csv.NewWriter(w), format: fm, cells: make([]string, len(fm.columns)), flush: flush}
+	s := &csvSink{w: w, format: fm, cells: make([]string, len(fm.columns)), begun: n > 0}
+	s.csv = csv.NewWriter(&s.cell)
 	s.csv.Comma = comma
 	return s, nil
+}
+
+// encode is the text of one line.
+func (s *csvSink) encode(cells []string) ([]byte, error) {
+	s.cell.Reset()
+	if err := s.csv.Write(cells); err != nil {
+		return nil, err
+	}
+	s.csv.Flush()
+	return s.cell.Bytes(), s.csv.Error()
 }
 
 func (s *csvSink) head() error {
@@ -150,7 +161,12 @@ func (s *csvSink) head() error {
 		return nil
 	}
 	s.begun = true
-	return s.csv.Write(s.format.columns)
+	line, err := s.encode(s.format.columns)
+	if err != nil {
+		return err
+	}
+	_, err = s.w.Write(line)
+	return err
 }
 
 func (s *csvSink) add(r *Record) error {
@@ -177,16 +193,18 @@ func (s *csvSink) add(r *Record) error {
 	if err := s.head(); err != nil {
 		return err
 	}
-	return s.csv.Write(s.cells)
+	line, err := s.encode(s.cells)
+	if err != nil {
+		return err
+	}
+	return s.w.row(line)
 }
 
 func (s *csvSink) finish() error {
 	if err := s.head(); err != nil {
 		return err
 	}
-	s.csv.Flush()
-	if err := s.csv.Error(); err != nil {
-		return err
-	}
-	return s.flush()
+	return s.w.finish()
 }
+
+func (s *csvSink) settle() (bool, error) { return s.w.settle() }

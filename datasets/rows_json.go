@@ -1,7 +1,6 @@
 package datasets
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -167,11 +166,10 @@ func (s *jsonSource) keep(part []byte) (long bool) {
 
 // jsonArraySink writes a JSON array, one element a line.
 type jsonArraySink struct {
-	w      *bufio.Writer
+	w      *packer
 	format *format
 	line   bytes.Buffer
 	n      int64
-	flush  func() error
 }
 
 func (s *jsonArraySink) add(r *Record) error {
@@ -183,11 +181,7 @@ func (s *jsonArraySink) add(r *Record) error {
 		lead = "[\n"
 	}
 	s.n++
-	if _, err := s.w.WriteString(lead); err != nil {
-		return err
-	}
-	_, err := s.w.Write(bytes.TrimRight(s.line.Bytes(), "\n"))
-	return err
+	return s.w.row(append([]byte(lead), bytes.TrimRight(s.line.Bytes(), "\n")...))
 }
 
 func (s *jsonArraySink) finish() error {
@@ -195,8 +189,10 @@ func (s *jsonArraySink) finish() error {
 	if s.n == 0 {
 		end = "[]\n"
 	}
-	if _, err := s.w.WriteString(end); err != nil {
+	if _, err := s.w.Write([]byte(end)); err != nil {
 		return err
 	}
-	return s.flush()
+	return s.w.finish()
 }
+
+func (s *jsonArraySink) settle() (bool, error) { return s.w.settle() }
