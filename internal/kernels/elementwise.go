@@ -1,66 +1,72 @@
 package kernels
 
+import (
+	"math"
+)
+
 // grain is the least number of elements worth handing to another thread.
 const grain = 1 << 14
 
 // Add computes dst += x.
 func Add(dst, x []float32) {
-	x = x[:len(dst)]
-	f := active.Load().add
-	ranges(len(dst), grain, func(lo, hi int) { each2(f, dst[lo:hi], x[lo:hi]) })
+	each2(opAdd, dst, x)
 }
 
-// Axpy computes dst += alpha*x.
+// Mul computes dst = a*b, element by element.
+func Mul(dst, a, b []float32) { each3(opMul, dst, a, b) }
+
+// Exp computes dst = e^x within 2 units in the last place, subnormal results included. dst may be x.
+func Exp(dst, x []float32) { each2(opExp, dst, x) }
+
+// SiLUMul computes y = silu(gate)*up with silu(v) = v/(1+e^-v). y may be gate or up.
+func SiLUMul(y, gate, up []float32) { each3(opSiLUMul, y, gate, up) }
+
+// GELU computes y = x*Phi(x) with the normal distribution Phi or, where tanh is set,
+// 0.5*x*(1+tanh(sqrt(2/pi)*(x+0.044715*x^3))) (Hendrycks and Gimpel 2016). y may be x.
+func GELU(y, x []float32, tanh bool) {
+	if tanh {
+		each2(opGELUTanh, y, x)
+		return
+	}
+	each2(opGELU, y, x)
+}
+
+// GELUBackward computes dx = dy*gelu'(x). dx may be dy.
+func GELUBackward(dx, dy, x []float32, tanh bool) {
+	if tanh {
+		each3(opGELUTanhBack, dx, dy, x)
+		return
+	}
+	each3(opGELUBack, dx, dy, x)
+}
+
+// Axpy computes dst += alpha*x, on the caller's goroutine.
 func Axpy(alpha float32, x, dst []float32) {
 	x = x[:len(dst)]
-	f := active.Load().axpy
+	im := active.Load()
 	n := len(dst) &^ 15
 	if n > 0 {
-		f(alpha, x[:n], dst[:n])
+		im.axpy(alpha, x[:n], dst[:n])
 	}
 	if n < len(dst) {
 		var a, b [16]float32
 		copy(a[:], x[n:])
 		copy(b[:], dst[n:])
-		f(alpha, a[:], b[:])
+		im.axpy(alpha, a[:], b[:])
 		copy(dst[n:], b[:])
 	}
 }
 
-// Scale computes x *= alpha.
+// Scale computes x *= alpha, on the caller's goroutine.
 func Scale(alpha float32, x []float32) {
-	f := active.Load().scale
+	im := active.Load()
 	n := len(x) &^ 15
 	if n > 0 {
-		f(alpha, x[:n])
+		im.scale(alpha, x[:n])
 	}
-	if n < len(x) {
-		var a [16]float32
-		copy(a[:], x[n:])
-		f(alpha, a[:])
-		copy(x[n:], a[:])
+	for i := n; i < len(x); i++ {
+		x[i] *= alpha
 	}
-}
-
-// Mul computes dst = a*b, element by element.
-func Mul(dst, a, b []float32) {
-	a, b = a[:len(dst)], b[:len(dst)]
-	f := active.Load().mul
-	ranges(len(dst), grain, func(lo, hi int) { each3(f, dst[lo:hi], a[lo:hi], b[lo:hi]) })
-}
-
-// Exp computes dst = e^x within 2 units in the last place, subnormal results included. dst may be x.
-func Exp(dst, x []float32) {
-	x = x[:len(dst)]
-	f := active.Load().exp
-	ranges(len(dst), grain, func(lo, hi int) { each2(f, dst[lo:hi], x[lo:hi]) })
-}
-
-// SiLUMul computes y = silu(gate)*up with silu(v) = v/(1+e^-v).
-func SiLUMul(y, gate, up []float32) {
-	gate, up = gate[:len(y)], up[:len(y)]
-	f := active.Load().siluMul
-	ranges(len(y), grain, func(lo, hi int) { each3(f, y[lo:hi], gate[lo:hi], up[lo:hi]) })
 }
 
 // SiLUMulBackward computes dgate = dy*up*silu'(gate) and dup = dy*silu(gate), with s the logistic function and
@@ -68,78 +74,120 @@ func SiLUMul(y, gate, up []float32) {
 func SiLUMulBackward(dgate, dup, dy, gate, up []float32) {
 	n := len(dgate)
 	dup, dy, gate, up = dup[:n], dy[:n], gate[:n], up[:n]
-	f := active.Load().siluMulBack
+	im := active.Load()
 	ranges(n, grain, func(lo, hi int) {
 		m := lo + (hi-lo)&^15
 		if m > lo {
-			f(dgate[lo:m], dup[lo:m], dy[lo:m], gate[lo:m], up[lo:m])
+			im.siluMulBack(dgate[lo:m], dup[lo:m], dy[lo:m], gate[lo:m], up[lo:m])
 		}
 		if m < hi {
 			var a, b, c, d, e [16]float32
 			copy(c[:], dy[m:hi])
 			copy(d[:], gate[m:hi])
 			copy(e[:], up[m:hi])
-			f(a[:], b[:], c[:], d[:], e[:])
+			im.siluMulBack(a[:], b[:], c[:], d[:], e[:])
 			copy(dgate[m:hi], a[:])
 			copy(dup[m:hi], b[:])
 		}
 	})
 }
 
-// GELU computes y = x*Phi(x) with the normal distribution Phi, by the error function or, where tanh is set, by
-// 0.5*x*(1+tanh(sqrt(2/pi)*(x+0.044715*x^3))) (Hendrycks and Gimpel 2016). y may be x.
-func GELU(y, x []float32, tanh bool) {
-	x = x[:len(y)]
-	f := active.Load().gelu
-	if tanh {
-		f = active.Load().geluTanh
+// The operations of two and of three slices, by number so that no small array escapes to the heap.
+const (
+	opAdd = iota
+	opExp
+	opGELU
+	opGELUTanh
+	opMul
+	opSiLUMul
+	opGELUBack
+	opGELUTanhBack
+)
+
+func (im *impl) two(op int, dst, x []float32) {
+	switch op {
+	case opAdd:
+		im.add(dst, x)
+	case opExp:
+		im.exp(dst, x)
+	case opGELU:
+		im.gelu(dst, x)
+	case opGELUTanh:
+		im.geluTanh(dst, x)
 	}
-	ranges(len(y), grain, func(lo, hi int) { each2(f, y[lo:hi], x[lo:hi]) })
 }
 
-// GELUBackward computes dx = dy*gelu'(x). dx may be dy.
-func GELUBackward(dx, dy, x []float32, tanh bool) {
-	dy, x = dy[:len(dx)], x[:len(dx)]
-	f := active.Load().geluBack
-	if tanh {
-		f = active.Load().geluTanhBack
+func (im *impl) three(op int, dst, x, y []float32) {
+	switch op {
+	case opMul:
+		im.mul(dst, x, y)
+	case opSiLUMul:
+		im.siluMul(dst, x, y)
+	case opGELUBack:
+		im.geluBack(dst, x, y)
+	case opGELUTanhBack:
+		im.geluTanhBack(dst, x, y)
 	}
-	ranges(len(dx), grain, func(lo, hi int) { each3(f, dx[lo:hi], dy[lo:hi], x[lo:hi]) })
 }
 
-// each2 and each3 call f on a multiple of 16 elements and on a padded copy of the rest, so that an element's
-// value does not depend on where it stands.
-func each2(f func(dst, x []float32), dst, x []float32) {
+// each2 and each3 run an operation on a multiple of 16 elements and on a padded copy of the rest, so that an
+// element's value does not depend on where it stands.
+func each2(op int, dst, x []float32) {
+	x = x[:len(dst)]
+	im := active.Load()
+	if len(dst) < 2*grain {
+		im.tail2(op, dst, x)
+		return
+	}
+	ranges(len(dst), grain, func(lo, hi int) { im.tail2(op, dst[lo:hi], x[lo:hi]) })
+}
+
+func (im *impl) tail2(op int, dst, x []float32) {
 	n := len(dst) &^ 15
 	if n > 0 {
-		f(dst[:n], x[:n])
+		im.two(op, dst[:n], x[:n])
 	}
 	if n < len(dst) {
 		var a, b [16]float32
 		copy(a[:], dst[n:])
 		copy(b[:], x[n:])
-		f(a[:], b[:])
+		im.two(op, a[:], b[:])
 		copy(dst[n:], a[:])
 	}
 }
 
-func each3(f func(dst, x, y []float32), dst, x, y []float32) {
+func each3(op int, dst, x, y []float32) {
+	x, y = x[:len(dst)], y[:len(dst)]
+	im := active.Load()
+	if len(dst) < 2*grain {
+		im.tail3(op, dst, x, y)
+		return
+	}
+	ranges(len(dst), grain, func(lo, hi int) { im.tail3(op, dst[lo:hi], x[lo:hi], y[lo:hi]) })
+}
+
+func (im *impl) tail3(op int, dst, x, y []float32) {
 	n := len(dst) &^ 15
 	if n > 0 {
-		f(dst[:n], x[:n], y[:n])
+		im.three(op, dst[:n], x[:n], y[:n])
 	}
 	if n < len(dst) {
 		var a, b, c [16]float32
 		copy(b[:], x[n:])
 		copy(c[:], y[n:])
-		f(a[:], b[:], c[:])
+		im.three(op, a[:], b[:], c[:])
 		copy(dst[n:], a[:])
 	}
 }
 
-// adamwConst are the numbers of one step, prepared once.
-type adamwConst struct {
-	decay, b1, omb1, b2, omb2, step, rc2, eps float32
+// adamwConst are the numbers of one step, prepared once: 1-lr*wd, b1, 1-b1, b2, 1-b2, -lr/c1, sqrt(c2), eps.
+type adamwConst = [8]float32
+
+func newAdamW(lr, b1, b2, eps, wd, c1, c2 float32) *adamwConst {
+	return &adamwConst{
+		float32(1 - float64(lr)*float64(wd)), b1, float32(1 - float64(b1)), b2, float32(1 - float64(b2)),
+		float32(-float64(lr) / float64(c1)), float32(math.Sqrt(float64(c2))), eps,
+	}
 }
 
 // AdamW updates p, m and v with gradient g in torch's order (Loshchilov and Hutter 2019, decay by the learning rate):
@@ -151,11 +199,11 @@ func AdamW(p, g, m, v []float32, lr, b1, b2, eps, wd float32, c1, c2 float32) {
 	n := len(p)
 	g, m, v = g[:n], m[:n], v[:n]
 	k := newAdamW(lr, b1, b2, eps, wd, c1, c2)
-	f := active.Load().adamw
+	im := active.Load()
 	ranges(n, grain, func(lo, hi int) {
 		e := lo + (hi-lo)&^15
 		if e > lo {
-			f(p[lo:e], g[lo:e], m[lo:e], v[lo:e], k)
+			im.adamw(p[lo:e], g[lo:e], m[lo:e], v[lo:e], k)
 		}
 		if e < hi {
 			var a, b, c, d [16]float32
@@ -163,7 +211,7 @@ func AdamW(p, g, m, v []float32, lr, b1, b2, eps, wd float32, c1, c2 float32) {
 			copy(b[:], g[e:hi])
 			copy(c[:], m[e:hi])
 			copy(d[:], v[e:hi])
-			f(a[:], b[:], c[:], d[:], k)
+			im.adamw(a[:], b[:], c[:], d[:], k)
 			copy(p[e:hi], a[:])
 			copy(m[e:hi], c[:])
 			copy(v[e:hi], d[:])

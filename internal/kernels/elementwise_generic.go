@@ -87,20 +87,13 @@ func geluTanhBackGeneric(dx, dy, x []float32) {
 	}
 }
 
-func newAdamW(lr, b1, b2, eps, wd, c1, c2 float32) *adamwConst {
-	return &adamwConst{
-		decay: float32(1 - float64(lr)*float64(wd)),
-		b1:    b1, omb1: float32(1 - float64(b1)), b2: b2, omb2: float32(1 - float64(b2)),
-		step: float32(-float64(lr) / float64(c1)), rc2: float32(math.Sqrt(float64(c2))), eps: eps,
-	}
-}
-
 func adamwGeneric(p, g, m, v []float32, k *adamwConst) {
+	decay, omb1, b2, omb2, step, rc2, eps := k[0], k[2], k[3], k[4], k[5], k[6], k[7]
 	for i, d := range g {
-		m[i] += float32(k.omb1 * (d - m[i]))
-		v[i] = float32(k.b2*v[i]) + float32(float32(k.omb2*d)*d)
-		den := float32(math.Sqrt(float64(v[i])))/k.rc2 + k.eps
-		p[i] = float32(k.decay*p[i]) + float32(k.step*(m[i]/den))
+		m[i] += float32(omb1 * (d - m[i]))
+		v[i] = float32(b2*v[i]) + float32(float32(omb2*d)*d)
+		den := float32(math.Sqrt(float64(v[i])))/rc2 + eps
+		p[i] = float32(decay*p[i]) + float32(step*(m[i]/den))
 	}
 }
 

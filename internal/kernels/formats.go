@@ -48,15 +48,15 @@ func F32FromF16(h uint16) float32 {
 func F32ToBF16(dst []uint16, src []float32) {
 	dst = dst[:len(src)]
 	n := len(src) &^ 15
-	f := active.Load().toBF
+	im := active.Load()
 	if n > 0 {
-		f(dst[:n], src[:n])
+		im.toBF(dst[:n], src[:n])
 	}
 	if n < len(src) {
 		var x [16]float32
 		var y [16]uint16
 		copy(x[:], src[n:])
-		f(y[:], x[:])
+		im.toBF(y[:], x[:])
 		copy(dst[n:], y[:])
 	}
 }

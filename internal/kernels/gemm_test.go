@@ -6,27 +6,9 @@ import (
 	"testing"
 )
 
-func random(r *rand.Rand, n int) []float32 {
-	x := make([]float32, n)
-	for i := range x {
-		x[i] = float32(r.NormFloat64())
-	}
-	return x
-}
-
 // TestGemm compares every form of the product with float64 sums.
 func TestGemm(t *testing.T) {
 	levels(t, testGemm)
-}
-
-// levels runs one test body on every level that the processor has.
-func levels(t *testing.T, f func(t *testing.T)) {
-	for _, l := range Available() {
-		t.Run(l.String(), func(t *testing.T) {
-			defer Force(l)()
-			f(t)
-		})
-	}
 }
 
 func testGemm(t *testing.T) {

@@ -36,7 +36,7 @@ var avx2Impl, avx512Impl, avx512BF16Impl = makeImpls()
 
 func makeImpls() (two, five, bf impl) {
 	two = genericImpl
-	two.level, two.mr = AVX2, 6
+	two.level, two.vec, two.mr, two.mc = AVX2, 1, 6, 120
 	two.tile, two.tile16, two.tileBF = tileAVX2, tile16AVX2, tileBF256
 
 	two.transpose16 = func(dst []uint32, ldd int, src []uint32, lds int, n int) {
@@ -45,7 +45,7 @@ func makeImpls() (two, five, bf impl) {
 	}
 
 	five = genericImpl
-	five.level, five.mr = AVX512, 14
+	five.level, five.vec, five.mr, five.mc = AVX512, 2, 14, 112
 	five.tile, five.tile16, five.tileBF = tileAVX512, tile16AVX512, tileBF512
 	five.transpose16 = func(dst []uint32, ldd int, src []uint32, lds int, n int) {
 		checkTranspose(dst, ldd, src, lds, n)

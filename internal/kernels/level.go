@@ -86,51 +86,22 @@ func Force(l Level) (restore func()) {
 	return func() { active.Store(old) }
 }
 
-// impl is one level's set of primitives. Element-wise primitives take lengths that are multiples of 16 (tails go
-// through a padded copy, see tail.go) unless they are the generic ones; all slices have been checked by the caller.
+// impl is one level's set of primitives; those not in it are its methods (dispatch_*.go).
 type impl struct {
 	level  Level
-	mr, mc int // rows of a product's tile; rows of a block that shares panels
+	vec    uint8 // which of the methods: 0 generic, 1 AVX2, 2 AVX-512
+	mr, mc int   // rows of a product's tile; rows of a block that shares panels
 
-	// tile: c(mr,32) (+)= a(mr,k)·b(k,32); a's element (i,l) is a[i*ars+l*acs], b's rows are ldb apart.
-	tile func(mr, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, acc bool, pf int)
+	// tile: c(mr,32) (+)= a(mr,k)·b(k,32); a's element (i,l) is a[i*ars+l*acs], one of the two being 1; b's rows are ldb
+	// apart and fetched ahead by so many bytes.
+	tile func(mr, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, acc bool, ahead int)
 	// tile16 is tile for 16 columns.
-	tile16 func(mr, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, acc bool, pf int)
+	tile16 func(mr, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, acc bool, ahead int)
 	// tileBF is tile with b in bf16 pairs [k/2][32][2], arithmetic in f32; a's columns are adjacent.
-	tileBF func(mr, k int, a []float32, ars int, b []uint16, c []float32, ldc int, acc bool, pf int)
+	tileBF func(mr, k int, a []float32, ars int, b []uint16, c []float32, ldc int, acc bool, ahead int)
 	// tileDot multiplies bf16 pairs; a is bf16 with rows lda apart and kp pairs each. nil: no such instruction.
-	tileDot func(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, pf int)
+	tileDot func(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, ahead int)
 	// transpose16: n blocks; dst[j*ldd+i] = src[i*lds+j] for 16x16 words; block by block src moves 16 columns
 	// right, dst 16 rows down.
 	transpose16 func(dst []uint32, ldd int, src []uint32, lds int, n int)
-	// interleave: dst[2i] = a[i], dst[2i+1] = b[i]
-	interleave func(dst, a, b []uint16)
-
-	toBF   func(dst []uint16, src []float32)
-	fromBF func(dst []float32, src []uint16)
-
-	add          func(dst, x []float32)
-	axpy         func(alpha float32, x, dst []float32)
-	scale        func(alpha float32, x []float32)
-	mul          func(dst, a, b []float32)
-	dot          func(lanes *[16]float32, a, b []float32)
-	sum          func(lanes *[16]float32, x []float32)
-	sumSquares   func(lanes *[16]float64, x []float32)
-	max          func(lanes *[16]float32, x []float32)
-	exp          func(dst, x []float32)
-	expSum       func(dst, x []float32, shift float32, lanes *[16]float32) // dst = exp(x-shift), lanes += dst
-	sumExp       func(lanes *[16]float32, x []float32, shift float32)      // lanes += exp(x-shift)
-	siluMul      func(y, gate, up []float32)
-	siluMulBack  func(dgate, dup, dy, gate, up []float32)
-	gelu         func(y, x []float32)
-	geluBack     func(dx, dy, x []float32)
-	geluTanh     func(y, x []float32)
-	geluTanhBack func(dx, dy, x []float32)
-	rope         func(x1, x2, cos, sin []float32)
-	adamw        func(p, g, m, v []float32, k *adamwConst)
-	norm         func(y, x, gain, bias []float32, mean, rstd float32)                // y = (x-mean)*rstd*gain + bias
-	normDots     func(lanes *[32]float32, dy, x, gain []float32, mean, rstd float32) // sums of g*dy and g*dy*xhat
-	normBack     func(dx, dy, x, gain []float32, mean, rstd, c0, c1 float32)         // dx += rstd*(g*dy - c0 - xhat*c1)
-	normGain     func(dgain, dbias, dy, x []float32, mean, rstd float32)             // dgain += dy*xhat, dbias += dy
-	sumSqDiff    func(lanes *[16]float32, x []float32, mean float32)                 // lanes += (x-mean)^2
 }

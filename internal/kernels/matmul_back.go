@@ -62,7 +62,7 @@ func (b *backward) run(j0, j1 int) {
 	for l0 := 0; l0 < b.n; l0 += backDepth {
 		l1 := min(b.n, l0+backDepth)
 		for j := j0; j < j1; j++ {
-			b.make(made[(j-j0)*size:][:size], j, l0, l1)
+			b.make(s.block[:], made[(j-j0)*size:][:size], j, l0, l1)
 		}
 		for m0 := 0; m0 < b.m; m0 += b.im.mc {
 			m1 := min(b.m, m0+b.im.mc)
@@ -100,15 +100,15 @@ func (b *backward) rows(s *scratch, m0, m1 int, made []float32, j, l0, l1 int) {
 }
 
 // make writes W[n0+l0:n0+l1, 32*j:32*j+32] as [l][32] float32 or, for the dot product, [l/2][32][2] bf16. l0 is a multiple
-// of 32. Columns beyond K become zero.
-func (b *backward) make(dst []float32, j, l0, l1 int) {
+// of 32. Columns beyond K become zero. block
+// is room for 32 rows of W of 32 bf16 each.
+func (b *backward) make(block []uint32, dst []float32, j, l0, l1 int) {
 	k := b.p.k
 	w := min(32, k-32*j)
 	size := 32
 	if b.yb != nil {
 		size = 16
 	}
-	var block [32 * 16]uint32 // rows of W, 32 bf16 each
 	for l := l0; l < l1; l += 32 {
 		src := b.p.panel((b.n0 + l) / 32)
 		d := dst[(l-l0)*size:]
@@ -131,23 +131,21 @@ func (b *backward) make(dst []float32, j, l0, l1 int) {
 		}
 		q := asU32(src[16*j*32:])
 		if len(q) >= 16*32 {
-			b.im.transpose16(block[:], 16, q, 32, 2)
+			b.im.transpose16(block, 16, q, 32, 2)
 		} else {
-			clear(block[:])
+			clear(block)
 			for c := range (w + 1) / 2 {
 				for r := range 32 {
 					block[r*16+c] = q[c*32+r]
 				}
 			}
 		}
-		rows := u32AsU16(block[:])
+		rows := u32AsU16(block)
 		if b.yb == nil {
 			b.im.fromBF(d[:32*32], rows)
 			continue
 		}
 		e := asU16(d)
-		for r := 0; r < 32; r += 2 {
-			b.im.interleave(e[r*32:][:64], rows[r*32:][:32], rows[r*32+32:][:32])
-		}
+		b.im.interleave(e[:32*32], rows)
 	}
 }

@@ -8,8 +8,7 @@ func RMSNorm(y, x, gain []float32, eps float32, rows, cols int, rstd []float32) 
 	im := active.Load()
 	eachRow(rows, cols, func(r int) {
 		row := x[r*cols:][:cols]
-		s := rowLanes(row, func(lanes *[16]float32, v []float32) { im.dot(lanes, v, v) })
-		inv := rsqrt(s/float32(cols) + eps)
+		inv := rsqrt(Dot(row, row)/float32(cols) + eps)
 		if rstd != nil {
 			rstd[r] = inv
 		}
@@ -82,20 +81,6 @@ func eachRow(rows, cols int, f func(r int)) {
 	})
 }
 
-func rowLanes(x []float32, f func(lanes *[16]float32, v []float32)) float32 {
-	var lanes [16]float32
-	n := len(x) &^ 15
-	if n > 0 {
-		f(&lanes, x[:n])
-	}
-	if n < len(x) {
-		var p [16]float32
-		copy(p[:], x[n:])
-		f(&lanes, p[:])
-	}
-	return fold(&lanes)
-}
-
 func sumSqDiff(im *impl, x []float32, mean float32) float32 {
 	var lanes [16]float32
 	n := len(x) &^ 15
@@ -116,23 +101,21 @@ func sumSqDiff(im *impl, x []float32, mean float32) float32 {
 // normRow: a nil bias is left out.
 func normRow(im *impl, y, x, gain, bias []float32, mean, inv float32) {
 	n := len(x) &^ 15
-	if n > 0 {
-		var b []float32
-		if bias != nil {
-			b = bias[:n]
-		}
-		im.norm(y[:n], x[:n], gain[:n], b, mean, inv)
+	if n > 0 && bias != nil {
+		im.normBias(y[:n], x[:n], gain[:n], bias[:n], mean, inv)
+	} else if n > 0 {
+		im.norm(y[:n], x[:n], gain[:n], mean, inv)
 	}
 	if n < len(x) {
 		var a, b, c, d [16]float32
 		copy(b[:], x[n:])
 		copy(c[:], gain[n:len(x)])
-		e := d[:0]
 		if bias != nil {
 			copy(d[:], bias[n:len(x)])
-			e = d[:]
+			im.normBias(a[:], b[:], c[:], d[:], mean, inv)
+		} else {
+			im.norm(a[:], b[:], c[:], mean, inv)
 		}
-		im.norm(a[:], b[:], c[:], e, mean, inv)
 		copy(y[n:], a[:])
 	}
 }
@@ -201,13 +184,15 @@ func normGainRows(im *impl, dgain, dbias, dy, x, mean, rstd []float32, rows, col
 	})
 }
 
-func normGeneric(y, x, gain, bias []float32, mean, inv float32) {
+func normGeneric(y, x, gain []float32, mean, inv float32) {
 	for i, v := range x {
-		t := float32(float32((v-mean)*inv) * gain[i])
-		if len(bias) > 0 {
-			t += bias[i]
-		}
-		y[i] = t
+		y[i] = float32((v-mean)*inv) * gain[i]
+	}
+}
+
+func normBiasGeneric(y, x, gain, bias []float32, mean, inv float32) {
+	for i, v := range x {
+		y[i] = float32(float32((v-mean)*inv)*gain[i]) + bias[i]
 	}
 }
 

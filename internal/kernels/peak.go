@@ -65,13 +65,13 @@ func Bandwidth() float64 {
 	for i := range x {
 		x[i] = 1
 	}
-	f := active.Load().sum
+	im := active.Load()
 	rate := 0.0
 	for range 4 {
 		t := time.Now()
 		Parallel(size/piece, func(i int) {
 			var lanes [16]float32
-			f(&lanes, x[i*piece:][:piece])
+			im.sum(&lanes, x[i*piece:][:piece])
 			peakSink.Store(uint32(lanes[0]))
 		})
 		rate = max(rate, 4*size/float64(time.Since(t).Nanoseconds()))

@@ -6,16 +6,16 @@ import "math"
 func Dot(a, b []float32) float32 {
 	b = b[:len(a)]
 	var lanes [16]float32
-	f := active.Load().dot
+	im := active.Load()
 	n := len(a) &^ 15
 	if n > 0 {
-		f(&lanes, a[:n], b[:n])
+		im.dot(&lanes, a[:n], b[:n])
 	}
 	if n < len(a) {
 		var p, q [16]float32
 		copy(p[:], a[n:])
 		copy(q[:], b[n:])
-		f(&lanes, p[:], q[:])
+		im.dot(&lanes, p[:], q[:])
 	}
 	return fold(&lanes)
 }
@@ -23,15 +23,15 @@ func Dot(a, b []float32) float32 {
 // Sum is the sum of x.
 func Sum(x []float32) float32 {
 	var lanes [16]float32
-	f := active.Load().sum
+	im := active.Load()
 	n := len(x) &^ 15
 	if n > 0 {
-		f(&lanes, x[:n])
+		im.sum(&lanes, x[:n])
 	}
 	if n < len(x) {
 		var p [16]float32
 		copy(p[:], x[n:])
-		f(&lanes, p[:])
+		im.sum(&lanes, p[:])
 	}
 	return fold(&lanes)
 }
@@ -39,15 +39,15 @@ func Sum(x []float32) float32 {
 // SumSquares is the sum of x*x, kept in float64.
 func SumSquares(x []float32) float64 {
 	var lanes [16]float64
-	f := active.Load().sumSquares
+	im := active.Load()
 	n := len(x) &^ 15
 	if n > 0 {
-		f(&lanes, x[:n])
+		im.sumSquares(&lanes, x[:n])
 	}
 	if n < len(x) {
 		var p [16]float32
 		copy(p[:], x[n:])
-		f(&lanes, p[:])
+		im.sumSquares(&lanes, p[:])
 	}
 	for h := 8; h > 0; h /= 2 {
 		for i := range h {
@@ -60,26 +60,35 @@ func SumSquares(x []float32) float64 {
 // Max is the largest element; NaN if any element is; -Inf of nothing.
 func Max(x []float32) float32 {
 	inf := float32(math.Inf(-1))
-	var lanes, p [16]float32
-	for i := range lanes {
-		lanes[i], p[i] = inf, inf
+	var lanes [32]float32 // maxima, and the largest bits of an absolute value
+	for i := range 16 {
+		lanes[i] = inf
 	}
-	f := active.Load().max
+	im := active.Load()
 	n := len(x) &^ 15
 	if n > 0 {
-		f(&lanes, x[:n])
+		im.max(&lanes, x[:n])
 	}
 	if n < len(x) {
-		copy(p[:], x[n:])
-		f(&lanes, p[:])
+		p := padded(x[n:])
+		im.max(&lanes, p[:])
 	}
 	m := lanes[0]
-	for _, v := range lanes[1:] {
-		if v > m || v != v {
-			m = v
+	for i, v := range lanes[:16] {
+		if math.Float32bits(lanes[16+i]) > 0x7f800000 {
+			return float32(math.NaN())
 		}
+		m = max(m, v)
 	}
 	return m
+}
+
+// padded is a row's rest with -Inf behind it, whose exponential is 0.
+func padded(x []float32) (p [16]float32) {
+	for i := copy(p[:], x); i < 16; i++ {
+		p[i] = float32(math.Inf(-1))
+	}
+	return p
 }
 
 // Softmax replaces row by e^x / sum(e^x), the maximum subtracted first. Entries of -Inf become exactly 0; a row of
@@ -87,23 +96,15 @@ func Max(x []float32) float32 {
 func Softmax(row []float32) {
 	m := Max(row)
 	var lanes [16]float32
-	f := active.Load().expSum
+	im := active.Load()
 	n := len(row) &^ 15
 	if n > 0 {
-		f(row[:n], row[:n], m, &lanes)
+		im.expSum(row[:n], row[:n], m, &lanes)
 	}
 	if n < len(row) {
-		var p [16]float32
-		for i := range p {
-			p[i] = float32(math.Inf(-1))
-		}
-		copy(p[:], row[n:])
-		if !math.IsInf(float64(m), -1) {
-			f(p[:], p[:], m, &lanes)
-			copy(row[n:], p[:])
-		} else {
-			lanes[0] = float32(math.NaN())
-		}
+		p := padded(row[n:])
+		im.expSum(p[:], p[:], m, &lanes)
+		copy(row[n:], p[:])
 	}
 	Scale(1/fold(&lanes), row)
 }
@@ -115,18 +116,14 @@ func LogSumExp(row []float32) float32 {
 		return m
 	}
 	var lanes [16]float32
-	f := active.Load().sumExp
+	im := active.Load()
 	n := len(row) &^ 15
 	if n > 0 {
-		f(&lanes, row[:n], m)
+		im.sumExp(&lanes, row[:n], m)
 	}
 	if n < len(row) {
-		var p [16]float32
-		for i := range p {
-			p[i] = float32(math.Inf(-1))
-		}
-		copy(p[:], row[n:])
-		f(&lanes, p[:], m)
+		p := padded(row[n:])
+		im.sumExp(&lanes, p[:], m)
 	}
 	return m + float32(math.Log(float64(fold(&lanes))))
 }
@@ -159,11 +156,14 @@ func sumSquaresGeneric(lanes *[16]float64, x []float32) {
 	}
 }
 
-func maxGeneric(lanes *[16]float32, x []float32) {
+func maxGeneric(lanes *[32]float32, x []float32) {
 	for i, v := range x {
 		l := &lanes[i&15]
-		if v > *l || v != v {
+		if v > *l {
 			*l = v
+		}
+		if v != v {
+			lanes[16+(i&15)] = v
 		}
 	}
 }

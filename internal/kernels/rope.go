@@ -4,7 +4,7 @@ package kernels
 // the rotate-half order of Hugging Face's Llama: element i pairs with i+dim/2. cos and sin are (rows, dim/2). inverse turns
 // back, which is also the gradient.
 func RoPE(x []float32, ldx int, cos, sin []float32, rows, heads, dim int, inverse bool) {
-	f := active.Load().rope
+	im := active.Load()
 	half := dim / 2
 	n := half &^ 15
 	eachRow(rows, heads*dim, func(r int) {
@@ -26,7 +26,7 @@ func RoPE(x []float32, ldx int, cos, sin []float32, rows, heads, dim int, invers
 			q := x[r*ldx+h*dim:][:dim]
 			a, b := q[:half], q[half:2*half]
 			if n > 0 {
-				f(a[:n], b[:n], c[:n], s[:n])
+				im.rope(a[:n], b[:n], c[:n], s[:n])
 			}
 			if n < half {
 				var t [4][16]float32
@@ -34,7 +34,7 @@ func RoPE(x []float32, ldx int, cos, sin []float32, rows, heads, dim int, invers
 				copy(t[1][:], b[n:])
 				copy(t[2][:], c[n:])
 				copy(t[3][:], s[n:])
-				f(t[0][:], t[1][:], t[2][:], t[3][:])
+				im.rope(t[0][:], t[1][:], t[2][:], t[3][:])
 				copy(a[n:], t[0][:])
 				copy(b[n:], t[1][:])
 			}

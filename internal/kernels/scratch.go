@@ -7,8 +7,9 @@ import (
 
 // scratch is working memory of one running item of work: packed panels and the tile that catches a ragged edge of c.
 type scratch struct {
-	b, x []float32
-	c    [16 * 32]float32
+	b, x  []float32
+	c     [16 * 32]float32
+	block [16 * 32]uint32
 }
 
 var spare struct {

@@ -94,10 +94,11 @@ func transpose16Generic(dst []uint32, ldd int, src []uint32, lds int, n int) {
 	}
 }
 
-func interleaveGeneric(dst, a, b []uint16) {
-	b = b[:len(a)]
-	dst = dst[:2*len(a)]
-	for i, v := range a {
-		dst[2*i], dst[2*i+1] = v, b[i]
+// interleaveGeneric makes of rows of 32 the pairs (row 2i, row 2i+1).
+func interleaveGeneric(dst, src []uint16) {
+	for i := 0; i < len(src); i += 64 {
+		for j, v := range src[i : i+32] {
+			dst[i+2*j], dst[i+2*j+1] = v, src[i+32+j]
+		}
 	}
 }

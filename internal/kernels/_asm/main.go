@@ -13,6 +13,8 @@ var sets = map[string]func(){
 	"tile512": tiles512,
 	"tile256": tiles256,
 	"misc":    misc,
+	"elem":    elementwise,
+	"rows":    rows,
 }
 
 func main() {

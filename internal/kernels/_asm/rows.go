@@ -1,0 +1,187 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// Reductions add to 16 (32) partial sums in memory, by index modulo 16.
+func rows() {
+	for _, v := range widths {
+		v.reductions()
+		v.norms()
+	}
+}
+
+// lanes loads sums that start at element from; keep stores them.
+func (v vec) lanes(from int) []reg.VecVirtual {
+	p := Load(Param("lanes"), GP64())
+	var l []reg.VecVirtual
+	for q := range v.parts() {
+		l = append(l, v.load(Mem{Base: p, Disp: 4*from + q*v.bytes}))
+	}
+	return l
+}
+
+func (v vec) keep(l []reg.VecVirtual, from int) {
+	p := Load(Param("lanes"), GP64())
+	for q, x := range l {
+		VMOVUPS(x, Mem{Base: p, Disp: 4*from + q*v.bytes})
+	}
+}
+
+func (v vec) reductions() {
+	p, n := v.begin("dot", "func(lanes *[16]float32, a, b []float32)", "a", "a", "b")
+	l := v.lanes(0)
+	v.each(p, n, func(at place, q int) { VFMADD231PS(at("b"), v.load(at("a")), l[q]) })
+	v.keep(l, 0)
+	v.end()
+
+	p, n = v.begin("sum", "func(lanes *[16]float32, x []float32)", "x", "x")
+	l = v.lanes(0)
+	v.each(p, n, func(at place, q int) { VADDPS(at("x"), l[q], l[q]) })
+	v.keep(l, 0)
+	v.end()
+
+	p, n = v.begin("sumSqDiff", "func(lanes *[16]float32, x []float32, mean float32)", "x", "x")
+	mean := v.broadcast("mean")
+	l = v.lanes(0)
+	v.each(p, n, func(at place, q int) {
+		d := v.load(at("x"))
+		VSUBPS(mean, d, d)
+		VFMADD231PS(d, d, l[q])
+	})
+	v.keep(l, 0)
+	v.end()
+
+	// the maximum, and the largest bits of an absolute value, which show a NaN
+	p, n = v.begin("max", "func(lanes *[32]float32, x []float32)", "x", "x")
+	l = v.lanes(0)
+	top := v.lanes(16)
+	mask := v.con(bits(1<<31 - 1))
+	v.each(p, n, func(at place, q int) {
+		x := v.load(at("x"))
+		VMAXPS(x, l[q], l[q])
+		VANDPS(mask, x, x)
+		VPMAXSD(x, top[q], top[q])
+	})
+	v.keep(l, 0)
+	v.keep(top, 16)
+	v.end()
+
+	p, n = v.begin("expSum", "func(dst, x []float32, shift float32, lanes *[16]float32)", "x", "dst", "x")
+	shift := v.broadcast("shift")
+	l = v.lanes(0)
+	v.each(p, n, func(at place, q int) {
+		x := v.load(at("x"))
+		VSUBPS(shift, x, x)
+		e := v.exp(x)
+		VMOVUPS(e, at("dst"))
+		VADDPS(e, l[q], l[q])
+	})
+	v.keep(l, 0)
+	v.end()
+
+	p, n = v.begin("sumExp", "func(lanes *[16]float32, x []float32, shift float32)", "x", "x")
+	shift = v.broadcast("shift")
+	l = v.lanes(0)
+	v.each(p, n, func(at place, q int) {
+		x := v.load(at("x"))
+		VSUBPS(shift, x, x)
+		VADDPS(v.exp(x), l[q], l[q])
+	})
+	v.keep(l, 0)
+	v.end()
+
+	p, n = v.begin("sumSquares", "func(lanes *[16]float64, x []float32)", "x", "x")
+	lp := Load(Param("lanes"), GP64())
+	l = nil
+	for q := range 2 * v.parts() {
+		l = append(l, v.load(Mem{Base: lp, Disp: q * v.bytes}))
+	}
+	i := GP64()
+	XORQ(i, i)
+	Label("next")
+	for q := range 2 * v.parts() {
+		d := v.r()
+		VCVTPS2PD(Mem{Base: p["x"], Index: i, Scale: 4, Disp: q * v.bytes / 2}, d)
+		VFMADD231PD(d, d, l[q])
+	}
+	ADDQ(U8(16), i)
+	CMPQ(i, n)
+	JLT(LabelRef("next"))
+	for q, x := range l {
+		VMOVUPS(x, Mem{Base: lp, Disp: q * v.bytes})
+	}
+	v.end()
+}
+
+func (v vec) norms() {
+	for _, biased := range []bool{false, true} {
+		name, sig, slices := "norm", "func(y, x, gain []float32, mean, rstd float32)", []string{"y", "x", "gain"}
+		if biased {
+			name, sig, slices = "normBias", "func(y, x, gain, bias []float32, mean, rstd float32)", append(slices, "bias")
+		}
+		p, n := v.begin(name, sig, "x", slices...)
+		mean, rstd := v.broadcast("mean"), v.broadcast("rstd")
+		v.each(p, n, func(at place, _ int) {
+			x := v.xhat(at("x"), mean, rstd)
+			g := v.load(at("gain"))
+			if biased {
+				VFMADD213PS(at("bias"), x, g)
+			} else {
+				VMULPS(x, g, g)
+			}
+			VMOVUPS(g, at("y"))
+		})
+		v.end()
+	}
+
+	p, n := v.begin("normDots", "func(lanes *[32]float32, dy, x, gain []float32, mean, rstd float32)", "x", "dy", "x", "gain")
+	mean, rstd := v.broadcast("mean"), v.broadcast("rstd")
+	l, lx := v.lanes(0), v.lanes(16)
+	v.each(p, n, func(at place, q int) {
+		x := v.xhat(at("x"), mean, rstd)
+		g := v.mul(v.load(at("gain")), at("dy"))
+		VADDPS(g, l[q], l[q])
+		VFMADD231PS(x, g, lx[q])
+	})
+	v.keep(l, 0)
+	v.keep(lx, 16)
+	v.end()
+
+	p, n = v.begin("normBack", "func(dx, dy, x, gain []float32, mean, rstd, c0, c1 float32)", "x", "dx", "dy", "x", "gain")
+	mean, rstd = v.broadcast("mean"), v.broadcast("rstd")
+	c0, c1 := v.broadcast("c0"), v.broadcast("c1")
+	v.each(p, n, func(at place, _ int) {
+		x := v.xhat(at("x"), mean, rstd)
+		g := v.mul(v.load(at("gain")), at("dy"))
+		VSUBPS(c0, g, g)
+		VFNMADD231PS(c1, x, g)
+		d := v.load(at("dx"))
+		VFMADD231PS(rstd, g, d)
+		VMOVUPS(d, at("dx"))
+	})
+	v.end()
+
+	p, n = v.begin("normGain", "func(dgain, dbias, dy, x []float32, mean, rstd float32)", "x", "dgain", "dbias", "dy", "x")
+	mean, rstd = v.broadcast("mean"), v.broadcast("rstd")
+	v.each(p, n, func(at place, _ int) {
+		x := v.xhat(at("x"), mean, rstd)
+		dy, g := v.load(at("dy")), v.load(at("dgain"))
+		VFMADD231PS(x, dy, g)
+		VMOVUPS(g, at("dgain"))
+		VADDPS(at("dbias"), dy, dy)
+		VMOVUPS(dy, at("dbias"))
+	})
+	v.end()
+}
+
+// xhat is (x-mean)*rstd.
+func (v vec) xhat(m Mem, mean, rstd reg.VecVirtual) reg.VecVirtual {
+	x := v.load(m)
+	VSUBPS(mean, x, x)
+	VMULPS(rstd, x, x)
+	return x
+}

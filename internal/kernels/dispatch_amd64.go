@@ -1,0 +1,312 @@
+//go:build amd64 && !noasm
+
+package kernels
+
+// The primitives are methods that switch, not functions in a table, so that small arrays passed to them stay on the
+// stack. Lengths are multiples of 16.
+
+func (im *impl) interleave(dst, src []uint16) {
+	switch im.vec {
+	case 2:
+		interleaveAVX512(dst, src)
+	case 1:
+		interleaveAVX2(dst, src)
+	default:
+		interleaveGeneric(dst, src)
+	}
+}
+
+func (im *impl) toBF(dst []uint16, src []float32) {
+	switch im.vec {
+	case 1, 2:
+		toBFAVX2(dst, src)
+	default:
+		toBFGeneric(dst, src)
+	}
+}
+
+func (im *impl) fromBF(dst []float32, src []uint16) {
+	switch im.vec {
+	case 2:
+		fromBFAVX512(dst, src)
+	case 1:
+		fromBFAVX2(dst, src)
+	default:
+		fromBFGeneric(dst, src)
+	}
+}
+
+func (im *impl) add(dst, x []float32) {
+	switch im.vec {
+	case 2:
+		addAVX512(dst, x)
+	case 1:
+		addAVX2(dst, x)
+	default:
+		addGeneric(dst, x)
+	}
+}
+
+func (im *impl) axpy(alpha float32, x, dst []float32) {
+	switch im.vec {
+	case 2:
+		axpyAVX512(alpha, x, dst)
+	case 1:
+		axpyAVX2(alpha, x, dst)
+	default:
+		axpyGeneric(alpha, x, dst)
+	}
+}
+
+func (im *impl) scale(alpha float32, x []float32) {
+	switch im.vec {
+	case 2:
+		scaleAVX512(alpha, x)
+	case 1:
+		scaleAVX2(alpha, x)
+	default:
+		scaleGeneric(alpha, x)
+	}
+}
+
+func (im *impl) mul(dst, a, b []float32) {
+	switch im.vec {
+	case 2:
+		mulAVX512(dst, a, b)
+	case 1:
+		mulAVX2(dst, a, b)
+	default:
+		mulGeneric(dst, a, b)
+	}
+}
+
+func (im *impl) rope(x1, x2, cos, sin []float32) {
+	switch im.vec {
+	case 2:
+		ropeAVX512(x1, x2, cos, sin)
+	case 1:
+		ropeAVX2(x1, x2, cos, sin)
+	default:
+		ropeGeneric(x1, x2, cos, sin)
+	}
+}
+
+func (im *impl) exp(dst, x []float32) {
+	switch im.vec {
+	case 2:
+		expAVX512(dst, x)
+	case 1:
+		expAVX2(dst, x)
+	default:
+		expGeneric(dst, x)
+	}
+}
+
+func (im *impl) siluMul(y, gate, up []float32) {
+	switch im.vec {
+	case 2:
+		siluMulAVX512(y, gate, up)
+	case 1:
+		siluMulAVX2(y, gate, up)
+	default:
+		siluMulGeneric(y, gate, up)
+	}
+}
+
+func (im *impl) siluMulBack(dgate, dup, dy, gate, up []float32) {
+	switch im.vec {
+	case 2:
+		siluMulBackAVX512(dgate, dup, dy, gate, up)
+	case 1:
+		siluMulBackAVX2(dgate, dup, dy, gate, up)
+	default:
+		siluMulBackGeneric(dgate, dup, dy, gate, up)
+	}
+}
+
+func (im *impl) gelu(y, x []float32) {
+	switch im.vec {
+	case 2:
+		geluAVX512(y, x)
+	case 1:
+		geluAVX2(y, x)
+	default:
+		geluGeneric(y, x)
+	}
+}
+
+func (im *impl) geluBack(dx, dy, x []float32) {
+	switch im.vec {
+	case 2:
+		geluBackAVX512(dx, dy, x)
+	case 1:
+		geluBackAVX2(dx, dy, x)
+	default:
+		geluBackGeneric(dx, dy, x)
+	}
+}
+
+func (im *impl) geluTanh(y, x []float32) {
+	switch im.vec {
+	case 2:
+		geluTanhAVX512(y, x)
+	case 1:
+		geluTanhAVX2(y, x)
+	default:
+		geluTanhGeneric(y, x)
+	}
+}
+
+func (im *impl) geluTanhBack(dx, dy, x []float32) {
+	switch im.vec {
+	case 2:
+		geluTanhBackAVX512(dx, dy, x)
+	case 1:
+		geluTanhBackAVX2(dx, dy, x)
+	default:
+		geluTanhBackGeneric(dx, dy, x)
+	}
+}
+
+func (im *impl) adamw(p, g, m, v []float32, k *[8]float32) {
+	switch im.vec {
+	case 2:
+		adamwAVX512(p, g, m, v, k)
+	case 1:
+		adamwAVX2(p, g, m, v, k)
+	default:
+		adamwGeneric(p, g, m, v, k)
+	}
+}
+
+func (im *impl) dot(lanes *[16]float32, a, b []float32) {
+	switch im.vec {
+	case 2:
+		dotAVX512(lanes, a, b)
+	case 1:
+		dotAVX2(lanes, a, b)
+	default:
+		dotGeneric(lanes, a, b)
+	}
+}
+
+func (im *impl) sum(lanes *[16]float32, x []float32) {
+	switch im.vec {
+	case 2:
+		sumAVX512(lanes, x)
+	case 1:
+		sumAVX2(lanes, x)
+	default:
+		sumGeneric(lanes, x)
+	}
+}
+
+func (im *impl) sumSquares(lanes *[16]float64, x []float32) {
+	switch im.vec {
+	case 2:
+		sumSquaresAVX512(lanes, x)
+	case 1:
+		sumSquaresAVX2(lanes, x)
+	default:
+		sumSquaresGeneric(lanes, x)
+	}
+}
+
+func (im *impl) sumSqDiff(lanes *[16]float32, x []float32, mean float32) {
+	switch im.vec {
+	case 2:
+		sumSqDiffAVX512(lanes, x, mean)
+	case 1:
+		sumSqDiffAVX2(lanes, x, mean)
+	default:
+		sumSqDiffGeneric(lanes, x, mean)
+	}
+}
+
+func (im *impl) max(lanes *[32]float32, x []float32) {
+	switch im.vec {
+	case 2:
+		maxAVX512(lanes, x)
+	case 1:
+		maxAVX2(lanes, x)
+	default:
+		maxGeneric(lanes, x)
+	}
+}
+
+func (im *impl) expSum(dst, x []float32, shift float32, lanes *[16]float32) {
+	switch im.vec {
+	case 2:
+		expSumAVX512(dst, x, shift, lanes)
+	case 1:
+		expSumAVX2(dst, x, shift, lanes)
+	default:
+		expSumGeneric(dst, x, shift, lanes)
+	}
+}
+
+func (im *impl) sumExp(lanes *[16]float32, x []float32, shift float32) {
+	switch im.vec {
+	case 2:
+		sumExpAVX512(lanes, x, shift)
+	case 1:
+		sumExpAVX2(lanes, x, shift)
+	default:
+		sumExpGeneric(lanes, x, shift)
+	}
+}
+
+func (im *impl) norm(y, x, gain []float32, mean, rstd float32) {
+	switch im.vec {
+	case 2:
+		normAVX512(y, x, gain, mean, rstd)
+	case 1:
+		normAVX2(y, x, gain, mean, rstd)
+	default:
+		normGeneric(y, x, gain, mean, rstd)
+	}
+}
+
+func (im *impl) normBias(y, x, gain, bias []float32, mean, rstd float32) {
+	switch im.vec {
+	case 2:
+		normBiasAVX512(y, x, gain, bias, mean, rstd)
+	case 1:
+		normBiasAVX2(y, x, gain, bias, mean, rstd)
+	default:
+		normBiasGeneric(y, x, gain, bias, mean, rstd)
+	}
+}
+
+func (im *impl) normDots(lanes *[32]float32, dy, x, gain []float32, mean, rstd float32) {
+	switch im.vec {
+	case 2:
+		normDotsAVX512(lanes, dy, x, gain, mean, rstd)
+	case 1:
+		normDotsAVX2(lanes, dy, x, gain, mean, rstd)
+	default:
+		normDotsGeneric(lanes, dy, x, gain, mean, rstd)
+	}
+}
+
+func (im *impl) normBack(dx, dy, x, gain []float32, mean, rstd, c0, c1 float32) {
+	switch im.vec {
+	case 2:
+		normBackAVX512(dx, dy, x, gain, mean, rstd, c0, c1)
+	case 1:
+		normBackAVX2(dx, dy, x, gain, mean, rstd, c0, c1)
+	default:
+		normBackGeneric(dx, dy, x, gain, mean, rstd, c0, c1)
+	}
+}
+
+func (im *impl) normGain(dgain, dbias, dy, x []float32, mean, rstd float32) {
+	switch im.vec {
+	case 2:
+		normGainAVX512(dgain, dbias, dy, x, mean, rstd)
+	case 1:
+		normGainAVX2(dgain, dbias, dy, x, mean, rstd)
+	default:
+		normGainGeneric(dgain, dbias, dy, x, mean, rstd)
+	}
+}
