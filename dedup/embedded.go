@@ -19,7 +19,8 @@ import (
 // The embedded store is one file: a header line of JSON padded to headerSize, then blocks that are only ever appended. A
 // block is its length and checksum (little-endian uint32), then its points: ID, length of the text, positions of split and set in
 // the block's strings, those strings as JSON, and the vectors as f32 of length 1. A block that was being written when the
-// process died fails its checksum and is cut off on opening.
+// process died fails its checksum and is cut off on opening. The last block may be the graph of HNSW instead; the next points
+// take its place.
 const (
 	storeFormat   = "plumb vectors 1"
 	headerSize    = 512
@@ -30,6 +31,7 @@ const (
 	scanTile      = 64                // queries of one product
 	pointBytes    = 8 + 4 + 2 + 2     // id, length, split, set
 	maxPoints     = maxBlockBytes / 8 // of a block
+	graphMark     = 1<<32 - 1         // in the place of a block's number of points: a graph
 )
 
 type storeHeader struct {
@@ -53,6 +55,11 @@ type Embedded struct {
 	where  []int64     // file offset of each point's vector
 	memory int64
 	names  map[string]string
+
+	graph       *hnsw
+	approximate bool
+	dirty       bool  // the graph has points that the file's does not
+	graphAt     int64 // where the file's graph begins, the last block; 0: it has none
 }
 
 // OpenEmbedded opens or creates a store of vectors of length dim made by model. A store of another dimension or
@@ -148,6 +155,17 @@ func (s *Embedded) readBlock(size int64) (int64, error) {
 func (s *Embedded) parseBlock(body []byte, offset int64) error {
 	if len(body) < 8 {
 		return errors.New("too short")
+	}
+	if binary.LittleEndian.Uint32(body) == graphMark {
+		g, err := decodeGraph(body[8:], s.head.Dim, len(s.ids))
+		if err != nil {
+			return err
+		}
+		s.graph, s.graphAt = g, offset-8
+		return nil
+	}
+	if s.graphAt > 0 {
+		return errors.New("points behind a graph")
 	}
 	count, textLen := int(binary.LittleEndian.Uint32(body)), int(binary.LittleEndian.Uint32(body[4:]))
 	if count > maxPoints || textLen > len(body) || len(body) != 8+textLen+count*(pointBytes+4*s.head.Dim) {
@@ -270,24 +288,50 @@ func (s *Embedded) Upsert(ctx context.Context, points []Point) error {
 	body := binary.LittleEndian.AppendUint32(nil, uint32(len(points)))
 	body = binary.LittleEndian.AppendUint32(body, uint32(len(text)))
 	body = append(append(append(body, text...), meta...), vectors...)
+	if s.graphAt > 0 {
+		if err := s.file.Truncate(s.graphAt); err != nil {
+			return fmt.Errorf("%s: %w", s.path, err)
+		}
+		s.end, s.graphAt, s.dirty = s.graphAt, 0, true
+	}
+	at := s.end
+	if err := s.appendBlock(body); err != nil {
+		return err
+	}
+	if err := s.parseBlock(body, at+8); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+func (s *Embedded) appendBlock(body []byte) error {
 	block := binary.LittleEndian.AppendUint32(nil, uint32(len(body)))
 	block = binary.LittleEndian.AppendUint32(block, crc32.ChecksumIEEE(body))
-	block = append(block, body...)
-	if _, err := s.file.WriteAt(block, s.end); err != nil {
+	if _, err := s.file.WriteAt(append(block, body...), s.end); err != nil {
 		return fmt.Errorf("%s: %w", s.path, err)
 	}
 	if err := s.file.Sync(); err != nil {
 		return fmt.Errorf("%s: %w", s.path, err)
 	}
-	if err := s.parseBlock(body, s.end+8); err != nil {
-		return err
-	}
-	s.end += int64(len(block))
-	return ctx.Err()
+	s.end += 8 + int64(len(body))
+	return nil
 }
 
-// Close closes the file.
-func (s *Embedded) Close() error { return s.file.Close() }
+// Close stores the graph behind the points and closes the file.
+func (s *Embedded) Close() error {
+	var err error
+	if s.dirty && s.graph != nil && len(s.graph.levels) > 0 {
+		body := binary.LittleEndian.AppendUint32(nil, graphMark)
+		if body = append(append(body, 0, 0, 0, 0), s.graph.encode()...); len(body) <= maxBlockBytes {
+			if s.graphAt > 0 {
+				err = s.file.Truncate(s.graphAt)
+				s.end = s.graphAt
+			}
+			err = errors.Join(err, s.appendBlock(body))
+		}
+	}
+	return errors.Join(err, s.file.Close())
+}
 
 // block returns the vectors of points b*blockPoints and on, in scratch when they are not in memory.
 func (s *Embedded) block(b int, scratch []float32) ([]float32, error) {
@@ -308,6 +352,12 @@ func (s *Embedded) block(b int, scratch []float32) ([]float32, error) {
 
 // Query finds neighbours by the graph when there is one (UseHNSW), else by a scan of everything.
 func (s *Embedded) Query(ctx context.Context, vectors [][]float32, k int, f Filter) ([][]Neighbour, error) {
+	if s.approximate {
+		if err := s.extendGraph(ctx); err != nil {
+			return nil, err
+		}
+		return s.graph.query(ctx, s, vectors, k, f)
+	}
 	return s.Scan(ctx, vectors, k, f)
 }
 

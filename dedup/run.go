@@ -247,6 +247,9 @@ func OpenStore(ctx context.Context, c VectorConfig, e Embedder, tempDir string) 
 	if err != nil {
 		return nil, nil, errors.Join(err, remove())
 	}
+	if c.Index == "hnsw" {
+		es.UseHNSW(HNSWOptions{EfSearch: c.EfSearch})
+	}
 	return es, func() error { return errors.Join(es.Close(), remove()) }, nil
 }
 
