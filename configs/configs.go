@@ -31,6 +31,18 @@ func Load(name string, src []byte, sets []string, into any) error {
 	return root.decode(into, nil, faults)
 }
 
+// Parse reads a configuration without decoding it, with its overrides in place. The error, if any, is a *Faults.
+func Parse(name string, src []byte, sets []string) (*Node, error) {
+	faults := &Faults{}
+	root := parse(name, src, faults)
+	if root != nil {
+		for _, s := range sets {
+			override(root, s, faults)
+		}
+	}
+	return root, faults.Err()
+}
+
 // Resolve writes a configuration as YAML with every default in place, in the order of the struct's fields; Load reads it back
 // to the same values. Equal configurations give equal bytes.
 func Resolve(into any) ([]byte, error) {

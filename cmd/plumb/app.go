@@ -31,6 +31,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			runCommand(), dataCommand(), dedupCommand(), generateCommand(), chatCommand(), modelsCommand(), adapterCommand(), configCommand(), versionCommand(),
 		},
 	}
+	app.Commands = slices.Insert(app.Commands, 3, trainCommands()...)
 	finish(app.Commands)
 	return app
 }

@@ -146,7 +146,7 @@ func locate(node *configs.Node, err error) error {
 	}
 	f := at.Fault("%s", strings.TrimPrefix(err.Error(), keyed.FaultKey()+": "))
 	if at == node {
-		f.Key += "." + keyed.FaultKey()
+		f.Key = strings.TrimPrefix(f.Key+"."+keyed.FaultKey(), ".")
 	}
 	return f
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -70,4 +71,10 @@ func setFlag() cli.Flag {
 // describe is the help text of a command: what it does, then examples.
 func describe(text string, examples ...string) string {
 	return text + "\n\nExamples:\n   " + strings.Join(examples, "\n   ")
+}
+
+// uniqueSorted sorts a list of texts and leaves out repetitions.
+func uniqueSorted(list []string) []string {
+	slices.Sort(list)
+	return slices.Compact(list)
 }

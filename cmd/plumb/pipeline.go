@@ -37,8 +37,10 @@ type stageRun struct {
 }
 
 // path returns the path of the first input of a role, "" when there is none.
-func (r *stageRun) path(role string) string {
-	for _, in := range r.inputs {
+func (r *stageRun) path(role string) string { return firstOf(r.inputs, role) }
+
+func firstOf(inputs []input, role string) string {
+	for _, in := range inputs {
 		if in.Role == role {
 			return in.Path
 		}

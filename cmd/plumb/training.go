@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"plumb/adapters"
 	"plumb/compare"
@@ -154,10 +155,8 @@ func readRecords(path string, limit int) ([]datasets.Record, error) {
 // makeAdapter declares the adapter of a stage, and the model below it.
 func (p *plan) makeAdapter(what string) {
 	p.make(what, "adapter")
-	for _, in := range p.inputs {
-		if in.Role == roleModel {
-			p.base = in
-		}
+	if i := slices.IndexFunc(p.inputs, func(in input) bool { return in.Role == roleModel }); i >= 0 {
+		p.base = p.inputs[i]
 	}
 }
 
@@ -167,6 +166,11 @@ func stageDir(adapter string) string {
 		return filepath.Dir(adapter)
 	}
 	return adapter
+}
+
+// model is the path of the stage's base.
+func (p *plan) model() string {
+	return firstOf(p.inputs, roleModel)
 }
 
 // readReward names a reward model and the base below it: that of the stage that made it, or the one its file names.
