@@ -60,7 +60,7 @@ func (p *Panels) count() int { return (p.n + 31) / 32 }
 
 func (p *Panels) panel(i int) []float32 { return p.f[i*p.size:][:p.size] }
 
-// Fill sets every weight. row writes row n of W into dst (length K); it is called once per row, from several
+// Fill sets every weight. row writes all of row n of W into dst (length K); it is called once per row, from several
 // goroutines at once.
 func (p *Panels) Fill(row func(n int, dst []float32)) {
 	im := active.Load()

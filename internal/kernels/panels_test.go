@@ -1,0 +1,155 @@
+package kernels
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+func panelsOf(w []float32, n, k int, typ PanelType) *Panels {
+	p := NewPanels(n, k, typ)
+	p.Fill(func(i int, row []float32) { copy(row, w[i*k:]) })
+	return p
+}
+
+func rounded(x []float32) []float32 {
+	b := make([]uint16, len(x))
+	F32ToBF16(b, x)
+	y := make([]float32, len(x))
+	BF16ToF32(y, b)
+	return y
+}
+
+func TestPanelRows(t *testing.T) {
+	levels(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(13, 14))
+		for _, s := range [][2]int{{1, 1}, {31, 15}, {32, 16}, {33, 17}, {100, 47}} {
+			n, k := s[0], s[1]
+			w := random(r, n*k)
+			for typ, want := range map[PanelType][]float32{PanelF32: w, PanelBF16: rounded(w)} {
+				p := panelsOf(w, n, k, typ)
+				if p.Rows() != n || p.Cols() != k || p.Type() != typ || p.Bytes() < n*k*2 {
+					t.Fatalf("%v: %d rows, %d columns, type %d, %d bytes", s, p.Rows(), p.Cols(), p.Type(), p.Bytes())
+				}
+				row := make([]float32, k)
+				for i := range n {
+					p.Row(row, i)
+					if j := equalBits(row, want[i*k:(i+1)*k]); j >= 0 {
+						t.Fatalf("%v type %d: weight (%d,%d) is %v", s, typ, i, j, row[j])
+					}
+				}
+			}
+		}
+	})
+}
+
+// TestPanels: in f32 arithmetic, a product with panels is bit for bit the Gemm of the weights they hold, forward and
+// backward, for any range of rows, for any number of rows of x, on any number of threads.
+func TestPanels(t *testing.T) {
+	levels(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(15, 16))
+		g := &guards{t: t}
+		ms := []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 29, 33, 130}
+		for _, s := range [][2]int{{1, 1}, {31, 15}, {32, 16}, {33, 17}, {100, 47}, {160, 96}, {2 * backDepth, 40}, {70, kBlock + 3}} {
+			n, k := s[0], s[1]
+			w := random(r, n*k)
+			for typ, held := range map[PanelType][]float32{PanelF32: w, PanelBF16: rounded(w)} {
+				p := panelsOf(w, n, k, typ)
+				for _, m := range ms {
+					if m > 40 && k*n > 10000 {
+						continue
+					}
+					n0 := 32 * r.IntN((n+31)/32)
+					n1 := n0 + 1 + r.IntN(n-n0)
+					if m%2 == 0 {
+						n0, n1 = 0, n
+					}
+					SetThreads(1 + m%3)
+					width, acc := n1-n0, m%4 > 1
+					ld := width + m%2
+					name := fmt.Sprintf("W %v type %d rows [%d,%d) m %d acc %v", s, typ, n0, n1, m, acc)
+					x, y, dx := g.copy(random(r, m*k)), g.copy(random(r, (m-1)*ld+width)), g.copy(random(r, m*k))
+					wantY, wantX := append([]float32{}, y...), append([]float32{}, dx...)
+					dy := append([]float32{}, y...)
+					p.MatMulRange(y, ld, x, m, n0, n1, acc, F32)
+					p.MatMulBackwardRange(dx, dy, ld, m, n0, n1, acc, F32)
+					g.check(name)
+					GemmSerial(false, true, m, width, k, x, k, held[n0*k:], k, wantY, ld, acc)
+					GemmSerial(false, false, m, k, width, dy, ld, held[n0*k:], k, wantX, k, acc)
+					if i := equalBits(y, wantY); i >= 0 {
+						t.Fatalf("%s: element %d is %v, want %v", name, i, y[i], wantY[i])
+					}
+					if i := equalBits(dx, wantX); i >= 0 {
+						t.Fatalf("%s: backward, element %d is %v, want %v", name, i, dx[i], wantX[i])
+					}
+				}
+				SetThreads(0)
+			}
+		}
+	})
+}
+
+// TestPanelsBF16: where the level has the dot product, BF16 rounds both factors, adds in f32 with the odd element of each pair
+// first, and its bits do not depend on rows or threads; elsewhere BF16 is the F32 product.
+func TestPanelsBF16(t *testing.T) {
+	levels(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(17, 18))
+		for _, s := range [][2]int{{1, 1}, {31, 15}, {33, 18}, {100, 47}, {200, 96}, {backDepth + 40, 64}} {
+			n, k := s[0], s[1]
+			const m = 150
+			w, x, dy := random(r, n*k), random(r, m*k), random(r, m*n)
+			p := panelsOf(w, n, k, PanelBF16)
+			y, dx := make([]float32, m*n), make([]float32, m*k)
+			SetThreads(2)
+			p.MatMul(y, x, m, false, BF16)
+			p.MatMulBackward(dx, dy, m, false, BF16)
+			SetThreads(0)
+			if active.Load().tileDot == nil {
+				wantY, wantX := make([]float32, m*n), make([]float32, m*k)
+				p.MatMul(wantY, x, m, false, F32)
+				p.MatMulBackward(wantX, dy, m, false, F32)
+				if equalBits(y, wantY) >= 0 || equalBits(dx, wantX) >= 0 {
+					t.Fatalf("%v: without the instruction BF16 is not F32", s)
+				}
+				continue
+			}
+			checkPairs(t, fmt.Sprint(s, " forward"), y, rounded(x), k, 1, rounded(w), k, 1, m, n, k)
+			checkPairs(t, fmt.Sprint(s, " backward"), dx, rounded(dy), n, 1, rounded(w), 1, k, m, k, n)
+			for _, rows := range []int{1, 2, 5, 13, 14, 15, 16, 29} {
+				y1, dx1 := make([]float32, rows*n), make([]float32, rows*k)
+				p.MatMul(y1, x, rows, false, BF16)
+				p.MatMulBackward(dx1, dy, rows, false, BF16)
+				if equalBits(y1, y) >= 0 || equalBits(dx1, dx) >= 0 {
+					t.Fatalf("%v: bits differ with %d rows", s, rows)
+				}
+			}
+			c := append([]float32{}, y...)
+			p.MatMul(c, make([]float32, m*k), m, true, BF16)
+			if equalBits(c, y) >= 0 {
+				t.Fatalf("%v: adding a product with zeros changed something", s)
+			}
+		}
+	})
+}
+
+// checkPairs compares c(m,n) with sums over pairs of l of a[i*ars+l*acs]*b[j*brs+l*bcs] in the order of VDPBF16PS.
+func checkPairs(t *testing.T, name string, c, a []float32, ars, acs int, b []float32, brs, bcs, m, n, k int) {
+	t.Helper()
+	for i := range m {
+		for j := range n {
+			var sum float32
+			for l := 0; l < k; l += 2 {
+				for _, o := range []int{l + 1, l} {
+					if o < k { // exact in float64: products of bf16 have 16 bits
+						sum = float32(math.FMA(float64(a[i*ars+o*acs]), float64(b[j*brs+o*bcs]), float64(sum)))
+					}
+				}
+			}
+			// float64 and then float32 rounds twice where the sum lies on a tie, hence not bit for bit
+			if d := math.Abs(float64(c[i*n+j] - sum)); !(d <= math.Abs(float64(sum))*0x1p-20+0x1p-20) {
+				t.Fatalf("%s: element (%d,%d) is %v, want %v", name, i, j, c[i*n+j], sum)
+			}
+		}
+	}
+}
