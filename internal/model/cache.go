@@ -4,34 +4,42 @@ import "plumb/internal/ops"
 
 // sequence is the cache of one prompt, or of one sample's own tokens: keys and values of each layer.
 type sequence struct {
-	k, v [][]float32 // a layer each, (cap, KV*Dim)
+	h    ops.Heads
+	size int         // rows there is room for
+	k    [][]float32 // a layer each, packed by Heads.PackKeys
+	v    [][]float32 // a layer each, (size, KV*Dim)
 	n    int         // rows filled
 }
 
-func newSequence(layers, rows, width int) *sequence {
-	s := &sequence{k: make([][]float32, layers), v: make([][]float32, layers)}
-	all := make([]float32, 2*layers*rows*width)
+func newSequence(layers, size int, h ops.Heads) *sequence {
+	s := &sequence{h: h, size: size, k: make([][]float32, layers), v: make([][]float32, layers)}
+	nk, nv := h.PackedLen(size), size*h.KV*h.Dim
+	all := make([]float32, layers*(nk+nv))
 	for i := range layers {
-		s.k[i], all = all[:rows*width], all[rows*width:]
-		s.v[i], all = all[:rows*width], all[rows*width:]
+		s.k[i], all = all[:nk], all[nk:]
+		s.v[i], all = all[:nv], all[nv:]
 	}
 	return s
+}
+
+// put stores n rows of k and v (n, KV*Dim) of a layer from row at on.
+func (s *sequence) put(layer int, k, v []float32, at, n int) {
+	w := s.h.KV * s.h.Dim
+	s.h.PackKeys(s.k[layer], s.size, k[:n*w], at, n)
+	copy(s.v[layer][at*w:(at+n)*w], v)
 }
 
 // prefill stores the rows of a packed run of prompts, whose own rows are their keys meanwhile.
 type prefill struct {
 	width int
-	to    []*sequence
-	rows  []int // how many rows each takes, in order
+	to    []*sequence // each takes its size in rows, in order
 }
 
 func (p *prefill) put(layer int, k, v []float32) (kb, vb [][]float32) {
 	at := 0
-	for i, s := range p.to {
-		n := p.rows[i] * p.width
-		copy(s.k[layer], k[at:at+n])
-		copy(s.v[layer], v[at:at+n])
-		at += n
+	for _, s := range p.to {
+		s.put(layer, k[at:], v[at:], 0, s.size)
+		at += s.size * p.width
 	}
 	return [][]float32{k}, [][]float32{v}
 }
@@ -46,9 +54,7 @@ type decode struct {
 func (d *decode) put(layer int, k, v []float32) (kb, vb [][]float32) {
 	d.kb, d.vb = d.kb[:0], d.vb[:0]
 	for i, s := range d.active {
-		at := s.own.n * d.width
-		copy(s.own.k[layer][at:at+d.width], k[i*d.width:])
-		copy(s.own.v[layer][at:at+d.width], v[i*d.width:])
+		s.own.put(layer, k[i*d.width:], v[i*d.width:], s.own.n, 1)
 		d.kb = append(d.kb, s.prompt.seq.k[layer], s.own.k[layer])
 		d.vb = append(d.vb, s.prompt.seq.v[layer], s.own.v[layer])
 	}
@@ -65,5 +71,5 @@ func (d *decode) plan(window int) *ops.AttnPlan {
 			Own:  ops.Span{Buf: 2*i + 1, Lo: 0, Hi: s.own.n + 1},
 		}
 	}
-	return &ops.AttnPlan{Groups: [][]ops.AttnItem{items}, Causal: true, Window: window}
+	return &ops.AttnPlan{Groups: [][]ops.AttnItem{items}, Causal: true, Window: window, Packed: true}
 }

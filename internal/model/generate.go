@@ -144,7 +144,7 @@ func (g *generator) admit() {
 				break
 			}
 			rows += len(s.prompt.Tokens)
-			s.prompt.seq = newSequence(g.m.Config.Layers, len(s.prompt.Tokens), g.width())
+			s.prompt.seq = newSequence(g.m.Config.Layers, len(s.prompt.Tokens), g.m.heads())
 			compute = append(compute, s.prompt)
 		}
 		fresh = append(fresh, s)
@@ -154,7 +154,7 @@ func (g *generator) admit() {
 	for _, s := range fresh {
 		s.rng = run.Rand(g.opt.Seed, "sample", s.prompt.Key, uint64(s.n))
 		if !g.draw(s, s.prompt.logits) {
-			s.own = newSequence(g.m.Config.Layers, g.opt.MaxNew, g.width())
+			s.own = newSequence(g.m.Config.Layers, g.opt.MaxNew, g.m.heads())
 			g.active = append(g.active, s)
 		}
 	}
@@ -170,7 +170,6 @@ func (g *generator) prefill(prompts []*promptState) {
 	for _, p := range prompts {
 		last = append(last, b.Last(b.Add(-1, p.Tokens, 0)))
 		store.to = append(store.to, p.seq)
-		store.rows = append(store.rows, len(p.Tokens))
 		p.seq.n = len(p.Tokens)
 	}
 	plan := ops.Plan(b)

@@ -82,13 +82,12 @@ func (m *Model) Forward(t *ops.Tape, b *batch.Tree, a *adapters.Adapter) mat.Ten
 }
 
 func (m *Model) forward(p *pass, tokens, pos []int32) mat.Tensor {
-	c := m.Config
-	p.heads = ops.Heads{Q: c.Heads, KV: c.KVHeads, Dim: c.HeadDim, Scale: float32(1 / math.Sqrt(float64(c.HeadDim)))}
+	p.heads = m.heads()
 	x := m.Embed.Apply(p.t, tokens)
 	if m.Positions != nil {
 		x = ops.Add(p.t, m.Positions.Apply(p.t, pos), x)
 	} else {
-		p.rot = rotary(&c, pos)
+		p.rot = rotary(&m.Config, pos)
 	}
 	for i, b := range m.Blocks {
 		x = b.forward(p, i, x)
@@ -96,6 +95,11 @@ func (m *Model) forward(p *pass, tokens, pos []int32) mat.Tensor {
 	y := m.Norm.Apply(p.t, x)
 	ops.Release(p.t, x)
 	return y
+}
+
+func (m *Model) heads() ops.Heads {
+	c := m.Config
+	return ops.Heads{Q: c.Heads, KV: c.KVHeads, Dim: c.HeadDim, Scale: float32(1 / math.Sqrt(float64(c.HeadDim)))}
 }
 
 // head is the matrix (vocabulary, hidden) that turns hidden states into logits.

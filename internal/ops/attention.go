@@ -29,6 +29,8 @@ type AttnPlan struct {
 	Groups [][]AttnItem
 	Causal bool
 	Window int // 0, or how many positions back a query sees, itself included
+	// Packed says that key buffers are caches filled by PackKeys; their spans start at row 0.
+	Packed bool
 }
 
 // Plan returns the plan of a prefix tree.
@@ -165,64 +167,133 @@ func (t *tile) seen(r, before, total int) int {
 	return before + t.it.Own.len() - (t.it.QHi - t.it.QLo) + (r - t.it.QLo) + 1
 }
 
-func (t *tile) head(g int) (head, col int) {
-	head = t.kv*(t.h.Q/t.h.KV) + g
-	return head, head * t.h.Dim
+// band is the rows of scores that are computed together: the tile's rows for one query head or, where the
+// tile is a single row (decoding), all heads that share its keys. Neither changes a float.
+type band struct {
+	head, rows int // first head; rows of scores
+	at, ld     int // offset and leading dimension of the rows in q and out
+	decode     bool
 }
 
-// scores fills s (m, total) with the masked scores of one query head; m rows from row lo.
-func (t *tile) scores(s []float32, g int, spans []Span, before, total int) {
-	head, qc := t.head(g)
-	ldq, ldk, d := t.h.Q*t.h.Dim, t.h.KV*t.h.Dim, t.h.Dim
-	m := t.hi - t.lo
+func (t *tile) bands() []band {
+	g, d := t.h.Q/t.h.KV, t.h.Dim
+	at := t.lo*t.h.Q*d + t.kv*g*d
+	if t.hi-t.lo == 1 {
+		return []band{{head: t.kv * g, rows: g, at: at, ld: d, decode: true}}
+	}
+	out := make([]band, g)
+	for i := range out {
+		out[i] = band{head: t.kv*g + i, rows: t.hi - t.lo, at: at + i*d, ld: t.h.Q * d}
+	}
+	return out
+}
+
+// row returns the row of the batch and the head of row i of the band.
+func (t *tile) row(b band, i int) (row, head int) {
+	if b.decode {
+		return t.lo, b.head + i
+	}
+	return t.lo + i, b.head
+}
+
+// panelRows is how many keys a panel of a packed cache holds.
+const panelRows = 32
+
+// PackedLen is the length of a packed cache for n keys of h.KV heads.
+func (h Heads) PackedLen(n int) int {
+	return h.KV * ((n + panelRows - 1) / panelRows) * panelRows * h.Dim
+}
+
+// PackKeys stores k (n, KV*Dim) as keys at..at+n of a packed cache with room for size keys: for each head panels
+// of 32 keys, (Dim, 32) each, which scores read without turning them.
+func (h Heads) PackKeys(cache []float32, size int, k []float32, at, n int) {
+	panels := (size + panelRows - 1) / panelRows
+	for r := range n {
+		p, c := (at+r)/panelRows, (at+r)%panelRows
+		for kv := range h.KV {
+			panel := cache[(kv*panels+p)*h.Dim*panelRows:]
+			for d, v := range k[(r*h.KV+kv)*h.Dim : (r*h.KV+kv+1)*h.Dim] {
+				panel[d*panelRows+c] = v
+			}
+		}
+	}
+}
+
+// packedScores multiplies the band's queries with the first n keys of a packed cache; s has room for a panel beyond.
+func (t *tile) packedScores(s []float32, ld int, b band, cache []float32, n int) {
+	d := t.h.Dim
+	perHead := len(cache) / t.h.KV
+	head := cache[t.kv*perHead : (t.kv+1)*perHead]
+	for p := 0; p < n; p += panelRows {
+		kernels.GemmSerial(false, false, b.rows, panelRows, d, t.q[b.at:], b.ld, head[p*d:], panelRows, s[p:], ld, false)
+	}
+}
+
+// scores fills s, (b.rows, total) with leading dimension ld, with masked scores.
+func (t *tile) scores(s []float32, ld int, b band, spans []Span, before, total int) {
+	ldk, d := t.h.KV*t.h.Dim, t.h.Dim
 	at := 0
 	for _, sp := range spans {
-		kernels.GemmSerial(false, true, m, sp.len(), d, t.q[t.lo*ldq+qc:], ldq,
-			t.k[sp.Buf][sp.Lo*ldk+t.kv*d:], ldk, s[at:], total, false)
+		if t.plan.Packed {
+			t.packedScores(s[at:], ld, b, t.k[sp.Buf], sp.len())
+		} else {
+			kernels.GemmSerial(false, true, b.rows, sp.len(), d, t.q[b.at:], b.ld,
+				t.k[sp.Buf][sp.Lo*ldk+t.kv*d:], ldk, s[at:], ld, false)
+		}
 		at += sp.len()
 	}
-	kernels.Scale(t.h.Scale, s[:m*total])
+	for i := range b.rows {
+		r, head := t.row(b, i)
+		row := s[i*ld : i*ld+total]
+		kernels.Scale(t.h.Scale, row)
+		t.mask(row, r, head, before, total)
+	}
+}
+
+// mask sets what row r of the batch does not see to -Inf, and adds the bias to what it does.
+func (t *tile) mask(row []float32, r, head, before, total int) {
 	neg := float32(math.Inf(-1))
-	for i := range m {
-		row := s[i*total : (i+1)*total]
-		n := t.seen(t.lo+i, before, total)
-		for j := n; j < total; j++ {
+	n := t.seen(r, before, total)
+	for j := n; j < total; j++ {
+		row[j] = neg
+	}
+	if t.plan.Window > 0 {
+		for j := 0; j < n-t.plan.Window; j++ {
 			row[j] = neg
 		}
-		if t.plan.Window > 0 {
-			for j := 0; j < n-t.plan.Window; j++ {
-				row[j] = neg
-			}
-		}
-		if t.bias != nil {
-			at := before + t.it.Own.len() - (t.it.QHi - t.lo) + i
-			for j := 0; j < n; j++ {
-				row[j] += t.bias(head, at, j)
-			}
+	}
+	if t.bias != nil {
+		at := before + t.it.Own.len() - (t.it.QHi - r)
+		for j := 0; j < n; j++ {
+			row[j] += t.bias(head, at, j)
 		}
 	}
 }
 
 func (t *tile) forward(out, lse []float32) {
 	spans, before, total := t.spans()
-	m, d := t.hi-t.lo, t.h.Dim
-	ldq, ldk := t.h.Q*d, t.h.KV*d
-	s := alloc(m * total)
+	d, ldk := t.h.Dim, t.h.KV*t.h.Dim
+	ld := total
+	if t.plan.Packed {
+		ld += panelRows // the last panel may be part empty
+	}
+	bands := t.bands()
+	s := alloc(bands[0].rows * ld)
 	defer free(s)
-	for g := range t.h.Q / t.h.KV {
-		head, qc := t.head(g)
-		t.scores(s, g, spans, before, total)
-		for i := range m {
-			row := s[i*total : (i+1)*total]
+	for _, b := range bands {
+		t.scores(s, ld, b, spans, before, total)
+		for i := range b.rows {
+			row := s[i*ld : i*ld+total]
 			if lse != nil {
-				lse[(t.lo+i)*t.h.Q+head] = kernels.LogSumExp(row)
+				r, head := t.row(b, i)
+				lse[r*t.h.Q+head] = kernels.LogSumExp(row)
 			}
 			kernels.Softmax(row)
 		}
 		at := 0
 		for _, sp := range spans {
-			kernels.GemmSerial(false, false, m, d, sp.len(), s[at:], total,
-				t.v[sp.Buf][sp.Lo*ldk+t.kv*d:], ldk, out[t.lo*ldq+qc:], ldq, at > 0)
+			kernels.GemmSerial(false, false, b.rows, d, sp.len(), s[at:], ld,
+				t.v[sp.Buf][sp.Lo*ldk+t.kv*d:], ldk, out[b.at:], b.ld, at > 0)
 			at += sp.len()
 		}
 	}
@@ -244,46 +315,46 @@ func (f *attention) Backward(gy mat.Tensor) error {
 
 // backward adds the gradients of one group and key/value head: dS = P*(dO·Vᵀ - rowsum(dO*O)).
 func (f *attention) backward(items []AttnItem, kv int, dy, dq, dk, dv []float32) {
-	q, k, v, out := F32(f.q), [][]float32{F32(f.k)}, [][]float32{F32(f.v)}, f.out.data()
-	d := f.h.Dim
-	ldq, ldk := f.h.Q*d, f.h.KV*d
+	k, v := [][]float32{F32(f.k)}, [][]float32{F32(f.v)}
 	for i := range items {
 		for lo := items[i].QLo; lo < items[i].QHi; lo += queryTile {
-			t := tile{plan: f.plan, h: f.h, bias: f.bias, it: &items[i], lo: lo, hi: min(lo+queryTile, items[i].QHi), kv: kv, q: q, k: k, v: v}
-			spans, before, total := t.spans()
-			m := t.hi - lo
-			p, ds := alloc(m*total), alloc(m*total)
-			for g := range f.h.Q / f.h.KV {
-				head, qc := t.head(g)
-				t.scores(p, g, spans, before, total)
-				at := 0
-				for _, sp := range spans {
-					kernels.GemmSerial(false, true, m, sp.len(), d, dy[lo*ldq+qc:], ldq, v[0][sp.Lo*ldk+kv*d:], ldk, ds[at:], total, false)
-					at += sp.len()
-				}
-				for r := range m {
-					row, drow := p[r*total:(r+1)*total], ds[r*total:(r+1)*total]
-					lse := f.lse[(lo+r)*f.h.Q+head]
-					for j := range row {
-						row[j] -= lse
-					}
-					kernels.Exp(row, row)
-					o := (lo+r)*ldq + qc
-					delta := kernels.Dot(dy[o:o+d], out[o:o+d])
-					for j := range drow {
-						drow[j] = row[j] * (drow[j] - delta) * f.h.Scale
-					}
-				}
-				at = 0
-				for _, sp := range spans {
-					kernels.GemmSerial(true, false, sp.len(), d, m, p[at:], total, dy[lo*ldq+qc:], ldq, dv[sp.Lo*ldk+kv*d:], ldk, true)
-					kernels.GemmSerial(true, false, sp.len(), d, m, ds[at:], total, q[lo*ldq+qc:], ldq, dk[sp.Lo*ldk+kv*d:], ldk, true)
-					kernels.GemmSerial(false, false, m, d, sp.len(), ds[at:], total, k[0][sp.Lo*ldk+kv*d:], ldk, dq[lo*ldq+qc:], ldq, true)
-					at += sp.len()
-				}
-			}
-			free(p)
-			free(ds)
+			t := tile{plan: f.plan, h: f.h, bias: f.bias, it: &items[i], lo: lo, hi: min(lo+queryTile, items[i].QHi), kv: kv, q: F32(f.q), k: k, v: v}
+			t.backward(f.out.data(), f.lse, dy, dq, dk, dv)
+		}
+	}
+}
+
+func (t *tile) backward(out, lse, dy, dq, dk, dv []float32) {
+	spans, before, total := t.spans()
+	d, ldk := t.h.Dim, t.h.KV*t.h.Dim
+	bands := t.bands()
+	p, ds := alloc(bands[0].rows*total), alloc(bands[0].rows*total)
+	defer free(p)
+	defer free(ds)
+	for _, b := range bands {
+		t.scores(p, total, b, spans, before, total)
+		at := 0
+		for _, sp := range spans {
+			kernels.GemmSerial(false, true, b.rows, sp.len(), d, dy[b.at:], b.ld, t.v[0][sp.Lo*ldk+t.kv*d:], ldk, ds[at:], total, false)
+			at += sp.len()
+		}
+		for i := range b.rows {
+			r, head := t.row(b, i)
+			row, drow := p[i*total:(i+1)*total], ds[i*total:(i+1)*total]
+			shift(row, -lse[r*t.h.Q+head])
+			kernels.Exp(row, row)
+			o := b.at + i*b.ld
+			shift(drow, -kernels.Dot(dy[o:o+d], out[o:o+d]))
+			kernels.Mul(drow, drow, row)
+			kernels.Scale(t.h.Scale, drow)
+		}
+		at = 0
+		for _, sp := range spans {
+			key := sp.Lo*ldk + t.kv*d
+			kernels.GemmSerial(true, false, sp.len(), d, b.rows, p[at:], total, dy[b.at:], b.ld, dv[key:], ldk, true)
+			kernels.GemmSerial(true, false, sp.len(), d, b.rows, ds[at:], total, t.q[b.at:], b.ld, dk[key:], ldk, true)
+			kernels.GemmSerial(false, false, b.rows, d, sp.len(), ds[at:], total, t.k[0][key:], ldk, dq[b.at:], b.ld, true)
+			at += sp.len()
 		}
 	}
 }
@@ -302,4 +373,10 @@ func AttendCached(q mat.Tensor, k, v [][]float32, plan *AttnPlan, h Heads) mat.T
 	out := newValue(rows, cols)
 	attend(out.data(), q, k, v, plan, h, nil, nil)
 	return out
+}
+
+func shift(x []float32, by float32) {
+	for i := range x {
+		x[i] += by
+	}
 }
