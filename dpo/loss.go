@@ -61,7 +61,7 @@ func (o Objective) Loss(pairs []Pair, in Batch) (float64, []Grad) {
 	inv := 1 / float64(in.Pairs)
 	for t, name := range o.Types {
 		w := 1.0
-		if o.Weights != nil {
+		if len(o.Weights) > 0 {
 			w = o.Weights[t]
 		}
 		switch name {

@@ -78,7 +78,7 @@ func Train(ctx context.Context, cfg Config, in Inputs, st *run.Stage) (res Resul
 		}()
 	}
 
-	var evaluate func(context.Context) (map[string]float64, error)
+	var evaluate train.Evaluation
 	if len(in.Eval) > 0 {
 		held, err := encode.All(in.Eval, enc.Pair)
 		if err != nil {

@@ -59,7 +59,7 @@ func Train(ctx context.Context, cfg Config, in Inputs, st *run.Stage) (Result, e
 	}
 	m := &Model{Bundle: in.Base, Adapter: t.adapter, MaxLength: cfg.MaxLength, BatchTokens: cfg.MicroBatchTokens}
 
-	var evaluate func(context.Context) (map[string]float64, error)
+	var evaluate train.Evaluation
 	var report *Report
 	if len(in.Eval) > 0 {
 		held, err := encode.All(in.Eval, enc.RewardPair)

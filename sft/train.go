@@ -61,7 +61,7 @@ func Train(ctx context.Context, cfg Config, in Inputs, st *run.Stage) (res Resul
 		fmt.Fprintf(st.Output(), "sft: %d of %d examples used; %s\n", len(set.Items), len(in.Train), report)
 	}
 
-	var evaluate func(context.Context) (map[string]float64, error)
+	var evaluate train.Evaluation
 	if len(in.Eval) > 0 {
 		held, err := encode.All(in.Eval, example)
 		if err != nil {

@@ -18,6 +18,7 @@ import (
 //
 // A trainer's body is
 //
+//	loop.Begin(ctx, evaluate)
 //	for !loop.Done() {
 //		if ctx.Err() != nil { return loop.Interrupt(ctx) }
 //		for _, batch := range loop.Batches() { ...gradients...; loop.Observe(metrics) }
@@ -40,7 +41,7 @@ type Loop struct {
 	stage       *run.Stage
 	checkpoints *run.Checkpoints
 	window      *window
-	evaluated   int // step of the last evaluation
+	closed      int // last step whose evaluation and log entries are done
 	resumedAt   int // step that this process continued from, -1 if it began anew
 	progress    *run.Progress
 }
@@ -49,7 +50,7 @@ type Loop struct {
 type checkpointState struct {
 	Step       int               `json:"step"`
 	Optimisers map[string]int    `json:"optimiser_steps"`
-	Evaluated  int               `json:"evaluated"`
+	Closed     int               `json:"closed"`
 	State      map[string]string `json:"state"`
 	Window     windowState       `json:"window"`
 }
@@ -68,7 +69,7 @@ func NewLoop(st *run.Stage, opt Options, n, total int, optims ...*AdamW) (*Loop,
 	}
 	l := &Loop{
 		Opt: opt, State: map[string]float64{}, n: n, epoch: -1, optims: optims, stage: st,
-		checkpoints: st.Checkpoints(opt.SaveTotalLimit), window: newWindow(), evaluated: -1, resumedAt: -1,
+		checkpoints: st.Checkpoints(opt.SaveTotalLimit), window: newWindow(), resumedAt: -1,
 	}
 	l.perEpoch, l.Total = opt.Steps(n)
 	if total > 0 {
@@ -135,14 +136,43 @@ func (l *Loop) broken(what string) error {
 	return fmt.Errorf("step %d: %s; stopped, nothing overwritten; %s", l.Step+1, what, last)
 }
 
-// End finishes a step: the log entry, evaluation and checkpoint that are due. evaluate may be nil.
-func (l *Loop) End(ctx context.Context, evaluate func(context.Context) (map[string]float64, error)) error {
+// End finishes a step: the evaluation, log entries and checkpoint that are due. evaluate may be nil.
+func (l *Loop) End(ctx context.Context, evaluate Evaluation) error {
 	l.Step++
 	l.window.commit()
 	l.progress.Add(1)
+	return l.close(ctx, evaluate)
+}
+
+// Evaluation returns the metrics of held-out examples.
+type Evaluation func(context.Context) (map[string]float64, error)
+
+// Begin makes up for an evaluation in the middle of which an earlier run was interrupted. A
+// trainer calls it once before its first step, with what it will pass to End.
+func (l *Loop) Begin(ctx context.Context, evaluate Evaluation) error {
+	if l.closed == l.Step {
+		return nil
+	}
+	return l.close(ctx, evaluate)
+}
+
+// close does what is due after a finished step. Evaluation comes before the log entries: a checkpoint
+// that an interrupted evaluation makes belongs to a log that ends with the step before.
+func (l *Loop) close(ctx context.Context, evaluate Evaluation) error {
+	epoch := float64(l.Step) / float64(l.perEpoch)
+	var held map[string]float64
+	if evaluate != nil && (l.Done() || l.Opt.EvalSteps > 0 && l.Step%l.Opt.EvalSteps == 0) {
+		var err error
+		if held, err = evaluate(ctx); err != nil {
+			if ctx.Err() != nil {
+				return l.Interrupt(ctx)
+			}
+			return err
+		}
+	}
 	if l.Step%l.Opt.LoggingSteps == 0 || l.Done() {
 		fields := l.window.flush()
-		fields["epoch"] = float64(l.Step) / float64(l.perEpoch)
+		fields["epoch"] = epoch
 		if loss, ok := fields["loss"]; ok {
 			l.progress.Note(fmt.Sprintf("loss %.4f", loss))
 		}
@@ -150,9 +180,13 @@ func (l *Loop) End(ctx context.Context, evaluate func(context.Context) (map[stri
 			return err
 		}
 	}
-	if _, err := l.evaluate(ctx, evaluate); err != nil {
-		return err
+	if held != nil {
+		held["epoch"] = epoch
+		if err := l.stage.Metrics().Log(l.Step, held); err != nil {
+			return err
+		}
 	}
+	l.closed = l.Step
 	if l.Done() {
 		l.progress.Done()
 	}
@@ -160,35 +194,6 @@ func (l *Loop) End(ctx context.Context, evaluate func(context.Context) (map[stri
 		return l.save()
 	}
 	return nil
-}
-
-// Begin makes up for an evaluation in the middle of which an earlier run was interrupted. A
-// trainer calls it once before its first step, with what it will pass to End.
-func (l *Loop) Begin(ctx context.Context, evaluate func(context.Context) (map[string]float64, error)) error {
-	done, err := l.evaluate(ctx, evaluate)
-	if err == nil && done && l.cadence(l.Step) {
-		return l.save()
-	}
-	return err
-}
-
-// evaluate runs f when an evaluation is due after the last finished step and has not been done,
-// logs what it returns and tells whether it did.
-func (l *Loop) evaluate(ctx context.Context, f func(context.Context) (map[string]float64, error)) (bool, error) {
-	due := l.Done() || l.Opt.EvalSteps > 0 && l.Step%l.Opt.EvalSteps == 0
-	if f == nil || !due || l.Step == 0 || l.evaluated == l.Step {
-		return false, nil
-	}
-	fields, err := f(ctx)
-	if err != nil {
-		if ctx.Err() != nil {
-			return false, l.Interrupt(ctx)
-		}
-		return false, err
-	}
-	l.evaluated = l.Step
-	fields["epoch"] = float64(l.Step) / float64(l.perEpoch)
-	return true, l.stage.Metrics().Log(l.Step, fields)
 }
 
 // Interrupt gives up the step under way, saves a checkpoint of the last finished one and returns
@@ -230,7 +235,7 @@ func (l *Loop) save() error {
 		if err := weights.WriteSafetensors(filepath.Join(dir, tensorsName), tensors, nil); err != nil {
 			return err
 		}
-		state := checkpointState{Step: l.Step, Optimisers: steps, Evaluated: l.evaluated, State: toHex(l.State), Window: l.window.state()}
+		state := checkpointState{Step: l.Step, Optimisers: steps, Closed: l.closed, State: toHex(l.State), Window: l.window.state()}
 		err := run.WriteFile(filepath.Join(dir, stateName), func(w io.Writer) error {
 			enc := json.NewEncoder(w)
 			enc.SetIndent("", "  ")
@@ -268,7 +273,7 @@ func (l *Loop) resume() error {
 		return fmt.Errorf("%s: holds step %d, want %d", dir, l.Step, step)
 	}
 	l.resumedAt = step
-	return l.stage.Metrics().Truncate(step)
+	return l.stage.Metrics().Truncate(l.closed)
 }
 
 func (l *Loop) load(dir string) error {
@@ -300,7 +305,7 @@ func (l *Loop) load(dir string) error {
 	if err := set.Unused(); err != nil {
 		return err
 	}
-	l.Step, l.evaluated = state.Step, state.Evaluated
+	l.Step, l.closed = state.Step, state.Closed
 	return nil
 }
 

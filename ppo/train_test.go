@@ -1,0 +1,447 @@
+package ppo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"plumb/adapters"
+	"plumb/datasets"
+	"plumb/internal/model"
+	"plumb/internal/ops"
+	"plumb/internal/run"
+	"plumb/internal/testpaths"
+	"plumb/internal/train"
+)
+
+func openBase(t *testing.T, name string) *model.Bundle {
+	t.Helper()
+	b, err := model.Open(testpaths.Oracle(t, name, "model"), model.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func openStage(t *testing.T, dir string) *run.Stage {
+	t.Helper()
+	st, err := run.OpenStage(dir, run.Manifest{Stage: "ppo", ConfigHash: "c"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	st.SetOutput(io.Discard)
+	t.Cleanup(func() { st.Close() })
+	return st
+}
+
+func questions(n int) []datasets.Record {
+	var recs []datasets.Record
+	for i := range n {
+		recs = append(recs, datasets.Record{Prompt: datasets.Text(fmt.Sprintf("question %c%d", 'a'+i%7, i))})
+	}
+	return recs
+}
+
+// scorerFunc scores one answer at a time.
+type scorerFunc func(Example) float64
+
+func (f scorerFunc) Score(_ context.Context, xs []Example) ([]float64, error) {
+	out := make([]float64, len(xs))
+	for i, x := range xs {
+		out[i] = f(x)
+	}
+	return out, nil
+}
+
+// letters rewards the share of a small set of characters.
+func letters(x Example) float64 {
+	n, hits := 0, 0
+	for _, r := range x.Answer {
+		n++
+		if strings.ContainsRune("abcdefghijklmnopqrstuvwxyz", r) {
+			hits++
+		}
+	}
+	if n == 0 {
+		return 0
+	}
+	return float64(hits) / float64(n)
+}
+
+func smallConfig() Config {
+	cfg := Defaults()
+	cfg.LearningRate, cfg.BatchSize, cfg.GradAccumulation, cfg.ResponseLength, cfg.Temperature = 5e-3, 8, 2, 10, 1
+	cfg.LRScheduler, cfg.SaveSteps, cfg.Lora.R = "constant", 2, 4
+	return cfg
+}
+
+func TestTrainLearns(t *testing.T) {
+	base := openBase(t, "llama")
+	cfg := smallConfig()
+	cfg.MaxSteps, cfg.NumMiniBatches, cfg.BatchSize, cfg.KLCoef, cfg.LearningRate = 18, 2, 32, 1e-3, 3e-3
+	st := openStage(t, filepath.Join(t.TempDir(), "ppo"))
+	res, err := Train(context.Background(), cfg, Inputs{Base: base, Reward: scorerFunc(letters), Train: questions(40), Eval: questions(32)}, st)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := run.ReadMetrics(st.Dir())
+	if err != nil || len(rows) != 19 {
+		t.Fatalf("%d rows, %v", len(rows), err)
+	}
+	first, last := rows[0].Fields, rows[17].Fields
+	if last["objective/scores"] < first["objective/scores"]+0.15 {
+		t.Errorf("score %g at first, %g at the end", first["objective/scores"], last["objective/scores"])
+	}
+	if first["objective/kl"] != 0 {
+		t.Errorf("KL of an untouched policy is %g", first["objective/kl"])
+	}
+	if last["objective/kl"] <= 0.01 {
+		t.Errorf("KL %g: the policy did not move", last["objective/kl"])
+	}
+	for _, name := range []string{"objective/kl", "objective/entropy", "objective/non_score_reward", "objective/rlhf_reward", "objective/scores",
+		"policy/approxkl_avg", "policy/clipfrac_avg", "policy/entropy_avg", "loss/policy_avg", "loss/value_avg",
+		"val/clipfrac_avg", "val/ratio", "val/ratio_var", "val/num_eos_tokens", "lr", "episode"} {
+		if _, ok := first[name]; !ok {
+			t.Errorf("metric %s is missing", name)
+		}
+	}
+	if first["episode"] != 64 || last["episode"] != 18*64 {
+		t.Errorf("episodes %g, %g", first["episode"], last["episode"])
+	}
+	if res.Eval["objective/scores"] < first["objective/scores"]+0.1 {
+		t.Errorf("evaluation %v", res.Eval)
+	}
+	if _, err := adapters.Load(res.Adapter, base.Model.Linears()); err != nil {
+		t.Error(err)
+	}
+	if c, err := adapters.Load(st.Path("critic"), base.Model.Linears()); err != nil || c.Head == nil {
+		t.Errorf("critic: %v", err)
+	}
+}
+
+// prepared returns a trainer and episodes that were sampled and judged.
+func prepared(t *testing.T, cfg Config) (*trainer, []*episode) {
+	t.Helper()
+	base := openBase(t, "llama")
+	load := func(name string) *adapters.Adapter {
+		a, err := adapters.Load(testpaths.Oracle(t, "llama", "adapters", name), base.Model.Linears())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	tr, err := newTrainer(cfg, Inputs{Base: base, Start: load("lora"), Critic: load("reward"), Reward: scorerFunc(letters)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	prompts, _, err := encodePrompts(cfg, base, questions(20))
+	if err != nil {
+		t.Fatal(err)
+	}
+	episodes := tr.episodes(prompts, 0)
+	ctx := context.Background()
+	if err := tr.sample(ctx, episodes); err != nil {
+		t.Fatal(err)
+	}
+	if err := tr.score(ctx, episodes); err != nil {
+		t.Fatal(err)
+	}
+	if err := tr.judge(ctx, episodes); err != nil {
+		t.Fatal(err)
+	}
+	tr.credit(episodes, cfg.KLCoef)
+	return tr, episodes
+}
+
+// The first pass over an update sees the sampler's own log-probabilities: ratio 1 exactly, nothing
+// clipped; and the KL of an untouched policy is 0 exactly.
+func TestFirstRatioIsOne(t *testing.T) {
+	for _, compat := range []string{"", "trl"} {
+		cfg := smallConfig()
+		cfg.Compat, cfg.MicroBatchTokens = compat, 50
+		tr, episodes := prepared(t, cfg)
+		s, err := tr.gradients(context.Background(), episodes, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if math.Abs(s.ratio-1) > 1e-12 || s.approxKL != 0 || s.clipFrac != 0 || s.valueClipFrac != 0 {
+			t.Errorf("compat %q: %+v", compat, s)
+		}
+		if s.entropy < 1 || s.value <= 0 {
+			t.Errorf("compat %q: %+v", compat, s)
+		}
+		for _, e := range episodes {
+			if slices.Max(e.kl) != 0 || slices.Min(e.kl) != 0 {
+				t.Errorf("compat %q: KL %v", compat, e.kl)
+			}
+			want := len(e.tokens)
+			if compat == "trl" && want < tr.longest {
+				want++
+			}
+			if e.n != want || len(e.values) != want || len(e.returns) != want {
+				t.Errorf("compat %q: buffer %d of %d tokens, longest %d", compat, e.n, len(e.tokens), tr.longest)
+			}
+		}
+	}
+}
+
+// Micro-batches change no gradient of a minibatch beyond rounding.
+func TestMicroBatches(t *testing.T) {
+	var want map[string][]float32
+	var first stats
+	for _, tokens := range []int{1 << 20, 1, 70} {
+		cfg := smallConfig()
+		cfg.MicroBatchTokens = tokens
+		tr, episodes := prepared(t, cfg)
+		for i, e := range episodes { // as if the policy had moved since
+			for k := range e.logprobs {
+				e.logprobs[k] += 0.3 * math.Sin(float64(7*i+k))
+			}
+		}
+		s, err := tr.gradients(context.Background(), episodes, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string][]float32{}
+		for _, a := range []*adapters.Adapter{tr.policy, tr.critic} {
+			for _, p := range a.Params() {
+				got[a.TaskType+" "+p.Name] = slices.Clone(ops.Grad(p.Param))
+			}
+		}
+		if want == nil {
+			want, first = got, s
+			if s.clipFrac == 0 {
+				t.Error("nothing is clipped: the test shows little")
+			}
+			continue
+		}
+		if math.Abs(s.policy-first.policy) > 1e-6 || math.Abs(s.value-first.value) > 1e-6 {
+			t.Errorf("%d tokens: %+v, want %+v", tokens, s, first)
+		}
+		for name, w := range want {
+			var d, n float64
+			for i := range w {
+				d += float64(got[name][i]-w[i]) * float64(got[name][i]-w[i])
+				n += float64(w[i]) * float64(w[i])
+			}
+			if !(math.Sqrt(d/n) < 1e-5) {
+				t.Errorf("%d tokens: gradient of %s differs by %g", tokens, name, math.Sqrt(d/n))
+			}
+		}
+	}
+}
+
+// countdown is a context that is cancelled after being asked a number of times: it stops a
+// training in a rollout, in scoring or between passes, at a place that depends on no clock.
+type countdown struct {
+	context.Context
+	left int
+}
+
+func (c *countdown) Err() error {
+	if c.left--; c.left < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+var timeField = regexp.MustCompile(`,"time":"[^"]*"`)
+
+func outcome(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	for _, pattern := range []string{"adapter/*", "critic/*", "checkpoints/*/*", "metrics.jsonl", "rollout.json"} {
+		names, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			rel, _ := filepath.Rel(dir, name)
+			if info, err := os.Stat(name); err != nil || info.IsDir() {
+				continue
+			}
+			b, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out[rel] = timeField.ReplaceAllString(string(b), "")
+		}
+	}
+	if len(out) < 8 {
+		t.Fatalf("only %d files in %s", len(out), dir)
+	}
+	return out
+}
+
+// The same bytes at any thread count, and however often the run was interrupted, in a rollout or in training.
+func TestSameBytes(t *testing.T) {
+	base := openBase(t, "gpt2")
+	cfg := smallConfig()
+	cfg.BatchSize, cfg.NumPPOEpochs, cfg.KLTarget, cfg.MaxSteps, cfg.EvalSteps = 2, 2, 0.5, 5, 3
+	cfg.ResponseLength = 6
+	train := func(ctx context.Context, dir string) error {
+		st := openStage(t, dir)
+		defer st.Close()
+		_, err := Train(ctx, cfg, Inputs{Base: base, Reward: scorerFunc(letters), Train: questions(7), Eval: questions(2)}, st)
+		return err
+	}
+	straight := filepath.Join(t.TempDir(), "ppo")
+	if err := train(context.Background(), straight); err != nil {
+		t.Fatal(err)
+	}
+	want := outcome(t, straight)
+	same := func(what, dir string) {
+		got := outcome(t, dir)
+		for name := range want {
+			if got[name] != want[name] {
+				t.Errorf("%s: %s differs or is missing", what, name)
+			}
+		}
+		if len(got) != len(want) {
+			t.Errorf("%s: %d files, want %d", what, len(got), len(want))
+		}
+	}
+	one := filepath.Join(t.TempDir(), "ppo")
+	procs := runtime.GOMAXPROCS(1)
+	err := train(context.Background(), one)
+	runtime.GOMAXPROCS(procs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same("one thread", one)
+
+	broken := filepath.Join(t.TempDir(), "ppo")
+	stops := 0
+	for n := 1; ; n++ {
+		err := train(&countdown{Context: context.Background(), left: n}, broken)
+		if err == nil {
+			break
+		}
+		stops++
+		var exit *run.ExitError
+		if !errors.As(err, &exit) || exit.Code != run.CodeInterrupted {
+			t.Fatal(err)
+		}
+	}
+	if stops < 10 {
+		t.Errorf("only %d interruptions", stops)
+	}
+	same("interrupted", broken)
+}
+
+// A scorer that does not answer twice alike is asked once about a sample, even where an update is done again.
+func TestScoresAreKept(t *testing.T) {
+	base := openBase(t, "gpt2")
+	cfg := smallConfig()
+	cfg.MaxSteps = 1
+	dir := filepath.Join(t.TempDir(), "ppo")
+	calls := 0
+	moody := scorerFunc(func(Example) float64 { calls++; return float64(calls) })
+	for n := 16; n < 1000; n++ { // later and later: some stops are after the scores
+		st := openStage(t, dir)
+		_, err := Train(&countdown{Context: context.Background(), left: n}, cfg, Inputs{Base: base, Reward: moody, Train: questions(16)}, st)
+		st.Close()
+		if err == nil {
+			break
+		}
+	}
+	if calls != 16 {
+		t.Errorf("asked %d times about 16 samples", calls)
+	}
+}
+
+type badScorer struct {
+	scores []float64
+	err    error
+}
+
+func (b badScorer) Score(context.Context, []Example) ([]float64, error) { return b.scores, b.err }
+
+func TestBadInput(t *testing.T) {
+	base := openBase(t, "llama")
+	nan := slices.Repeat([]float64{math.NaN()}, 16)
+	for name, c := range map[string]struct {
+		reward Scorer
+		recs   []datasets.Record
+		change func(*Config)
+		want   string
+	}{
+		"empty":        {scorerFunc(letters), nil, nil, "empty"},
+		"scorer fails": {badScorer{err: errors.New("judge is out")}, questions(3), nil, "update 1: reward: judge is out"},
+		"few scores":   {badScorer{scores: []float64{1}}, questions(3), nil, "1 scores for 16 examples"},
+		"NaN score":    {badScorer{scores: nan}, questions(3), nil, "is NaN"},
+		"no room":      {scorerFunc(letters), questions(3), func(c *Config) { c.ResponseLength = 1 << 20 }, "leaves no room"},
+		"long prompts": {scorerFunc(letters), questions(3), func(c *Config) { c.MaxPromptLength = 3 }, "over max_length 3"},
+	} {
+		cfg := smallConfig()
+		if c.change != nil {
+			c.change(&cfg)
+		}
+		_, err := Train(context.Background(), cfg, Inputs{Base: base, Reward: c.reward, Train: c.recs}, openStage(t, filepath.Join(t.TempDir(), "ppo")))
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+}
+
+func TestValidate(t *testing.T) {
+	if f := Defaults().Validate(); len(f) != 0 {
+		t.Errorf("defaults: %v", f)
+	}
+	bad := Config{Options: train.Defaults(1), NumMiniBatches: 3, Temperature: math.NaN(), StopToken: "x", MissingEOSPenalty: -1, KLCoef: -1,
+		KLEstimator: "k2", Gamma: 2, Lam: -1, Compat: "openrlhf"}
+	var keys []string
+	for _, err := range bad.Validate() {
+		var f *run.Fault
+		if !errors.As(err, &f) {
+			t.Fatalf("%v is no Fault", err)
+		}
+		keys = append(keys, f.Key)
+	}
+	want := []string{"num_ppo_epochs", "num_mini_batches", "max_prompt_length", "response_length", "temperature", "stop_token", "missing_eos_penalty",
+		"kl_coef", "kl_estimator", "kl_horizon", "cliprange", "cliprange_value", "gamma", "lam", "compat"}
+	if !slices.Equal(keys, want) {
+		t.Errorf("faults %v,\nwant %v", keys, want)
+	}
+}
+
+func TestUpdates(t *testing.T) {
+	cfg := smallConfig() // 16 episodes an update
+	cfg.Epochs = 1.5
+	if n := cfg.Updates(40); n != 4 {
+		t.Errorf("%d updates of 60 episodes", n)
+	}
+	cfg.TotalEpisodes = 33
+	if n := cfg.Updates(40); n != 3 {
+		t.Errorf("%d updates of 33 episodes", n)
+	}
+	tr := &trainer{cfg: cfg}
+	prompts := make([]prompt, 10)
+	for i := range prompts {
+		prompts[i].tokens = []int32{int32(i)}
+	}
+	var seen []int32
+	for u := range 5 { // 80 episodes: 8 epochs of 10
+		for _, e := range tr.episodes(prompts, u) {
+			if e.key != uint64(len(seen)) {
+				t.Fatalf("key %d, want %d", e.key, len(seen))
+			}
+			seen = append(seen, e.prompt[0])
+		}
+	}
+	for e := 0; e < 80; e += 10 {
+		part := slices.Sorted(slices.Values(seen[e : e+10]))
+		if part[0] != 0 || part[9] != 9 || slices.Equal(seen[e:e+10], part) {
+			t.Errorf("epoch %d visits %v", e/10, seen[e:e+10])
+		}
+	}
+}

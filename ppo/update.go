@@ -1,0 +1,172 @@
+package ppo
+
+import (
+	"context"
+
+	"plumb/internal/ops"
+	"plumb/internal/train"
+)
+
+// stats are TRL's numbers of one minibatch.
+type stats struct{ policy, value, approxKL, clipFrac, valueClipFrac, entropy, ratio float64 }
+
+// optimise trains policy and critic on an update's episodes for NumPPOEpochs, and returns the
+// stats of each minibatch. order gives the episodes' order in an epoch. It stops with
+// the context's error between passes.
+//
+// A minibatch is one optimiser step whose means run over all of its tokens. In compat trl the
+// means run over each batch_size episodes, grad_accumulation of them make a step, and
+// num_mini_batches has no effect on steps, as there.
+func (t *trainer) optimise(ctx context.Context, loop *train.Loop, episodes []*episode, order func(epoch int) []int) ([]stats, error) {
+	groupSize, perStep := len(episodes)/t.cfg.NumMiniBatches, 1
+	if t.cfg.Compat == "trl" {
+		groupSize, perStep = t.cfg.BatchSize, t.cfg.GradAccumulation
+	}
+	lr := loop.LR()
+	vlr := lr
+	if t.cfg.ValueLearningRate > 0 && t.cfg.LearningRate > 0 {
+		vlr = lr / t.cfg.LearningRate * t.cfg.ValueLearningRate
+	}
+	var out []stats
+	loss, waiting := 0.0, 0
+	for epoch := range t.cfg.NumPPOEpochs {
+		idx := order(epoch)
+		for first := 0; first < len(idx); first += groupSize {
+			group := make([]*episode, 0, groupSize)
+			for _, i := range idx[first:min(first+groupSize, len(idx))] {
+				group = append(group, episodes[i])
+			}
+			s, err := t.gradients(ctx, group, 1/float64(perStep))
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, s)
+			loss += (s.policy + t.cfg.VFCoef*s.value) / float64(perStep)
+			if waiting++; waiting < perStep {
+				continue
+			}
+			// Each is clipped by itself: a critic's large first errors must not still the policy.
+			norm, err := loop.Update(t.policyOpt, loss, lr)
+			if err != nil {
+				return nil, err
+			}
+			valueNorm, err := loop.Update(t.criticOpt, loss, vlr)
+			if err != nil {
+				return nil, err
+			}
+			loop.Gauge("policy/grad_norm", norm)
+			loop.Gauge("val/grad_norm", valueNorm)
+			loss, waiting = 0, 0
+		}
+	}
+	return out, nil
+}
+
+// gradients adds a group's gradients, times share, to those of policy and critic.
+func (t *trainer) gradients(ctx context.Context, group []*episode, share float64) (stats, error) {
+	var s stats
+	tokens, positions := 0, 0
+	for _, e := range group {
+		tokens += len(e.tokens)
+		positions += e.n
+	}
+	perToken, perPosition := 1/float64(tokens), 1/float64(positions)
+	for _, p := range parts(group, t.cfg.MicroBatchTokens) {
+		if err := ctx.Err(); err != nil {
+			return s, err
+		}
+		t.policyPass(p, &s, perToken, share)
+		t.valuePass(p, &s, perPosition, share)
+	}
+	if t.cfg.Compat == "trl" { // its means of ratio and KL run over padding too, where the ratio is 1
+		all := float64(len(group) * t.longest)
+		s.ratio = (s.ratio*float64(tokens) + all - float64(tokens)) / all
+		s.approxKL *= float64(tokens) / all
+	}
+	return s, nil
+}
+
+func (t *trainer) policyPass(p *part, s *stats, perToken, share float64) {
+	tape := ops.NewTape()
+	var tok ops.TokenStats
+	lp := t.base.LogProbs(tape, t.base.Forward(tape, p.tree, t.policy), p.targets, t.cfg.Temperature, &tok)
+	now := widen(ops.F32(lp))
+	seed := make([]float32, len(now))
+	for i, e := range p.episodes {
+		at := p.spans[i].target
+		n := len(e.tokens)
+		loss, grad, ps := PolicyLoss(now[at:at+n], e.logprobs, e.advantages[:n], t.cfg.ClipRange, perToken)
+		s.policy += loss
+		s.clipFrac += ps.Clipped * perToken
+		s.ratio += ps.Ratio * perToken
+		s.approxKL += ps.ApproxKL * perToken
+		for k, g := range grad {
+			seed[at+k] = float32(g * share)
+			s.entropy += float64(tok.Entropy[at+k]) * perToken
+		}
+	}
+	tape.Backward(lp, seed)
+}
+
+func (t *trainer) valuePass(p *part, s *stats, perPosition, share float64) {
+	tape := ops.NewTape()
+	v := ops.Project(tape, ops.Gather(tape, t.base.Forward(tape, p.tree, t.critic), p.valueRows), t.critic.Head, nil)
+	now := widen(ops.F32(v))
+	seed := make([]float32, len(now))
+	for i, e := range p.episodes {
+		at := p.spans[i].value
+		loss, grad, clipped := ValueLoss(now[at:at+e.n], e.values, e.returns, t.cfg.ClipRangeValue, perPosition)
+		s.value += loss
+		s.valueClipFrac += clipped * perPosition
+		for k, g := range grad {
+			seed[at+k] = float32(g * t.cfg.VFCoef * share)
+		}
+	}
+	tape.Backward(v, seed)
+}
+
+// metrics returns TRL's metrics of an update, without its clock (eps): kl, entropy and
+// non_score_reward are sums over a response's tokens, averaged over episodes.
+func (t *trainer) metrics(episodes []*episode, all []stats, klCoef, lr float64) map[string]float64 {
+	m := map[string]float64{"lr": lr, "objective/kl_coef": klCoef}
+	n := float64(len(episodes))
+	eos := t.tok.EOS()
+	for _, name := range []string{"objective/kl", "objective/entropy", "objective/scores", "objective/response_length", "val/num_eos_tokens"} {
+		m[name] = 0
+	}
+	for _, e := range episodes {
+		for k, kl := range e.kl {
+			m["objective/kl"] += kl / n
+			m["objective/entropy"] -= e.logprobs[k] / n
+			if e.tokens[k] == eos {
+				m["val/num_eos_tokens"]++
+			}
+		}
+		m["objective/scores"] += e.score / n
+		m["objective/response_length"] += float64(len(e.tokens)) / n
+	}
+	m["objective/non_score_reward"] = -klCoef * m["objective/kl"]
+	m["objective/rlhf_reward"] = m["objective/non_score_reward"] + m["objective/scores"]
+	ratios := make([]float64, len(all))
+	k := 1 / float64(len(all))
+	for i, s := range all {
+		m["policy/approxkl_avg"] += s.approxKL * k
+		m["policy/clipfrac_avg"] += s.clipFrac * k
+		m["policy/entropy_avg"] += s.entropy * k
+		m["loss/policy_avg"] += s.policy * k
+		m["loss/value_avg"] += s.value * k
+		m["val/clipfrac_avg"] += s.valueClipFrac * k
+		ratios[i] = s.ratio
+	}
+	mean := train.Mean(ratios)
+	m["val/ratio"] = mean
+	squares := 0.0
+	for _, r := range ratios {
+		squares += (r - mean) * (r - mean)
+	}
+	m["val/ratio_var"] = 0
+	if len(ratios) > 1 {
+		m["val/ratio_var"] = squares / float64(len(ratios)-1)
+	}
+	return m
+}
