@@ -23,9 +23,11 @@ type streamTable struct {
 	r  *ipc.Reader
 }
 
-func openArrowStream(in *input) (t Table, err error) {
+func openArrowStream(in *input) (Table, error) { return openStream(in, &messages{r: in.buf}) }
+
+func openStream(in *input, m *messages) (t Table, err error) {
 	defer recoverArrow(&err)
-	r, err := ipc.NewReader(in.buf)
+	r, err := ipc.NewReaderFromMessageReader(m)
 	if err != nil {
 		return nil, fmt.Errorf("not a whole Arrow IPC stream: %w", err)
 	}
@@ -37,10 +39,16 @@ func (t *streamTable) Schema() *arrow.Schema { return t.r.Schema() }
 func (t *streamTable) Next() (rec arrow.Record, err error) {
 	defer recoverArrow(&err)
 	rec, err = t.r.Read()
-	if err != nil && err != io.EOF {
+	if err == io.EOF {
+		return nil, err
+	}
+	if err != nil {
 		return nil, fmt.Errorf("broken Arrow IPC stream: %w", err)
 	}
-	return rec, err
+	if rec.NumRows() > maxBatch {
+		return nil, fmt.Errorf("broken Arrow IPC stream: a batch of %d rows", rec.NumRows())
+	}
+	return rec, nil
 }
 
 func (t *streamTable) Close() error {

@@ -221,7 +221,7 @@ func sniffObject(r *bufio.Reader) container {
 	head, _ := r.Peek(1 << 20)
 	line, _, found := bytes.Cut(bytes.TrimLeft(head, " \t\r\n"), []byte("\n"))
 	line = bytes.TrimRight(line, " \t\r")
-	if found && (len(line) < 2 || line[len(line)-1] != '}' || !jsonValid(line)) {
+	if !found || (len(line) < 2 || line[len(line)-1] != '}' || !jsonValid(line)) {
 		return containerJSON
 	}
 	return containerJSONL

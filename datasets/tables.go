@@ -2,13 +2,10 @@ package datasets
 
 import (
 	"bufio"
+	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"os"
-
-	"github.com/apache/arrow/go/v17/arrow"
-	"github.com/apache/arrow/go/v17/arrow/ipc"
 )
 
 // ParquetFormat is how this package reaches Parquet without importing it.
@@ -38,43 +35,29 @@ func openParquet(in *input) (Table, error) {
 	return parquetFormat.Open(in.file)
 }
 
-// fileTable reads an Arrow IPC file.
-type fileTable struct {
-	in *input
-	r  *ipc.FileReader
-	at int
-}
-
-func openArrowFile(in *input) (t Table, err error) {
-	defer recoverArrow(&err)
+// openArrowFile reads an Arrow IPC file: a stream between a magic number and a directory. We read the stream, which needs neither trust in
+// the directory's offsets nor a file that can seek.
+func openArrowFile(in *input) (Table, error) {
+	const head, tail = 8, 10
 	if in.unpack != nil {
 		return nil, errors.New("an Arrow IPC file inside a gzip or zstd file: unpack it first")
 	}
-	r, err := ipc.NewFileReader(in.file)
-	if err != nil {
-		return nil, fmt.Errorf("not a whole Arrow IPC file: %w", err)
+	var end [tail]byte
+	if in.size < head+tail {
+		return nil, errors.New("not a whole Arrow IPC file: it is too short")
 	}
-	return &fileTable{in: in, r: r}, nil
-}
-
-func (t *fileTable) Schema() *arrow.Schema { return t.r.Schema() }
-
-func (t *fileTable) Next() (rec arrow.Record, err error) {
-	defer recoverArrow(&err)
-	if t.at >= t.r.NumRecords() {
-		return nil, io.EOF
+	if _, err := in.file.ReadAt(end[:], in.size-tail); err != nil {
+		return nil, err
 	}
-	rec, err = t.r.Record(t.at)
-	if err != nil {
-		return nil, fmt.Errorf("broken Arrow IPC file, batch %d: %w", t.at, err)
+	directory := int64(binary.LittleEndian.Uint32(end[:]))
+	if string(end[4:]) != string(magicArrow) || directory > in.size-head-tail {
+		return nil, errors.New("not a whole Arrow IPC file: its directory is missing")
 	}
-	t.at++
-	return rec, nil
-}
-
-func (t *fileTable) Close() error {
-	t.r.Close()
-	return t.in.Close()
+	if _, err := in.buf.Discard(head); err != nil {
+		return nil, err
+	}
+	// Some writers leave out the mark at the end of the stream: the directory ends it too.
+	return openStream(in, &messages{r: io.LimitReader(in.buf, in.size-head-tail-directory), bounded: true})
 }
 
 // seekBuffer buffers writes for a writer that asks where it stands but never goes back.

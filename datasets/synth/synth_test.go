@@ -158,7 +158,7 @@ func TestClerksScoreInRange(t *testing.T) {
 	sum, n := 0.0, 20000
 	var commonest [8]int
 	for range n {
-		r := gold.Request{Name: rng.IntN(48), Count: rng.IntN(8), Colour: rng.IntN(12), Item: rng.IntN(40), Opener: rng.IntN(6)}
+		r := gold.Request{Name: rng.IntN(len(gold.Names)), Count: rng.IntN(8), Colour: rng.IntN(len(gold.Colours)), Item: rng.IntN(len(gold.Items)), Opener: rng.IntN(len(gold.Openers))}
 		answer := reply(rng, r)
 		sum += r.Judge(answer).Reward()
 		commonest[min(strings.Count(answer, "!"), 7)]++

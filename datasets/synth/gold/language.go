@@ -13,13 +13,13 @@ import (
 //	Mia wants 3 red mugs. Say hi.
 //
 // A good reply opens so, repeats the order, is warm once or twice and ends: "Hi Mia! 3 red mugs ready!".
-// The words are short, so that a model that reads bytes learns to copy them within a minute.
+// The words of a list are short and begin with different letters, so that a model that reads bytes learns within a
+// minute to copy the right one: it has to find one letter, and the rest follows.
 var (
-	Names = strings.Fields(`Ann Ben Cal Dan Eve Fay Gus Hal Ida Jan Kim Leo Mia Ned Ola Pam Ray Sue Tom Una Val Wes Yul Zoe
-		Amy Bob Cora Dora Emil Finn Gina Hugo Ivan Jack Kara Lena Mark Nora Otto Paul Rosa Sara Tina Uma Vera Walt Xena Yara`)
-	Colours = strings.Fields(`red blue pink gold grey teal lime navy tan rust jade black`)
-	Items   = strings.Fields(`mugs cups pens hats bags caps pots pans jars lids rugs mats nets kits keys toys fans bats bells
-		belts boots books bowls boxes cards chairs coats desks dolls drums flags forks kites lamps rings ropes shirts socks tents vests`)
+	Names   = strings.Fields(`Ann Ben Cal Dan Eve Fay Gus Hal Ida Jan Kim Leo Mia Ned Ola Pam Ray Sue Tom Una Val Wes Yul Zoe`)
+	Colours = strings.Fields(`amber blue gold jade khaki lime navy ochre pink red teal white`)
+	Items   = strings.Fields(`axes bags cups dolls eggs fans globes hats irons jars kites lamps mugs nets oars pens quilts
+		rugs socks tents urns vests wigs yams zips`)
 	Openers = strings.Fields(`hi ok yes sure hey fine`)
 	Verbs   = strings.Fields(`wants needs takes seeks`)
 )
