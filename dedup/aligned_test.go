@@ -65,13 +65,14 @@ func TestAlignedTellsLookAlikes(t *testing.T) {
 	right, total := map[plant.Kind]int{}, map[plant.Kind]int{}
 	for i, p := range pairs {
 		total[p.Kind]++
-		if scores[i] >= 0.5 == p.Same {
+		if scores[i] >= Defaults().Verifier.Threshold == p.Same {
 			right[p.Kind]++
 		}
 	}
-	// Lower bounds a little under what was measured. Opposite and paraphrase differ by the meaning of one word only.
-	want := map[plant.Kind]float64{plant.Case: 0.98, plant.Markup: 0.98, plant.Typos: 0.95, plant.Truncation: 0.9, plant.Reordering: 0.95,
-		plant.Number: 0.95, plant.Name: 0.8, plant.Negation: 0.95, "other": 0.95, "": 0.99}
+	// Lower bounds a little under what was measured. The default threshold would rather keep a copy than lose a text that
+	// says something else: opposite and paraphrase differ by the meaning of one word, which no alignment knows.
+	want := map[plant.Kind]float64{plant.Case: 0.94, plant.Markup: 0.93, plant.Typos: 0.86, plant.Truncation: 0.9, plant.Reordering: 0.94,
+		plant.Number: 0.99, plant.Name: 0.99, plant.Negation: 0.98, plant.Opposite: 0.85, "other": 0.97, "": 0.99}
 	for kind, n := range total {
 		share := float64(right[kind]) / float64(n)
 		t.Logf("%-10s %4d pairs, %.3f right", kind, n, share)

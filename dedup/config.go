@@ -113,7 +113,7 @@ func Defaults() Config {
 			Store: "embedded", Index: "flat", Batch: 1024, EfSearch: 128},
 		Verifier:   VerifierConfig{Kind: "aligned", Threshold: 0.8, Confirm: []string{"minhash", "vectors"}, Batch: 256},
 		Keep:       KeepConfig{Policy: "first", N: 1},
-		Preference: PreferenceConfig{Enabled: true, Threshold: 0.9, Flipped: "keep", Cycles: "keep", Ties: "drop", NearTies: "keep"},
+		Preference: PreferenceConfig{Enabled: true, Threshold: 0.8, Flipped: "keep", Cycles: "keep", Ties: "keep", NearTies: "keep"},
 		Against:    AgainstConfig{Key: KeyPrompt, Action: "remove"},
 	}
 }

@@ -81,15 +81,15 @@ func TestRunFindsPlantedCopies(t *testing.T) {
 		share := float64(removed[string(k)]) / float64(total[string(k)])
 		t.Logf("%-10s %d of %d removed", k, removed[string(k)], total[string(k)])
 		want := map[plant.Kind]float64{plant.Exact: 1, plant.Case: 1, plant.Markup: 0.97, plant.Typos: 0.95, plant.Truncation: 0.9, plant.Reordering: 0.9,
-			plant.Paraphrase: 0.3}[k]
+			plant.Paraphrase: 0.05}[k] // a cross-encoder's work
 		if share < want {
 			t.Errorf("%s: %.3f removed, want at least %.2f", k, share, want)
 		}
 	}
 	for _, k := range plant.LookAlikes {
 		t.Logf("%-10s %d of %d removed", k, removed[string(k)], total[string(k)])
-		if share := float64(removed[string(k)]) / float64(total[string(k)]); k != plant.Opposite && share > 0.25 {
-			t.Errorf("look-alike %s: %.3f removed, want at most 0.25", k, share)
+		if share := float64(removed[string(k)]) / float64(total[string(k)]); share > map[plant.Kind]float64{plant.Opposite: 0.15}[k]+0.03 {
+			t.Errorf("look-alike %s: %.3f removed, too many", k, share)
 		}
 	}
 	if removed[""] > 0 {
