@@ -9,13 +9,7 @@ package kernels
 // c must not overlap a or b.
 func Gemm(transA, transB bool, m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, acc bool) {
 	g := newGemm(transA, transB, n, k, a, lda, b, ldb, c, ldc, acc)
-	mStep, nStep := split(m, (n+31)/32, g.im.mc, k)
-	nStep *= 32
-	mi, ni := (m+mStep-1)/mStep, (n+nStep-1)/nStep
-	Parallel(mi*ni, func(i int) {
-		m0, n0 := i%mi*mStep, i/mi*nStep
-		g.run(m0, min(m, m0+mStep), n0, min(n, n0+nStep))
-	})
+	g.im.shared(m, (n+31)/32, k, func(m0, m1, j0, j1 int) { g.run(m0, m1, 32*j0, min(n, 32*j1)) })
 }
 
 // GemmSerial is Gemm on the caller's goroutine alone.
@@ -23,23 +17,37 @@ func GemmSerial(transA, transB bool, m, n, k int, a []float32, lda int, b []floa
 	newGemm(transA, transB, n, k, a, lda, b, ldb, c, ldc, acc).run(0, m, 0, n)
 }
 
-// split cuts m rows and n panels of 32 columns into items for the threads: blocks of mc rows, and fewer panels an
-// item until there are enough items to balance. A product too small to share is one item.
-func split(m, panels, mc, k int) (mStep, nStep int) {
-	t := Threads()
+// shared cuts m rows and panels of 32 columns into items for the threads and runs f on their bounds: blocks of whole
+// tiles, mc rows at most, and fewer panels an item until there are enough items to balance. A product too small to
+// share is one item.
+func (im *impl) shared(m, panels, k int, f func(m0, m1, j0, j1 int)) {
 	if m < 1 || panels < 1 {
-		return 1, 1
+		return
 	}
+	t := Threads()
 	if t < 2 || m*panels*32*k < 1<<16 {
-		return m, panels
+		im.blocks(0, m, func(m0, m1 int) { f(m0, m1, 0, panels) })
+		return
 	}
-	blocks := (m + mc - 1) / mc
-	mStep = (m + blocks - 1) / blocks
-	if blocks >= 4*t {
-		return mStep, panels
+	tiles := (m + im.mr - 1) / im.mr
+	most := im.mc / im.mr
+	blocks := (tiles + most - 1) / most
+	pieces := min(panels, max(1, (4*t+blocks-1)/blocks))
+	Parallel(blocks*pieces, func(i int) {
+		b, p := i%blocks, i/blocks
+		f(m*(tiles*b/blocks)/tiles, m*(tiles*(b+1)/blocks)/tiles, panels*p/pieces, panels*(p+1)/pieces)
+	})
+}
+
+// blocks runs f on the blocks of rows [lo,hi): whole balanced tiles, mc rows at most.
+func (im *impl) blocks(lo, hi int, f func(m0, m1 int)) {
+	m := hi - lo
+	tiles := (m + im.mr - 1) / im.mr
+	most := im.mc / im.mr
+	blocks := (tiles + most - 1) / most
+	for b := range blocks {
+		f(lo+m*(tiles*b/blocks)/tiles, lo+m*(tiles*(b+1)/blocks)/tiles)
 	}
-	pieces := min(panels, (4*t+blocks-1)/blocks)
-	return mStep, (panels + pieces - 1) / pieces
 }
 
 type gemm struct {
@@ -58,8 +66,10 @@ func newGemm(transA, transB bool, n, k int, a []float32, lda int, b []float32, l
 	return g
 }
 
-// kBlock bounds the panel rows held in scratch: 256 KB for 32 columns.
-const kBlock = 2048
+const (
+	kBlock = 768 // depth of packed blocks: with 8 panels of 32 columns 768 KB
+	jGroup = 8   // panels packed at once
+)
 
 // run computes rows [m0,m1) and columns [n0,n1).
 func (g *gemm) run(m0, m1, n0, n1 int) {
@@ -76,52 +86,114 @@ func (g *gemm) run(m0, m1, n0, n1 int) {
 	}
 	s := getScratch()
 	defer putScratch(s)
+	if g.acs > 1 && !g.transB && n1-n0 <= 16 && m1-m0 > 32 {
+		g.runTurned(s, m0, m1, n0, n1)
+		return
+	}
+	var packed [jGroup]panel
 	for k0 := 0; k0 < g.k; k0 += kBlock {
 		k1 := min(g.k, k0+kBlock)
-		acc := g.acc || k0 > 0
-		for j := n0; j < n1; j += 32 {
-			w := min(32, n1-j)
-			wide := 32
-			if w <= 16 {
-				wide = 16
+		for j0 := n0; j0 < n1; j0 += 32 * jGroup {
+			group := packed[:(min(n1-j0, 32*jGroup)+31)/32]
+			for p := range group {
+				group[p] = g.pack(s, p, len(group), m1-m0, k0, k1, j0+32*p, min(n1, j0+32*p+32))
 			}
-			var b []float32
-			ldb := wide
-			switch {
-			case g.transB:
-				b = s.panel((k1 - k0) * wide)
-				packTransposed(g.im, b, wide, g.b[j*g.ldb+k0:], g.ldb, w, k1-k0)
-			case w == wide && (m1-m0 < 4*g.im.mr || g.ldb <= 128):
-				b, ldb = g.b[k0*g.ldb+j:], g.ldb
-			default:
-				b = s.panel((k1 - k0) * wide)
-				packRows(b, wide, g.b[k0*g.ldb+j:], g.ldb, w, k1-k0)
-			}
-			g.rows(s, m0, m1, k0, k1, b, ldb, j, w, wide, acc)
+			g.im.blocks(m0, m1, func(i0, i1 int) {
+				a, ars, acs := g.a[i0*g.ars+k0*g.acs:], g.ars, g.acs
+				if acs > 1 && (len(group) > 1 || acs > 1024) && i1-i0 >= 16 {
+					// columns far apart: turn the block once for all panels
+					ars, acs = (k1-k0+15)&^15, 1
+					turned := s.extra((i1 - i0 + 15) &^ 15 * ars)
+					packTransposed(g.im, turned, ars, a, g.acs, k1-k0, i1-i0)
+					a = turned
+				}
+				for p := range group {
+					g.rows(s, i1-i0, a, ars, acs, k1-k0, &group[p], g.c[i0*g.ldc+group[p].j:], g.acc || k0 > 0)
+				}
+			})
 		}
 	}
 }
 
-// rows multiplies rows [m0,m1) of a with one panel of wide columns, of which w count.
-func (g *gemm) rows(s *scratch, m0, m1, k0, k1 int, b []float32, ldb, j, w, wide int, acc bool) {
+// panel is what a tile reads of b: wide columns, of which w count, from column j of c.
+type panel struct {
+	b               []float32
+	ldb, j, w, wide int
+}
+
+// pack makes panel p of a group for columns [j0,j1), or points into b where few rows would not repay the copy.
+func (g *gemm) pack(s *scratch, p, group, rows, k0, k1, j0, j1 int) panel {
+	q := panel{j: j0, w: j1 - j0, wide: 32, ldb: 32}
+	if q.w <= 16 {
+		q.wide, q.ldb = 16, 16
+	}
+	if !g.transB && q.w == q.wide && (rows < 4*g.im.mr || g.ldb <= 128) {
+		q.b, q.ldb = g.b[k0*g.ldb+j0:], g.ldb
+		return q
+	}
+	q.b = s.panel(group * 32 * kBlock)[p*32*kBlock:]
+	if g.transB {
+		packTransposed(g.im, q.b, q.wide, g.b[j0*g.ldb+k0:], g.ldb, q.w, k1-k0)
+	} else {
+		packRows(q.b, q.wide, g.b[k0*g.ldb+j0:], g.ldb, q.w, k1-k0)
+	}
+	return q
+}
+
+// runTurned computes cᵀ = bᵀ·a for a stored (k,m) and at most 16 columns of c, as the gradient of a low-rank factor has: a is
+// then read in rows, once. Products commute and the order of k stays, so the bits are those of run.
+func (g *gemm) runTurned(s *scratch, m0, m1, n0, n1 int) {
+	const depth = 128 // rows of a, each on its own pages, between two visits to the same tile
+	w, ld := n1-n0, (m1-m0+31)&^31
+	ct := s.panel(w * ld)
+	if g.acc {
+		for i := m0; i < m1; i++ {
+			for j := range w {
+				ct[j*ld+i-m0] = g.c[i*g.ldc+n0+j]
+			}
+		}
+	}
+	lda := g.acs
+	for k0 := 0; k0 < g.k; k0 += depth {
+		k1 := min(g.k, k0+depth)
+		acc := g.acc || k0 > 0
+		for i := m0; i < m1; i += 32 {
+			b, ldb := g.a[k0*lda+i:], lda
+			if m1-i < 32 {
+				b, ldb = s.extra(depth*32), 32
+				packRows(b, 32, g.a[k0*lda+i:], lda, m1-i, k1-k0)
+			}
+			for j := 0; j < w; j += g.im.mr {
+				g.im.tile(min(g.im.mr, w-j), k1-k0, g.b[k0*g.ldb+n0+j:], 1, g.ldb, b, ldb, ct[j*ld+i-m0:], ld, acc, 0)
+			}
+		}
+	}
+	for i := m0; i < m1; i++ {
+		for j := range w {
+			g.c[i*g.ldc+n0+j] = ct[j*ld+i-m0]
+		}
+	}
+}
+
+// rows multiplies m rows of a with a panel of depth k into c.
+func (g *gemm) rows(s *scratch, m int, a []float32, ars, acs, k int, p *panel, c []float32, acc bool) {
 	tile := g.im.tile
-	if wide == 16 {
+	if p.wide == 16 {
 		tile = g.im.tile16
 	}
-	tiles := (m1 - m0 + g.im.mr - 1) / g.im.mr
+	tiles := (m + g.im.mr - 1) / g.im.mr
 	for t := range tiles {
-		i := m0 + (m1-m0)*t/tiles
-		mr := m0 + (m1-m0)*(t+1)/tiles - i
-		a, c := g.a[i*g.ars+k0*g.acs:], g.c[i*g.ldc+j:]
-		if w == wide {
-			tile(mr, k1-k0, a, g.ars, g.acs, b, ldb, c, g.ldc, acc, 0)
+		i := m * t / tiles
+		mr := m*(t+1)/tiles - i
+		if p.w == p.wide {
+			tile(mr, k, a[i*ars:], ars, acs, p.b, p.ldb, c[i*g.ldc:], g.ldc, acc, 0)
 			continue
 		}
 		if acc {
-			copyTile(s.c[:], wide, c, g.ldc, mr, w)
+			copyTile(s.c[:], p.wide, c[i*g.ldc:], g.ldc, mr, p.w)
 		}
-		tile(mr, k1-k0, a, g.ars, g.acs, b, ldb, s.c[:], wide, acc, 0)
-		copyTile(c, g.ldc, s.c[:], wide, mr, w)
+		tile(mr, k, a[i*ars:], ars, acs, p.b, p.ldb, s.c[:], p.wide, acc, 0)
+		copyTile(c[i*g.ldc:], g.ldc, s.c[:], p.wide, mr, p.w)
 	}
 }
 

@@ -30,12 +30,7 @@ func (p *Panels) MatMulRange(dst []float32, ldd int, x []float32, m, n0, n1 int,
 		pairsOf(f.xb, f.ldx, x, p.k, m, p.k)
 	}
 	panels := (n1 - n0 + 31) / 32
-	mStep, nStep := split(m, panels, f.im.mc, p.k)
-	mi, ni := (m+mStep-1)/mStep, (panels+nStep-1)/nStep
-	Parallel(mi*ni, func(i int) {
-		m0, j0 := i%mi*mStep, i/mi*nStep
-		f.run(m0, min(m, m0+mStep), j0, min(panels, j0+nStep))
-	})
+	f.im.shared(m, panels, p.k, f.run)
 }
 
 // pairsOf rounds x(m,k) to bf16 with rows ldx apart, an even number, padded with zeros.
@@ -68,6 +63,9 @@ type forward struct {
 // streamAhead is how far, in bytes, the weights are fetched ahead when few rows share them.
 const streamAhead = 8 << 10
 
+// forwardDepth bounds the block of x that stays in the cache, 112 rows of it, while the panels pass.
+const forwardDepth = 2048
+
 // run computes rows [m0,m1) and panels [j0,j1), counted from n0.
 func (f *forward) run(m0, m1, j0, j1 int) {
 	s := getScratch()
@@ -77,8 +75,8 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 		ahead = streamAhead
 	}
 	tiles := (m1 - m0 + f.im.mr - 1) / f.im.mr
-	for k0 := 0; k0 < f.p.k; k0 += kBlock {
-		k1 := min(f.p.k, k0+kBlock)
+	for k0 := 0; k0 < f.p.k; k0 += forwardDepth {
+		k1 := min(f.p.k, k0+forwardDepth)
 		acc := f.acc || k0 > 0
 		for j := j0; j < j1; j++ {
 			b := f.p.panel(f.n0/32 + j)

@@ -64,12 +64,11 @@ func (b *backward) run(j0, j1 int) {
 		for j := j0; j < j1; j++ {
 			b.make(s.block[:], made[(j-j0)*size:][:size], j, l0, l1)
 		}
-		for m0 := 0; m0 < b.m; m0 += b.im.mc {
-			m1 := min(b.m, m0+b.im.mc)
+		b.im.blocks(0, b.m, func(m0, m1 int) {
 			for j := j0; j < j1; j++ {
 				b.rows(s, m0, m1, made[(j-j0)*size:], j, l0, l1)
 			}
-		}
+		})
 	}
 }
 
