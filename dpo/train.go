@@ -16,11 +16,15 @@ import (
 
 // Inputs are what a policy is aligned from.
 type Inputs struct {
-	Base  *model.Bundle
-	Start *adapters.Adapter // the policy's first value and the reference; nil: the bare base
-	Train []datasets.Record
-	Eval  []datasets.Record // may be empty
+	Base      *model.Bundle
+	Start     *adapters.Adapter // the policy's first value; nil: a fresh adapter
+	Reference *Reference        // nil: Start
+	Train     []datasets.Record
+	Eval      []datasets.Record // may be empty
 }
+
+// Reference is a frozen policy over the same base; a nil Adapter is the bare base.
+type Reference struct{ Adapter *adapters.Adapter }
 
 // Result is an aligned policy.
 type Result struct {
@@ -55,6 +59,9 @@ func Train(ctx context.Context, cfg Config, in Inputs, st *run.Stage) (res Resul
 		fmt.Fprintf(st.Output(), "dpo: %d of %d pairs used; %s\n", len(set.Items), len(in.Train), report)
 	}
 	t := &trainer{cfg: cfg, objective: cfg.objective(), base: in.Base.Model, reference: in.Start}
+	if in.Reference != nil {
+		t.reference = in.Reference.Adapter
+	}
 	if t.policy = in.Start.Clone(); t.policy == nil {
 		if t.policy, err = adapters.New(cfg.Lora, t.base.Linears(), cfg.Seed); err != nil {
 			return res, fmt.Errorf("dpo: %w", err)
@@ -64,7 +71,7 @@ func Train(ctx context.Context, cfg Config, in Inputs, st *run.Stage) (res Resul
 	t.policy.TaskType, t.policy.BaseModel = "CAUSAL_LM", in.Base.Path
 	t.policy.SetTrainable(true)
 	if cfg.needsReference() {
-		id, err := referenceID(in.Base, in.Start)
+		id, err := referenceID(in.Base, t.reference)
 		if err != nil {
 			return res, fmt.Errorf("dpo: %w", err)
 		}

@@ -1,0 +1,277 @@
+package dpo
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"plumb/adapters"
+	"plumb/datasets"
+	"plumb/internal/encode"
+	"plumb/internal/ops"
+	"plumb/internal/run"
+	"plumb/internal/testpaths"
+	"plumb/internal/weights"
+)
+
+// prefix is PEFT's before every name.
+const prefix = "base_model.model."
+
+func readJSON(t *testing.T, into any, elem ...string) {
+	t.Helper()
+	b, err := os.ReadFile(testpaths.Oracle(t, elem...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(b, into); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wantTensors compares each parameter's values (got) with the tensor of that name in a golden file: norm of
+// the difference over norm of the golden, at most tol. It returns the largest.
+func wantTensors(t *testing.T, what string, a *adapters.Adapter, got func(adapters.Param) []float32, tol float64, elem ...string) float64 {
+	t.Helper()
+	set, err := weights.Open(testpaths.Oracle(t, elem...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer set.Close()
+	worst := 0.0
+	for _, p := range a.Params() {
+		tensor, err := set.Take(prefix+p.Name, p.Shape()...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := distance(got(p), tensor.Float32())
+		worst = max(worst, d)
+		if !(d <= tol) {
+			t.Errorf("%s: %s differs by %g, want at most %g", what, p.Name, d, tol)
+		}
+	}
+	if err := set.Unused(); err != nil {
+		t.Errorf("%s: %v", what, err)
+	}
+	return worst
+}
+
+func gradOf(p adapters.Param) []float32 { return ops.Grad(p.Param) }
+
+type lossCase struct {
+	Beta           float64
+	LabelSmoothing float64 `json:"label_smoothing"`
+	Pairs          []struct {
+		Prompt   []int32 `json:"prompt_ids"`
+		Chosen   []int32 `json:"chosen_ids"`
+		Rejected []int32 `json:"rejected_ids"`
+	}
+	LogPs    []float64 `json:"logps"`
+	RefLogPs []float64 `json:"ref_logps"`
+	Losses   map[string]float64
+	Metrics  map[string]map[string]float64
+	Values   map[string]float64
+}
+
+// Loss, metrics, log-probabilities and every gradient of TRL's own losses, on one batch from an
+// adapter whose B is not zero.
+func TestOracleLosses(t *testing.T) {
+	worst, count := 0.0, 0
+	for _, name := range []string{"llama", "gpt2", "llama3", "qwen2"} {
+		var c lossCase
+		readJSON(t, &c, "losses", name, "case.json")
+		base := openBase(t, name)
+		var pairs []encode.Pair
+		for _, p := range c.Pairs {
+			pairs = append(pairs, encode.Pair{Prompt: p.Prompt, Chosen: p.Chosen, Rejected: p.Rejected})
+		}
+		for _, loss := range LossTypes() {
+			want, ok := c.Losses[loss]
+			if _, only := c.Values[loss]; !ok && !only || loss == "sft" {
+				continue // sft: a trainer of its own
+			}
+			if !ok {
+				want = c.Values[loss]
+			}
+			cfg := Defaults()
+			cfg.LossType, cfg.Beta, cfg.LabelSmoothing = []string{loss}, c.Beta, c.LabelSmoothing
+			tr := &trainer{cfg: cfg, objective: cfg.objective(), base: base.Model, policy: loadAdapter(t, base, name, "adapters", "lora")}
+			tr.policy.SetTrainable(true)
+			var err error
+			if tr.cache, err = openRefCache(filepath.Join(t.TempDir(), "cache"), [32]byte{}); err != nil {
+				t.Fatal(err)
+			}
+			got, metrics := tr.step(pairs, []int{0, 1, 2, 3, 4, 5}, 0, 1)
+			tr.cache.close()
+			if math.Abs(got-want) > 1e-4*math.Max(1, want) {
+				t.Errorf("%s %s: loss %g, want %g", name, loss, got, want)
+			}
+			for metric, w := range c.Metrics[loss] {
+				if metric != "num_tokens" && !(math.Abs(metrics[metric]-w) <= 1e-3) {
+					t.Errorf("%s %s: %s is %g, want %g", name, loss, metric, metrics[metric], w)
+				}
+			}
+			if ok {
+				d := wantTensors(t, name+" "+loss, tr.policy, gradOf, 1e-4, "losses", name, loss+".safetensors")
+				worst = max(worst, d)
+				count++
+			}
+		}
+		// Each log-probability, policy and reference.
+		part := newPart(pairs, []int{0, 1, 2, 3, 4, 5})
+		for what, side := range map[string]struct {
+			a    *adapters.Adapter
+			want []float64
+		}{"policy": {loadAdapter(t, base, name, "adapters", "lora"), c.LogPs}, "reference": {nil, c.RefLogPs}} {
+			vals := make([]Pair, 6)
+			part.fill(vals, part.logProbs(base.Model, side.a, nil), pairs, 1)
+			for i, v := range vals {
+				if math.Abs(v.Chosen-side.want[i]) > 1e-3 || math.Abs(v.Rejected-side.want[i+6]) > 1e-3 {
+					t.Errorf("%s %s: pair %d has %g, %g, want %g, %g", name, what, i, v.Chosen, v.Rejected, side.want[i], side.want[i+6])
+				}
+			}
+		}
+	}
+	if count < 11 {
+		t.Errorf("gradients of %d losses compared, want at least 11", count)
+	}
+	t.Logf("largest relative difference of a gradient: %.2g", worst)
+}
+
+type trainerCase struct {
+	Model, Adapter, Reference string
+	Options                   struct {
+		Beta1  float64 `json:"adam_beta1"`
+		Beta2  float64 `json:"adam_beta2"`
+		Eps    float64 `json:"adam_epsilon"`
+		Beta   float64
+		Loss   string  `json:"loss_type"`
+		Accum  int     `json:"gradient_accumulation_steps"`
+		LR     float64 `json:"learning_rate"`
+		Sched  string  `json:"lr_scheduler_type"`
+		Clip   float64 `json:"max_grad_norm"`
+		MaxLen int     `json:"max_length"`
+		Steps  int     `json:"max_steps"`
+		Batch  int     `json:"per_device_train_batch_size"`
+		Warmup int     `json:"warmup_steps"`
+		Decay  float64 `json:"weight_decay"`
+		Seed   uint64
+	}
+	Examples []struct{ Prompt, Chosen, Rejected json.RawMessage }
+	Dataset  []struct {
+		Prompt   []int32 `json:"prompt_ids"`
+		Chosen   []int32 `json:"chosen_ids"`
+		Rejected []int32 `json:"rejected_ids"`
+	}
+	Log []map[string]float64
+}
+
+// side reads a text or a list of turns.
+func side(t *testing.T, raw json.RawMessage) []datasets.Message {
+	t.Helper()
+	if raw == nil {
+		return nil
+	}
+	var s string
+	if json.Unmarshal(raw, &s) == nil {
+		return datasets.Text(s)
+	}
+	var turns []struct{ Role, Content string }
+	if err := json.Unmarshal(raw, &turns); err != nil {
+		t.Fatal(err)
+	}
+	var out []datasets.Message
+	for _, m := range turns {
+		out = append(out, datasets.Message{Role: m.Role, Content: m.Content})
+	}
+	return out
+}
+
+// Twenty steps of TRL's DPOTrainer from its own examples: the token ids, each loss and metric of
+// each step, and the adapter at the end.
+func TestOracleTrainer(t *testing.T) {
+	for _, name := range []string{"dpo", "dpo_ipo"} {
+		var c trainerCase
+		readJSON(t, &c, "trainers", name, "case.json")
+		base := openBase(t, c.Model)
+		o := c.Options
+		cfg := Defaults()
+		cfg.LearningRate, cfg.MaxSteps, cfg.BatchSize, cfg.GradAccumulation, cfg.LRScheduler = o.LR, o.Steps, o.Batch, o.Accum, o.Sched
+		cfg.AdamBeta1, cfg.AdamBeta2, cfg.AdamEps, cfg.WeightDecay, cfg.WarmupSteps = o.Beta1, o.Beta2, o.Eps, o.Decay, o.Warmup
+		cfg.MaxGradNorm, cfg.Seed, cfg.Shuffle, cfg.LoggingSteps, cfg.SaveSteps = o.Clip, o.Seed, false, 1, 0
+		cfg.Beta, cfg.MaxLength = o.Beta, o.MaxLen
+		if o.Loss != "" {
+			cfg.LossType = []string{o.Loss}
+		}
+		var recs []datasets.Record
+		for _, x := range c.Examples {
+			recs = append(recs, datasets.Record{Prompt: side(t, x.Prompt), Chosen: side(t, x.Chosen), Rejected: side(t, x.Rejected)})
+		}
+		enc := &encode.Encoder{Tok: base.Tokenizer}
+		for i := range recs {
+			got, err := enc.Pair(&recs[i])
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := encode.Pair{Prompt: c.Dataset[i].Prompt, Chosen: c.Dataset[i].Chosen, Rejected: c.Dataset[i].Rejected}
+			if !equalIDs(got.Prompt, want.Prompt) || !equalIDs(got.Chosen, want.Chosen) || !equalIDs(got.Rejected, want.Rejected) {
+				t.Fatalf("%s: example %d is %v, want %v", name, i, got, want)
+			}
+		}
+		in := Inputs{Base: base, Start: loadAdapter(t, base, c.Model, "adapters", c.Adapter), Train: recs}
+		st := openStage(t, filepath.Join(t.TempDir(), "dpo"))
+		res, err := trainWithReference(cfg, in, c.Reference == "base", st)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows, err := run.ReadMetrics(st.Dir())
+		if err != nil || len(rows) != len(c.Log) {
+			t.Fatalf("%s: %d rows, want %d, %v", name, len(rows), len(c.Log), err)
+		}
+		worst := compareLogs(t, name, rows, c.Log)
+		moved := wantTensors(t, name+" final", res.Policy, func(p adapters.Param) []float32 { return ops.F32(p.Param) }, 1e-3, "trainers", name, "final.safetensors")
+		t.Logf("%s: largest difference of a logged number %.2g, of a final tensor %.2g", name, worst, moved)
+	}
+}
+
+func trainWithReference(cfg Config, in Inputs, bare bool, st *run.Stage) (Result, error) {
+	if bare {
+		in.Reference = &Reference{}
+	}
+	return Train(context.Background(), cfg, in, st)
+}
+
+func equalIDs(a, b []int32) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// compareLogs compares every number of every step within 1e-3, large ones (grad_norm, logps) relatively.
+func compareLogs(t *testing.T, what string, rows []run.Entry, want []map[string]float64) float64 {
+	t.Helper()
+	worst := 0.0
+	for i, w := range want {
+		for metric, v := range w {
+			got, ok := rows[i].Fields[metric]
+			d := math.Abs(got-v) / math.Max(1, math.Abs(v))
+			worst = max(worst, d)
+			if !ok || !(d <= 1e-3) {
+				t.Errorf("%s step %d: %s is %.7g (logged: %v), want %.7g", what, i+1, metric, got, ok, v)
+			}
+		}
+	}
+	first, last := want[0]["loss"], want[len(want)-1]["loss"]
+	if math.Abs(first-last) < 0.05 {
+		t.Errorf("%s: the peer's loss moves from %g to %g only: the comparison shows little", what, first, last)
+	}
+	return worst
+}
