@@ -158,6 +158,10 @@ func (d *decoder) slice(n *Node, v reflect.Value) {
 		d.fault(n, "found %s, want a list, [a, b]", n.describe())
 		return
 	}
+	if len(n.elems) == 0 { // Resolve writes a nil list as [], which is to be read back as it was
+		v.SetZero()
+		return
+	}
 	list := reflect.MakeSlice(v.Type(), len(n.elems), len(n.elems))
 	for i, e := range n.elems {
 		d.value(e, list.Index(i))

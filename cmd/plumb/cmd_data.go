@@ -54,7 +54,7 @@ func convertCommand() *cli.Command {
 			"plumb data convert harmless.jsonl.gz --format hh --out pairs.arrow",
 			"plumb data convert a.jsonl b.csv --out all.jsonl --to trl"),
 		Flags: append(readFlags(&o.Format, &o.Pairs, &o.DuplicateIDs),
-			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "the `FILE` to write", Destination: &o.Out, Required: true},
+			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "the `FILE` to write", Destination: &o.Out},
 			&cli.StringFlag{Name: "to", Usage: "`FORMAT` of the rows of a text file", Value: "plumb", Destination: &o.To},
 			jsonFlag(&o.JSON)),
 		Action: func(c *cli.Context) error {
@@ -81,6 +81,9 @@ type convertFileCount struct {
 func runConvert(ctx context.Context, o convertOptions, stdout, stderr io.Writer) error {
 	if len(o.Files) == 0 {
 		return run.Usage(errors.New("data convert: want at least one file"))
+	}
+	if err := needFlags("out", o.Out); err != nil {
+		return err
 	}
 	opt := datasets.ReadOptions{Format: o.Format, Pairs: o.Pairs, DuplicateIDs: o.DuplicateIDs}
 	rep, err := convert(ctx, o.Files, o.Out, opt, datasets.WriteOptions{Format: o.To}, stderr)
@@ -193,7 +196,7 @@ func synthCommand() *cli.Command {
 		Description: describe("Writes pairs.arrow, held_out.arrow, demonstrations.arrow and stats.json. The same seed and counts give the same bytes.",
 			"plumb data synth --out world", "plumb data synth --out shuffled --seed 7 --pairs 1000 --shuffle-labels"),
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "the `DIR`ectory to write", Destination: &o.Out, Required: true},
+			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "the `DIR`ectory to write", Destination: &o.Out},
 			&cli.Uint64Flag{Name: "seed", Usage: "`N`umber that all draws depend on", Value: 42, Destination: &o.Config.Seed},
 			&cli.IntFlag{Name: "pairs", Usage: "`N`umber of pairs to train on", Value: o.Config.Pairs, Destination: &o.Config.Pairs},
 			&cli.IntFlag{Name: "held-out", Usage: "`N`umber of pairs of other orders", Value: o.Config.HeldOut, Destination: &o.Config.HeldOut},
@@ -209,6 +212,9 @@ func synthCommand() *cli.Command {
 }
 
 func runSynth(o synthOptions, stdout io.Writer) error {
+	if err := needFlags("out", o.Out); err != nil {
+		return err
+	}
 	if faults := o.Config.Validate(); len(faults) > 0 {
 		return run.Usage(errors.Join(faults...))
 	}

@@ -42,7 +42,7 @@ func dedupCommand() *cli.Command {
 			"plumb dedup train.arrow --out clean.arrow --against test.jsonl --certificate leaks.json",
 			"plumb dedup pairs.arrow --out clean.arrow --store qdrant://localhost:6334/pairs"),
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "the `FILE` to write", Destination: &o.Out, Required: true},
+			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "the `FILE` to write", Destination: &o.Out},
 			&cli.StringSliceFlag{Name: "against", Usage: "a test set `FILE` that must not leak into the data (repeatable)"},
 			&cli.StringFlag{Name: "format", Usage: "`FORMAT` of the rows", Value: "auto", Destination: &o.Format},
 			&cli.StringFlag{Name: "store", Usage: "where vectors are kept: embedded or qdrant://host:6334/collection", Destination: &o.Store},
@@ -82,6 +82,9 @@ func dedupConfig(file string, sets []string, store string) (dedup.Config, error)
 func runDedup(ctx context.Context, o dedupOptions, stdout, stderr io.Writer) error {
 	if len(o.Files) == 0 {
 		return run.Usage(errors.New("dedup: want at least one file"))
+	}
+	if err := needFlags("out", o.Out); err != nil {
+		return err
 	}
 	cfg, err := dedupConfig(o.Config, o.Sets, o.Store)
 	if err != nil {
@@ -135,8 +138,8 @@ func undoCommand() *cli.Command {
 		Description: describe("Writes the records that dedup had read, in their order, from what it wrote and its ledger.",
 			"plumb dedup undo clean.arrow --ledger removed.jsonl --out restored.arrow"),
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "ledger", Usage: "the ledger `FILE` of that dedup", Destination: &o.Ledger, Required: true},
-			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "the `FILE` to write", Destination: &o.Out, Required: true},
+			&cli.StringFlag{Name: "ledger", Usage: "the ledger `FILE` of that dedup", Destination: &o.Ledger},
+			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "the `FILE` to write", Destination: &o.Out},
 		},
 		Action: func(c *cli.Context) error {
 			if c.Args().Len() != 1 {
@@ -149,6 +152,9 @@ func undoCommand() *cli.Command {
 }
 
 func runUndo(ctx context.Context, o undoOptions, stdout io.Writer) error {
+	if err := needFlags("ledger", o.Ledger, "out", o.Out); err != nil {
+		return err
+	}
 	ledger, err := os.Open(o.Ledger)
 	if err != nil {
 		return err

@@ -94,6 +94,9 @@ func loadExperiment(name string, src []byte, sets []string, out string, maxSteps
 	x := &experiment{Seed: 42, Compute: "auto"}
 	faults := &configs.Faults{}
 	faults.Add(name, configs.Load(name, src, sets, x))
+	if !slices.Contains(computes, x.Compute) {
+		x.Compute = "auto" // said once: the stages take it over
+	}
 	if out != "" {
 		x.Out = out
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"plumb/internal/run"
 )
 
 // printJSON writes one value as indented JSON, the form of every --json.
@@ -77,4 +79,18 @@ func describe(text string, examples ...string) string {
 func uniqueSorted(list []string) []string {
 	slices.Sort(list)
 	return slices.Compact(list)
+}
+
+// needFlags is the usage error for flags that were not given; names and values alternate.
+func needFlags(pairs ...string) error {
+	var missing []string
+	for i := 0; i < len(pairs); i += 2 {
+		if pairs[i+1] == "" {
+			missing = append(missing, "--"+pairs[i])
+		}
+	}
+	if missing == nil {
+		return nil
+	}
+	return run.Usage(fmt.Errorf("want %s", strings.Join(missing, " and ")))
 }

@@ -25,7 +25,7 @@ type sampling struct {
 
 func (s *sampling) flags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "model", Aliases: []string{"m"}, Usage: "`MODEL`: folder, .gguf file or hub name", Destination: &s.Model, Required: true},
+		&cli.StringFlag{Name: "model", Aliases: []string{"m"}, Usage: "`MODEL`: folder, .gguf file or hub name", Destination: &s.Model},
 		&cli.StringSliceFlag{Name: "adapter", Aliases: []string{"a"}, Usage: "adapter `DIR` on that model (repeatable)"},
 		&cli.StringFlag{Name: "compute", Usage: "auto, f32 or bf16", Value: "auto", Destination: &s.Compute},
 		&cli.IntFlag{Name: "max-new", Usage: "at most `N` new tokens", Value: 128, Destination: &s.MaxNew},
@@ -37,7 +37,7 @@ func (s *sampling) flags() []cli.Flag {
 }
 
 func (s *sampling) validate() error {
-	var errs []error
+	errs := []error{needFlags("model", s.Model)}
 	check := func(ok bool, format string, args ...any) {
 		if !ok {
 			errs = append(errs, fmt.Errorf(format, args...))
