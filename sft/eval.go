@@ -7,14 +7,15 @@ import (
 	"plumb/internal/ops"
 )
 
-// evaluate returns the mean negative log-likelihood over all labels of the held-out examples, and
+// evaluate returns the mean negative log-likelihood over all predicted labels of the held-out examples, and
 // the metrics of training.
 func (t *trainer) evaluate(ctx context.Context, items []encode.Example) (map[string]float64, error) {
 	all := make([]int, len(items))
-	for i := range all {
+	labels := 0
+	for i, x := range items {
 		all[i] = i
+		labels += len(x.Tokens) - max(x.From, 1)
 	}
-	labels := countLabels(items, all)
 	loss := 0.0
 	var y tally
 	for _, p := range t.parts(items, all) {

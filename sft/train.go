@@ -171,6 +171,8 @@ func prepare(cfg Config, in Inputs) (*trainer, []train.Param, error) {
 	return t, train.Params(t.adapter.Params()), nil
 }
 
+// countLabels counts labels as the peer does for a step's mean: the first token of a text without a prompt is one,
+// though nothing predicts it.
 func countLabels(items []encode.Example, indices []int) int {
 	n := 0
 	for _, i := range indices {

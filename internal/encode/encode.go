@@ -36,7 +36,8 @@ type Pair struct {
 	HasMargin                bool
 }
 
-// Example is one encoded demonstration: the loss runs over Tokens[From:].
+// Example is one encoded demonstration: Tokens[From:] are its labels. The loss runs over those that have a
+// predecessor, which the first token has not.
 type Example struct {
 	Tokens []int32
 	From   int
@@ -131,7 +132,7 @@ func (e *Encoder) sides(rec *datasets.Record, prompt, chosen, rejected []dataset
 
 // Example encodes a demonstration. With completionOnly the loss runs over the answer alone, from
 // where the tokens of the prompt and of the whole part; else, and for a text without a prompt,
-// over every token that has a predecessor. The end is cut to MaxLength; an example with no token
+// over all of it. The end is cut to MaxLength; an example with no token
 // left to learn is dropped.
 func (e *Encoder) Example(rec *datasets.Record, completionOnly bool) (Example, error) {
 	if len(rec.Chosen) == 0 {
@@ -159,14 +160,14 @@ func (e *Encoder) Example(rec *datasets.Record, completionOnly bool) (Example, e
 			return Example{}, err
 		}
 	}
-	from := 1 // the first token has no predecessor
+	from := 0
 	if completionOnly {
-		from = max(from, batch.CommonPrefix(prompt, whole))
+		from = batch.CommonPrefix(prompt, whole)
 	}
 	if e.MaxLength > 0 {
 		whole = whole[:min(len(whole), e.MaxLength)]
 	}
-	if from >= len(whole) {
+	if max(from, 1) >= len(whole) {
 		return Example{}, drop("no token of the answer is left within max_length %d", e.MaxLength)
 	}
 	return Example{Tokens: whole, From: from}, nil

@@ -148,7 +148,7 @@ func TestExample(t *testing.T) {
 	for _, c := range []struct {
 		completion bool
 		from       int
-	}{{true, 2}, {false, 1}} {
+	}{{true, 2}, {false, 0}} {
 		x, err := e.Example(rec, c.completion)
 		if err != nil {
 			t.Fatal(err)
@@ -157,7 +157,7 @@ func TestExample(t *testing.T) {
 			t.Errorf("%q from %d, want from %d", e.show(x.Tokens), x.From, c.from)
 		}
 	}
-	if x, _ := e.Example(&datasets.Record{Chosen: datasets.Text("cd")}, true); x.From != 1 || len(x.Tokens) != 3 {
+	if x, _ := e.Example(&datasets.Record{Chosen: datasets.Text("cd")}, true); x.From != 0 || len(x.Tokens) != 3 {
 		t.Errorf("a text alone: %v", x)
 	}
 }

@@ -1,0 +1,226 @@
+package reward
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"plumb/adapters"
+	"plumb/datasets"
+	"plumb/internal/batch"
+	"plumb/internal/encode"
+	"plumb/internal/model"
+	"plumb/internal/ops"
+	"plumb/internal/run"
+	"plumb/internal/testpaths"
+	"plumb/internal/weights"
+)
+
+// prefix is PEFT's before every name.
+const prefix = "base_model.model."
+
+func readJSON(t *testing.T, into any, elem ...string) {
+	t.Helper()
+	b, err := os.ReadFile(testpaths.Oracle(t, elem...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(b, into); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wantTensors compares each parameter's values (got) with the tensor of that name in a golden file: norm of
+// the difference over norm of the golden, at most tol. It returns the largest.
+func wantTensors(t *testing.T, what string, a *adapters.Adapter, got func(adapters.Param) []float32, tol float64, elem ...string) float64 {
+	t.Helper()
+	set, err := weights.Open(testpaths.Oracle(t, elem...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer set.Close()
+	worst := 0.0
+	for _, p := range a.Params() {
+		tensor, err := set.Take(prefix+p.Name, p.Shape()...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := distance(got(p), tensor.Float32())
+		worst = max(worst, d)
+		if !(d <= tol) {
+			t.Errorf("%s: %s differs by %g, want at most %g", what, p.Name, d, tol)
+		}
+	}
+	if err := set.Unused(); err != nil {
+		t.Errorf("%s: %v", what, err)
+	}
+	return worst
+}
+
+func gradOf(p adapters.Param) []float32 { return ops.Grad(p.Param) }
+
+func loadAdapter(t *testing.T, base *model.Bundle, elem ...string) *adapters.Adapter {
+	t.Helper()
+	a, err := adapters.Load(testpaths.Oracle(t, elem...), base.Model.Linears())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+type lossCase struct {
+	Pairs []struct {
+		Chosen   []int32 `json:"chosen_ids"`
+		Rejected []int32 `json:"rejected_ids"`
+		Margin   float64
+	} `json:"reward_pairs"`
+	Scores  []float64
+	Losses  map[string]float64
+	Metrics map[string]map[string]float64
+}
+
+// pair splits two sequences at their common prefix.
+func pair(chosen, rejected []int32, margin float64) encode.Pair {
+	n := batch.CommonPrefix(chosen, rejected)
+	return encode.Pair{Prompt: chosen[:n], Chosen: chosen[n:], Rejected: rejected[n:], Margin: margin, HasMargin: true}
+}
+
+// Loss, metrics, scores and every gradient of TRL's reward losses, on one batch from an adapter
+// whose B is not zero.
+func TestOracleLosses(t *testing.T) {
+	worst := 0.0
+	for _, name := range []string{"llama", "gpt2"} {
+		var c lossCase
+		readJSON(t, &c, "losses", name, "case.json")
+		base := openBase(t, name)
+		for _, loss := range []string{"reward", "reward_margin"} {
+			cfg := Defaults()
+			var pairs []encode.Pair
+			for _, p := range c.Pairs {
+				if loss == "reward" {
+					p.Margin = 0
+				} else {
+					cfg.CenterRewardsCoefficient = 0.05
+				}
+				pairs = append(pairs, pair(p.Chosen, p.Rejected, p.Margin))
+			}
+			tr := &trainer{cfg: cfg, base: base.Model, adapter: loadAdapter(t, base, name, "adapters", "reward"), pairs: pairs}
+			tr.adapter.SetTrainable(true)
+			got, metrics := tr.step([]int{0, 1, 2, 3, 4, 5}, 0, 1)
+			if want := c.Losses[loss]; math.Abs(got-want) > 1e-5 {
+				t.Errorf("%s %s: loss %g, want %g", name, loss, got, want)
+			}
+			for metric, w := range c.Metrics[loss] {
+				if metric != "num_tokens" && !(math.Abs(metrics[metric]-w) <= 1e-4) {
+					t.Errorf("%s %s: %s is %g, want %g", name, loss, metric, metrics[metric], w)
+				}
+			}
+			worst = max(worst, wantTensors(t, name+" "+loss, tr.adapter, gradOf, 1e-4, "losses", name, loss+".safetensors"))
+			m := &Model{Bundle: base, Adapter: tr.adapter}
+			for i, p := range pairs {
+				tree := &batch.Tree{}
+				a, b := encode.AddRewardPair(tree, p, 0)
+				s := m.scores(tree, []int{a, b})
+				if math.Abs(float64(s[0])-c.Scores[i]) > 1e-4 || math.Abs(float64(s[1])-c.Scores[i+6]) > 1e-4 {
+					t.Errorf("%s: pair %d scores %v, want %g, %g", name, i, s, c.Scores[i], c.Scores[i+6])
+				}
+			}
+		}
+	}
+	t.Logf("largest relative difference of a gradient: %.2g", worst)
+}
+
+type trainerCase struct {
+	Model, Adapter string
+	Options        struct {
+		Beta1  float64 `json:"adam_beta1"`
+		Beta2  float64 `json:"adam_beta2"`
+		Eps    float64 `json:"adam_epsilon"`
+		Accum  int     `json:"gradient_accumulation_steps"`
+		LR     float64 `json:"learning_rate"`
+		Sched  string  `json:"lr_scheduler_type"`
+		Clip   float64 `json:"max_grad_norm"`
+		MaxLen int     `json:"max_length"`
+		Steps  int     `json:"max_steps"`
+		Batch  int     `json:"per_device_train_batch_size"`
+		Warmup int     `json:"warmup_steps"`
+		Decay  float64 `json:"weight_decay"`
+		Center float64 `json:"center_rewards_coefficient"`
+		Seed   uint64
+	}
+	Examples []struct {
+		Prompt, Chosen, Rejected string
+		Margin                   *float64
+	}
+	Dataset []struct {
+		Chosen   []int32 `json:"chosen_ids"`
+		Rejected []int32 `json:"rejected_ids"`
+	}
+	Log []map[string]float64
+}
+
+// Twenty steps of TRL's RewardTrainer from its own examples: the token ids, each loss and metric
+// of each step, and the adapter and head at the end.
+func TestOracleTrainer(t *testing.T) {
+	for _, name := range []string{"reward", "reward_margin"} {
+		var c trainerCase
+		readJSON(t, &c, "trainers", name, "case.json")
+		base := openBase(t, c.Model)
+		o := c.Options
+		cfg := Defaults()
+		cfg.LearningRate, cfg.MaxSteps, cfg.BatchSize, cfg.GradAccumulation, cfg.LRScheduler = o.LR, o.Steps, o.Batch, o.Accum, o.Sched
+		cfg.AdamBeta1, cfg.AdamBeta2, cfg.AdamEps, cfg.WeightDecay, cfg.WarmupSteps = o.Beta1, o.Beta2, o.Eps, o.Decay, o.Warmup
+		cfg.MaxGradNorm, cfg.Seed, cfg.Shuffle, cfg.LoggingSteps, cfg.SaveSteps = o.Clip, o.Seed, false, 1, 0
+		cfg.MaxLength, cfg.CenterRewardsCoefficient = o.MaxLen, o.Center
+		var recs []datasets.Record
+		for _, x := range c.Examples {
+			recs = append(recs, datasets.Record{Prompt: datasets.Text(x.Prompt), Chosen: datasets.Text(x.Chosen), Rejected: datasets.Text(x.Rejected), Margin: x.Margin})
+		}
+		set, err := encode.All(recs, encoder(base, o.MaxLen).RewardPair)
+		if err != nil || len(set.Items) != len(c.Dataset) || len(set.Items) != len(recs)-1 {
+			t.Fatalf("%s: %d pairs, want %d of %d, %v", name, len(set.Items), len(c.Dataset), len(recs), err)
+		}
+		for i, p := range set.Items {
+			if !slices.Equal(slices.Concat(p.Prompt, p.Chosen), c.Dataset[i].Chosen) || !slices.Equal(slices.Concat(p.Prompt, p.Rejected), c.Dataset[i].Rejected) {
+				t.Errorf("%s: pair %d is %v", name, i, p)
+			}
+		}
+		st := openStage(t, filepath.Join(t.TempDir(), "reward"))
+		res, err := Train(context.Background(), cfg, Inputs{Base: base, Start: loadAdapter(t, base, c.Model, "adapters", c.Adapter), Train: recs}, st)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows, err := run.ReadMetrics(st.Dir())
+		if err != nil || len(rows) != len(c.Log) {
+			t.Fatalf("%s: %d rows, want %d, %v", name, len(rows), len(c.Log), err)
+		}
+		worst := compareLogs(t, name, rows, c.Log)
+		moved := wantTensors(t, name+" final", res.Model.Adapter, func(p adapters.Param) []float32 { return ops.F32(p.Param) }, 1e-3, "trainers", name, "final.safetensors")
+		t.Logf("%s: largest difference of a logged number %.2g, of a final tensor %.2g", name, worst, moved)
+	}
+}
+
+// compareLogs compares every number of every step within 1e-3, large ones (grad_norm, logps) relatively.
+func compareLogs(t *testing.T, what string, rows []run.Entry, want []map[string]float64) float64 {
+	t.Helper()
+	worst := 0.0
+	for i, w := range want {
+		for metric, v := range w {
+			got, ok := rows[i].Fields[metric]
+			d := math.Abs(got-v) / math.Max(1, math.Abs(v))
+			worst = max(worst, d)
+			if !ok || !(d <= 1e-3) {
+				t.Errorf("%s step %d: %s is %.7g (logged: %v), want %.7g", what, i+1, metric, got, ok, v)
+			}
+		}
+	}
+	first, last := want[0]["loss"], want[len(want)-1]["loss"]
+	if math.Abs(first-last) < 0.05 {
+		t.Errorf("%s: the peer's loss moves from %g to %g only: the comparison shows little", what, first, last)
+	}
+	return worst
+}
