@@ -108,7 +108,7 @@ func Defaults() Config {
 		Seed:  42,
 		Exact: ExactConfig{Enabled: true, Normalise: true},
 		MinHash: MinHashConfig{Enabled: true, Threshold: 0.7, Shingle: "char", ShingleSize: 5, Hashes: 128,
-			Recall: 0.99, FieldFloor: 0.5, MaxBucket: 64},
+			Recall: 0.985, FieldFloor: 0.5, MaxBucket: 64},
 		Vectors: VectorConfig{Enabled: true, Encoder: "hash", Dim: 256, Threshold: 0.85, Neighbours: 16,
 			Store: "embedded", Index: "flat", Batch: 1024, EfSearch: 128},
 		Verifier:   VerifierConfig{Kind: "aligned", Threshold: 0.8, Confirm: []string{"minhash", "vectors"}, Batch: 256},

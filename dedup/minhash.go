@@ -1,7 +1,9 @@
 package dedup
 
 import (
+	"encoding/binary"
 	"math"
+	"math/bits"
 	"slices"
 
 	"plumb/internal/kernels"
@@ -80,10 +82,21 @@ type bandIndex struct {
 	maxBucket   int
 	keys        [][]uint32 // [band][text]
 	empty       []bool     // texts without shingles are no one's candidate
+	bytes       []byte     // the lowest byte of each position of each text's signature
+	hashes      int
+	agree       int // positions in which a candidate's bytes must agree
 }
 
+// sureness is how many standard deviations an estimate may fall short of the threshold before a candidate is given up
+// without its exact score being computed: one pair in 30,000 at the threshold.
+const sureness = 4
+
 func newBandIndex(c MinHashConfig, n int) *bandIndex {
-	b := &bandIndex{maxBucket: c.MaxBucket, empty: make([]bool, n)}
+	b := &bandIndex{maxBucket: c.MaxBucket, empty: make([]bool, n), hashes: c.Hashes, bytes: make([]byte, n*c.Hashes)}
+	if c.Containment == 0 {
+		k, t := float64(c.Hashes), c.Threshold
+		b.agree = max(int(k*t-sureness*math.Sqrt(k*t*(1-t))), 0)
+	}
 	b.bands, b.rows = c.BandsAndRows()
 	b.keys = make([][]uint32, b.bands)
 	for i := range b.keys {
@@ -95,6 +108,9 @@ func newBandIndex(c MinHashConfig, n int) *bandIndex {
 // set stores text i's bands; different i may be set at the same time.
 func (b *bandIndex) set(i int, sig []uint32, empty bool) {
 	b.empty[i] = empty
+	for j, v := range sig {
+		b.bytes[i*b.hashes+j] = byte(v)
+	}
 	for band := range b.bands {
 		h := uint64(band+1) * mixB
 		for _, v := range sig[band*b.rows : (band+1)*b.rows] {
@@ -105,7 +121,25 @@ func (b *bandIndex) set(i int, sig []uint32, empty bool) {
 	}
 }
 
-// candidates lists each pair that shares a bucket in some band once, ascending, packed as A<<32|B. The texts of a
+// likely reports whether the signatures of two texts agree in enough positions, judged by a byte of each.
+func (b *bandIndex) likely(i, j uint64) bool {
+	x, y := b.bytes[int(i)*b.hashes:(int(i)+1)*b.hashes], b.bytes[int(j)*b.hashes:(int(j)+1)*b.hashes]
+	const low7 = 0x7f7f7f7f7f7f7f7f
+	n := 0
+	for len(x) >= 8 && len(y) >= 8 {
+		d := binary.LittleEndian.Uint64(x) ^ binary.LittleEndian.Uint64(y)
+		n += bits.OnesCount64(^((d&low7 + low7) | d | low7)) // one bit for each byte that is zero
+		x, y = x[8:], y[8:]
+	}
+	for k := range x {
+		if x[k] == y[k] {
+			n++
+		}
+	}
+	return n >= b.agree
+}
+
+// candidates lists each pair that shares a bucket in some band and is likely once, ascending, packed as A<<32|B. The texts of a
 // bucket are compared all with all up to maxBucket of them; in a larger one each text meets the maxBucket/2 texts before
 // it and the first maxBucket/2, and capped counts such buckets. Pairs that the cap hides are found again through the
 // kept record when clusters are made.
@@ -135,11 +169,16 @@ func (b *bandIndex) candidates() (pairs []uint64, capped int) {
 				}
 				for j := 1; j < len(bucket); j++ {
 					back := max(j-window, 0)
+					to := bucket[j] & math.MaxUint32
 					for i := back; i < j; i++ {
-						out = append(out, bucket[i]<<32|bucket[j]&math.MaxUint32)
+						if from := bucket[i] & math.MaxUint32; b.likely(from, to) {
+							out = append(out, from<<32|to)
+						}
 					}
 					for i := 0; i < min(back, window); i++ {
-						out = append(out, bucket[i]<<32|bucket[j]&math.MaxUint32)
+						if from := bucket[i] & math.MaxUint32; b.likely(from, to) {
+							out = append(out, from<<32|to)
+						}
 					}
 				}
 			}
