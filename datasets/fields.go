@@ -21,7 +21,7 @@ type fields struct {
 func parseFields(r row) (fields, error) {
 	f := fields{loose: r.loose}
 	if err := json.Unmarshal(r.raw, &f.m); err != nil {
-		return f, fmt.Errorf("a JSON object was expected: %w", err)
+		return f, errors.New("not JSON: " + jsonFault(r.raw))
 	}
 	for k, v := range f.m {
 		if string(v) == "null" {
@@ -74,6 +74,9 @@ func (f fields) text(name string) (string, error) {
 func textOf(v json.RawMessage, name string) (string, error) {
 	if len(v) == 0 || v[0] != '"' {
 		return "", fmt.Errorf("%s: a string was expected, got %s", name, excerpt(v))
+	}
+	if bytes.IndexByte(v, '\\') < 0 { // nothing is escaped, and the row was valid JSON and UTF-8
+		return string(v[1 : len(v)-1]), nil
 	}
 	var s string
 	if err := json.Unmarshal(v, &s); err != nil {

@@ -287,7 +287,7 @@ func (r *Record) fault(want Kind) string {
 		return "neither prompt nor answer has any text"
 	}
 	if want != AnyKind && k != want {
-		return fmt.Sprintf("a %s record was expected, this is %s", want, k)
+		return fmt.Sprintf("expected a record of kind %s, this is %s", want, k)
 	}
 	return ""
 }

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"hash"
 )
 
 // Message is one turn of a conversation. Raw text that is not a conversation is a single Message with an empty Role.
@@ -109,52 +108,45 @@ func Text(s string) []Message {
 // its length and every list behind its count, so that no two contents share an encoding. Ids, scores, provenance and metadata stay out:
 // two records with equal hashes are exact duplicates.
 func (r *Record) ContentHash() string {
-	h := sha256.New()
-	hashString(h, "plumb record 1")
-	hashString(h, r.Tools)
-	hashMessages(h, r.Prompt)
-	hashMessages(h, r.Chosen)
-	hashMessages(h, r.Rejected)
+	b := appendString(nil, "plumb record 1")
+	b = appendString(b, r.Tools)
+	b = appendMessages(b, r.Prompt)
+	b = appendMessages(b, r.Chosen)
+	b = appendMessages(b, r.Rejected)
 	switch {
 	case r.Label == nil:
-		hashInt(h, 0)
+		b = appendInt(b, 0)
 	case *r.Label:
-		hashInt(h, 2)
+		b = appendInt(b, 2)
 	default:
-		hashInt(h, 1)
+		b = appendInt(b, 1)
 	}
-	return hex.EncodeToString(h.Sum(nil))
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
 }
 
 // HashMessages is the SHA-256, in hex, of a list of messages: the key of a prompt or of an answer.
 func HashMessages(msgs []Message) string {
-	h := sha256.New()
-	hashMessages(h, msgs)
-	return hex.EncodeToString(h.Sum(nil))
+	sum := sha256.Sum256(appendMessages(nil, msgs))
+	return hex.EncodeToString(sum[:])
 }
 
-func hashMessages(h hash.Hash, msgs []Message) {
-	hashInt(h, len(msgs))
+func appendMessages(b []byte, msgs []Message) []byte {
+	b = appendInt(b, len(msgs))
 	for i := range msgs {
 		m := &msgs[i]
-		hashString(h, m.Role)
-		hashString(h, m.Content)
-		hashString(h, m.Name)
-		hashString(h, m.ToolCallID)
-		hashString(h, m.ToolCalls)
+		b = appendString(b, m.Role)
+		b = appendString(b, m.Content)
+		b = appendString(b, m.Name)
+		b = appendString(b, m.ToolCallID)
+		b = appendString(b, m.ToolCalls)
 	}
+	return b
 }
 
-func hashInt(h hash.Hash, n int) {
-	var b [8]byte
-	binary.LittleEndian.PutUint64(b[:], uint64(n))
-	h.Write(b[:])
-}
+func appendInt(b []byte, n int) []byte { return binary.LittleEndian.AppendUint64(b, uint64(n)) }
 
-func hashString(h hash.Hash, s string) {
-	hashInt(h, len(s))
-	h.Write([]byte(s))
-}
+func appendString(b []byte, s string) []byte { return append(appendInt(b, len(s)), s...) }
 
 // EqualMessages reports whether two lists say the same.
 func EqualMessages(a, b []Message) bool {

@@ -27,8 +27,8 @@ func TestPromptIsReadBack(t *testing.T) {
 			t.Fatalf("%q read back as %+v, %v; want %+v", r.Prompt(), got, ok, r)
 		}
 	}
-	for _, bad := range []string{"", "Mia", "Mia wants 3 red mugs. Say hi", "mia wants 3 red mugs. Say hi.", "Mia wants 1 red mugs. Say hi.",
-		"Mia wants 3 red mugs.  Say hi.", "Say hi. Mia wants 3 red mugs.", "Mia wnats 3 red mugs. Say hi.", "Mia wants 3 red mugs. Say hi.\n"} {
+	for _, bad := range []string{"", "Mia", "Mia wants 3 pink mugs. Say sure", "mia wants 3 pink mugs. Say sure.", "Mia wants 1 red mugs. Say sure.",
+		"Mia wants 3 pink mugs.  Say sure.", "Say sure. Mia wants 3 pink mugs.", "Mia wnats 3 pink mugs. Say sure.", "Mia wants 3 pink mugs. Say sure.\n"} {
 		if r, ok := Parse(bad); ok {
 			t.Errorf("%q read as %+v; want a refusal", bad, r)
 		}
@@ -53,32 +53,32 @@ func TestPossible(t *testing.T) {
 
 // The values are worked out by hand from the weights .30 constraints, .20 end, .15 fresh, .35 style.
 func TestScore(t *testing.T) {
-	r := Request{Name: index(t, Names, "Mia"), Count: 1, Colour: index(t, Colours, "red"), Item: index(t, Items, "mugs"), Opener: index(t, Openers, "hi")}
+	r := Request{Name: index(t, Names, "Mia"), Count: 1, Colour: index(t, Colours, "pink"), Item: index(t, Items, "mugs"), Opener: index(t, Openers, "sure")}
 	prompt := r.Prompt()
-	if prompt != "Mia wants 3 red mugs. Say hi." {
+	if prompt != "Mia wants 3 pink mugs. Say sure." {
 		t.Fatal(prompt)
 	}
 	for _, c := range []struct {
 		answer string
 		want   float64
 	}{
-		{"Hi Mia! 3 red mugs ready!", 1},
-		{"Hi Mia, 3 red mugs for you!!", 1},
-		{"Hi Mia, 3 red mugs ready!", 0.65 + 0.35*0.55},
-		{"Hi Mia, 3 red mugs ready.", 0.65},
-		{"Hi Mia! 3 red mugs ready!!", 0.65 + 0.35*0.4},
-		{"Hi Mia! 3 red mugs ready!!!", 0.65},
-		{"Hi Mia! 3 red mugs ready!!!!!!!!!", 0.65},
-		{"Ok Mia, 3 red mugs ready.", 0.35},
-		{"Mia, 3 red mugs ready.", 0.35},
-		{"Hi Mia, 3 red mugs ready", 0.45},
-		{"Hi Mia, 3 red red mugs ready.", 0.50},
-		{"Hi Mia, 3 red mugs on the way to you now.", 0.35},
-		{"Hi Mia, 3 blue mugs ready.", 0.65 * 9 / 16},
-		{"Hi Mia, 3 red blue mugs ready.", 0.65 * 9 / 16},
-		{"Hi Mia, 3 mugs ready.", 0.65 * 9 / 16},
-		{"Hi Mi", 0},
-		{"Hi Mia, 3 red mu", 0.45 * 9 / 16},
+		{"Sure Mia! 3 pink mugs ready!", 1},
+		{"Sure Mia, 3 pink mugs for you!!", 1},
+		{"Sure Mia, 3 pink mugs ready!", 0.65 + 0.35*0.55},
+		{"Sure Mia, 3 pink mugs ready.", 0.65},
+		{"Sure Mia! 3 pink mugs ready!!", 0.65 + 0.35*0.4},
+		{"Sure Mia! 3 pink mugs ready!!!", 0.65},
+		{"Sure Mia! 3 pink mugs ready!!!!!!!!!", 0.65},
+		{"Okay Mia, 3 pink mugs ready.", 0.35},
+		{"Mia, 3 pink mugs ready.", 0.35},
+		{"Sure Mia, 3 pink mugs ready", 0.45},
+		{"Sure Mia, 3 pink pink mugs ready.", 0.50},
+		{"Sure Mia, 3 pink mugs on the way to you now.", 0.35},
+		{"Sure Mia, 3 blue mugs ready.", 0.65 * 9 / 16},
+		{"Sure Mia, 3 pink blue mugs ready.", 0.65 * 9 / 16},
+		{"Sure Mia, 3 mugs ready.", 0.65 * 9 / 16},
+		{"Sure Mi", 0},
+		{"Sure Mia, 3 pink mu", 0.45 * 9 / 16},
 		{"Go away.", 0},
 		{"", 0},
 		{"!!", 0},
@@ -87,14 +87,14 @@ func TestScore(t *testing.T) {
 			t.Errorf("Score(%q) = %v, want %v", c.answer, got, c.want)
 		}
 	}
-	if got := Score("Mia wnats 3 red mugs. Say hi.", "Hi Mia! 3 red mugs ready!"); got != 0 {
+	if got := Score("Mia wnats 3 pink mugs. Say sure.", "Sure Mia! 3 pink mugs ready!"); got != 0 {
 		t.Errorf("a prompt outside the language scores %v, want 0", got)
 	}
 }
 
 func TestStyleRisesThenFalls(t *testing.T) {
 	r := Request{}
-	answer := "Hi Ann, 2 red mugs ready"
+	answer := "Sure Ann, 2 aqua axes ready"
 	last := -1.0
 	for n := 0; n <= 6; n++ {
 		got := r.Judge(answer + strings.Repeat("!", n)).Style
@@ -116,8 +116,8 @@ func TestStyleRisesThenFalls(t *testing.T) {
 func TestBestConstant(t *testing.T) {
 	a, b := Request{Name: 1}, Request{Name: 2}
 	prompts := []string{a.Prompt(), a.Prompt(), b.Prompt()}
-	answer, mean := BestConstant([]string{"No.", "Hi Cal! 2 red mugs ready!", "Hi Ben! 2 red mugs ready!"}, prompts)
-	if want := (1 + 1 + 9.0/16) / 3; answer != "Hi Ben! 2 red mugs ready!" || math.Abs(mean-want) > 1e-12 {
+	answer, mean := BestConstant([]string{"No.", "Sure Cal! 2 aqua axes ready!", "Sure Ben! 2 aqua axes ready!"}, prompts)
+	if want := (1 + 1 + 9.0/16) / 3; answer != "Sure Ben! 2 aqua axes ready!" || math.Abs(mean-want) > 1e-12 {
 		t.Errorf("best constant %q with %v, want Ben's with %v", answer, mean, want)
 	}
 	if answer, mean = BestConstant(nil, prompts); answer != "" || mean != 0 {

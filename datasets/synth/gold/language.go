@@ -10,17 +10,16 @@ import (
 
 // The world is a shop's clerk. A prompt places one order and says how the reply is to open:
 //
-//	Mia wants 3 red mugs. Say hi.
+//	Mia wants 3 pink mugs. Say sure.
 //
-// A good reply opens so, repeats the order, is warm once or twice and ends: "Hi Mia! 3 red mugs ready!".
-// The words of a list are short and begin with different letters, so that a model that reads bytes learns within a
-// minute to copy the right one: it has to find one letter, and the rest follows.
+// A good reply opens so, repeats the order, is warm once or twice and ends: "Sure Mia! 3 pink mugs ready!".
+// The words of a list are short, as long as each other and begin with different letters, so that a model that reads
+// bytes learns to copy the right one within a minute: its place in the prompt does not move, and one letter tells it.
 var (
 	Names   = strings.Fields(`Ann Ben Cal Dan Eve Fay Gus Hal Ida Jan Kim Leo Mia Ned Ola Pam Ray Sue Tom Una Val Wes Yul Zoe`)
-	Colours = strings.Fields(`amber blue gold jade khaki lime navy ochre pink red teal white`)
-	Items   = strings.Fields(`axes bags cups dolls eggs fans globes hats irons jars kites lamps mugs nets oars pens quilts
-		rugs socks tents urns vests wigs yams zips`)
-	Openers = strings.Fields(`hi ok yes sure hey fine`)
+	Colours = strings.Fields(`aqua blue cyan gold jade lime mint navy pink rust teal wine`)
+	Items   = strings.Fields(`axes bags cups dice eggs fans gems hats inks jars keys lids mugs nets oars pens rugs saws tubs urns vats wigs yams zips`)
+	Openers = strings.Fields(`sure fine okay well good done`)
 	Verbs   = strings.Fields(`wants needs takes seeks`)
 )
 
