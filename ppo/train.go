@@ -52,7 +52,15 @@ type trainer struct {
 	critic    *adapters.Adapter
 	policyOpt *train.AdamW
 	criticOpt *train.AdamW
+	prompts   int // prompts of the training data
 	longest   int // tokens of the longest response of the update
+}
+
+// lastOfPass tells whether TRL's loader, which drops the last batch where it is short, has no
+// more batches after that of an update.
+func (t *trainer) lastOfPass(update int) bool {
+	perPass := max(t.prompts/t.cfg.Episodes(), 1)
+	return update%perPass == perPass-1
 }
 
 // Train aligns an adapter and writes it to the stage's folder adapter/, and the critic to critic/.
@@ -78,6 +86,7 @@ func Train(ctx context.Context, cfg Config, in Inputs, st *run.Stage) (res Resul
 	if err != nil {
 		return res, fmt.Errorf("ppo: %w", err)
 	}
+	t.prompts = len(prompts)
 	var evaluate train.Evaluation
 	if len(in.Eval) > 0 {
 		held, _, err := encodePrompts(cfg, in.Base, in.Eval)
@@ -180,16 +189,21 @@ func encodePrompts(cfg Config, base *model.Bundle, recs []datasets.Record) ([]pr
 }
 
 // episodes returns the prompts of an update. Updates walk through an endless row of epochs, each in its
-// own order; an episode's key is its place in that row.
+// own order; an episode's key is its place in that row. In compat trl the end of an epoch that does not fill an
+// update is left out.
 func (t *trainer) episodes(prompts []prompt, update int) []*episode {
 	out := make([]*episode, t.cfg.Episodes())
 	epoch, order := -1, []int(nil)
 	for i := range out {
 		at := update*len(out) + i
-		if e := at / len(prompts); e != epoch {
+		pass := len(prompts)
+		if t.cfg.Compat == "trl" && pass >= len(out) {
+			pass -= pass % len(out)
+		}
+		if e := at / pass; e != epoch {
 			epoch, order = e, t.cfg.Order(len(prompts), e)
 		}
-		p := prompts[order[at%len(prompts)]]
+		p := prompts[order[at%pass]]
 		out[i] = &episode{record: p.record, prompt: p.tokens, key: uint64(at)}
 	}
 	return out

@@ -14,13 +14,15 @@ type stats struct{ policy, value, approxKL, clipFrac, valueClipFrac, entropy, ra
 // stats of each minibatch. order gives the episodes' order in an epoch. It stops with
 // the context's error between passes.
 //
-// A minibatch is one optimiser step whose means run over all of its tokens. In compat trl the
-// means run over each batch_size episodes, grad_accumulation of them make a step, and
-// num_mini_batches has no effect on steps, as there.
+// A minibatch is one optimiser step whose means run over all of its tokens. In compat trl a minibatch is cut
+// into batches of batch_size episodes, over which the means run, and grad_accumulation of these make a step
+// whatever the minibatch; in the last update of a pass over the prompts, where accelerate ends
+// accumulation, each makes one, with gradients as small as before.
 func (t *trainer) optimise(ctx context.Context, loop *train.Loop, episodes []*episode, order func(epoch int) []int) ([]stats, error) {
-	groupSize, perStep := len(episodes)/t.cfg.NumMiniBatches, 1
+	mini, perStep := len(episodes)/t.cfg.NumMiniBatches, 1
+	groupSize := mini
 	if t.cfg.Compat == "trl" {
-		groupSize, perStep = t.cfg.BatchSize, t.cfg.GradAccumulation
+		groupSize, perStep = min(mini, t.cfg.BatchSize), t.cfg.GradAccumulation
 	}
 	lr := loop.LR()
 	vlr := lr
@@ -31,18 +33,20 @@ func (t *trainer) optimise(ctx context.Context, loop *train.Loop, episodes []*ep
 	loss, waiting := 0.0, 0
 	for epoch := range t.cfg.NumPPOEpochs {
 		idx := order(epoch)
-		for first := 0; first < len(idx); first += groupSize {
+		for first := 0; first < len(idx); {
+			end := min(first+groupSize, (first/mini+1)*mini)
 			group := make([]*episode, 0, groupSize)
-			for _, i := range idx[first:min(first+groupSize, len(idx))] {
+			for _, i := range idx[first:end] {
 				group = append(group, episodes[i])
 			}
+			first = end
 			s, err := t.gradients(ctx, group, 1/float64(perStep))
 			if err != nil {
 				return nil, err
 			}
 			out = append(out, s)
 			loss += (s.policy + t.cfg.VFCoef*s.value) / float64(perStep)
-			if waiting++; waiting < perStep {
+			if waiting++; waiting < perStep && !(t.cfg.Compat == "trl" && t.lastOfPass(loop.Step)) {
 				continue
 			}
 			// Each is clipped by itself: a critic's large first errors must not still the policy.
