@@ -14,6 +14,9 @@ func Available() []Level {
 			levels = append(levels, AVX512)
 			if x.HasAVX512BF16 {
 				levels = append(levels, AVX512BF16)
+				if haveAMX() {
+					levels = append(levels, AMX)
+				}
 			}
 		}
 	}
@@ -28,13 +31,15 @@ func implOf(l Level) *impl {
 		return &avx512Impl
 	case AVX512BF16:
 		return &avx512BF16Impl
+	case AMX:
+		return &amxImpl
 	}
 	return &genericImpl
 }
 
-var avx2Impl, avx512Impl, avx512BF16Impl = makeImpls()
+var avx2Impl, avx512Impl, avx512BF16Impl, amxImpl = makeImpls()
 
-func makeImpls() (two, five, bf impl) {
+func makeImpls() (two, five, bf, amx impl) {
 	two = genericImpl
 	two.level, two.vec, two.mr, two.mc = AVX2, 1, 6, 120
 	two.tile, two.tile16, two.tileBF = tileAVX2, tile16AVX2, tileBF256
@@ -53,8 +58,11 @@ func makeImpls() (two, five, bf impl) {
 	}
 
 	bf = five
-	bf.level, bf.tileDot = AVX512BF16, tileDot512
-	return two, five, bf
+	bf.level, bf.tileDot, bf.dotRows = AVX512BF16, tileDot512, 14
+
+	amx = bf
+	amx.level, amx.tileDot, amx.dotRows = AMX, tileDotAMX, 32
+	return two, five, bf, amx
 }
 
 func checkTranspose(dst []uint32, ldd int, src []uint32, lds int, n int) {

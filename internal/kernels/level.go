@@ -16,9 +16,10 @@ const (
 	AVX2
 	AVX512
 	AVX512BF16
+	AMX
 )
 
-var levelNames = [...]string{"generic", "neon", "avx2", "avx512", "avx512bf16"}
+var levelNames = [...]string{"generic", "neon", "avx2", "avx512", "avx512bf16", "amx"}
 
 // String gives the name that PLUMB_KERNELS understands.
 func (l Level) String() string {
@@ -101,7 +102,17 @@ type impl struct {
 	tileBF func(mr, k int, a []float32, ars int, b []uint16, c []float32, ldc int, acc bool, ahead int)
 	// tileDot multiplies bf16 pairs; a is bf16 with rows lda apart and kp pairs each. nil: no such instruction.
 	tileDot func(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, ahead int)
+	dotRows int // most rows of a tileDot
 	// transpose16: n blocks; dst[j*ldd+i] = src[i*lds+j] for 16x16 words; block by block src moves 16 columns
 	// right, dst 16 rows down.
 	transpose16 func(dst []uint32, ldd int, src []uint32, lds int, n int)
+}
+
+// tiles is how many tiles, of nearly equal height, make m rows.
+func (im *impl) tiles(m int, dot bool) int {
+	mr := im.mr
+	if dot {
+		mr = im.dotRows
+	}
+	return (m + mr - 1) / mr
 }

@@ -74,7 +74,7 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 	if m1-m0 <= 32 {
 		ahead = streamAhead
 	}
-	tiles := (m1 - m0 + f.im.mr - 1) / f.im.mr
+	tiles := f.im.tiles(m1-m0, f.xb != nil)
 	for k0 := 0; k0 < f.p.k; k0 += forwardDepth {
 		k1 := min(f.p.k, k0+forwardDepth)
 		acc := f.acc || k0 > 0

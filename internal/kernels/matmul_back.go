@@ -76,7 +76,7 @@ func (b *backward) rows(s *scratch, m0, m1 int, made []float32, j, l0, l1 int) {
 	k := b.p.k
 	w := min(32, k-32*j)
 	acc := b.acc || l0 > 0
-	tiles := (m1 - m0 + b.im.mr - 1) / b.im.mr
+	tiles := b.im.tiles(m1-m0, b.yb != nil)
 	for t := range tiles {
 		i := m0 + (m1-m0)*t/tiles
 		mr := m0 + (m1-m0)*(t+1)/tiles - i

@@ -133,18 +133,30 @@ func TestPanelsBF16(t *testing.T) {
 	})
 }
 
-// checkPairs compares c(m,n) with sums over pairs of l of a[i*ars+l*acs]*b[j*brs+l*bcs] in the order of VDPBF16PS.
+// checkPairs compares c(m,n) with sums over pairs of l of a[i*ars+l*acs]*b[j*brs+l*bcs] in the order of VDPBF16PS or, on the
+// tile unit, of TDPBF16PS: within 32 columns the even and the odd products apart, then their sum.
 func checkPairs(t *testing.T, name string, c, a []float32, ars, acs int, b []float32, brs, bcs, m, n, k int) {
 	t.Helper()
 	for i := range m {
 		for j := range n {
 			var sum float32
-			for l := 0; l < k; l += 2 {
-				for _, o := range []int{l + 1, l} {
-					if o < k { // exact in float64: products of bf16 have 16 bits
-						sum = float32(math.FMA(float64(a[i*ars+o*acs]), float64(b[j*brs+o*bcs]), float64(sum)))
-					}
+			fma := func(sum float32, l int) float32 {
+				if l >= k {
+					return sum
 				}
+				return float32(math.FMA(float64(a[i*ars+l*acs]), float64(b[j*brs+l*bcs]), float64(sum))) // exact in float64: products of bf16 have 16 bits
+			}
+			l := 0
+			// Whole groups of 16 pairs; an odd k has its last element in a pair with zero.
+			for ; Active() == AMX && l+32 <= (k+1)&^1; l += 32 {
+				var even, odd float32
+				for p := l; p < l+32; p += 2 {
+					even, odd = fma(even, p), fma(odd, p+1)
+				}
+				sum += even + odd
+			}
+			for ; l < k; l += 2 {
+				sum = fma(fma(sum, l+1), l)
 			}
 			// float64 and then float32 rounds twice where the sum lies on a tie, hence not bit for bit
 			if d := math.Abs(float64(c[i*n+j] - sum)); !(d <= math.Abs(float64(sum))*0x1p-20+0x1p-20) {

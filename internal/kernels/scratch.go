@@ -5,10 +5,13 @@ import (
 	"unsafe"
 )
 
+// maxTile is the most rows that a tile of any level has.
+const maxTile = 32
+
 // scratch is working memory of one running item of work: packed panels and the tile that catches a ragged edge of c.
 type scratch struct {
 	b, x  []float32
-	c     [16 * 32]float32
+	c     [maxTile * 32]float32
 	block [16 * 32]uint32
 }
 

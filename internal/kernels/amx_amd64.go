@@ -1,0 +1,63 @@
+//go:build amd64 && !noasm
+
+package kernels
+
+import (
+	"runtime"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/cpu"
+)
+
+// tileConfig is the memory operand of LDTILECFG: palette 1, and the rows and bytes a row of eight tiles.
+type tileConfig struct {
+	palette, start uint8
+	_              [14]uint8
+	colBytes       [16]uint16
+	rows           [16]uint8
+}
+
+// tileConfigs is indexed by the rows of a product's tile, 1 to 32: tiles 0 to 3 are c, 4 and 5 a, 6 and 7 b.
+var tileConfigs [33]tileConfig
+
+func init() {
+	for mr := 1; mr <= 32; mr++ {
+		t := &tileConfigs[mr]
+		t.palette = 1
+		top, low := uint8(min(mr, 16)), uint8(max(mr-16, 1))
+		for i, rows := range []uint8{top, top, low, low, top, low, 16, 16} {
+			t.rows[i], t.colBytes[i] = rows, 64
+		}
+	}
+}
+
+//go:noescape
+func tileAMX(cfg *tileConfig, two bool, k32 int, a *uint16, lda int, b *uint16, c *float32, ldc int, acc bool)
+
+// tileDotAMX is tileDot on the tile unit, mr up to 32. Within 32 columns the unit adds the products of even and of odd
+// columns apart and then both to c; what is left over of k goes through the dot product. So the order of a sum
+// depends on k only.
+func tileDotAMX(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, ahead int) {
+	_, _, _ = a[(mr-1)*lda+2*kp-1], b[kp*64-1], c[(mr-1)*ldc+31]
+	whole := kp / 16
+	if whole > 0 {
+		tileAMX(&tileConfigs[mr], mr > 16, whole, &a[0], lda, &b[0], &c[0], ldc, acc)
+		acc = true
+	}
+	if left := kp - 16*whole; left > 0 {
+		for i := 0; i < mr; i += 14 {
+			tileDot512(min(14, mr-i), left, a[i*lda+32*whole:], lda, b[16*whole*64:], c[i*ldc:], ldc, acc, ahead)
+		}
+	}
+}
+
+// haveAMX reports whether the tile unit multiplies bf16 and the system lets this process use it.
+var haveAMX = sync.OnceValue(func() bool {
+	if !cpu.X86.HasAMXTile || !cpu.X86.HasAMXBF16 || runtime.GOOS != "linux" {
+		return false
+	}
+	const archReqXCompPerm, tileData = 0x1023, 18
+	_, _, errno := syscall.RawSyscall(syscall.SYS_ARCH_PRCTL, archReqXCompPerm, tileData, 0)
+	return errno == 0
+})

@@ -1,0 +1,124 @@
+//go:build !noasm
+
+#include "textflag.h"
+
+// Go's assembler knows no AMX. Encodings (Intel SDM volume 2): VEX.128.0F38.W0, no prefix 78, F3 7A, F2 7B in the third
+// byte; TDPBF16PS carries its third operand in VEX.vvvv. Checked with objdump.
+
+// TDPBF16PS T0,T4,T6; T1,T4,T7; T2,T5,T6; T3,T5,T7
+#define TDP046 BYTE $0xC4; BYTE $0xE2; BYTE $0x4A; BYTE $0x5C; BYTE $0xC4
+#define TDP147 BYTE $0xC4; BYTE $0xE2; BYTE $0x42; BYTE $0x5C; BYTE $0xCC
+#define TDP256 BYTE $0xC4; BYTE $0xE2; BYTE $0x4A; BYTE $0x5C; BYTE $0xD5
+#define TDP357 BYTE $0xC4; BYTE $0xE2; BYTE $0x42; BYTE $0x5C; BYTE $0xDD
+
+// TILELOADD T4,[RSI+RAX]; T5,[RDI+RAX]; T6,[RDX+RCX]; T7,[RBX+RCX]
+#define LOADA0 BYTE $0xC4; BYTE $0xE2; BYTE $0x7B; BYTE $0x4B; BYTE $0x24; BYTE $0x06
+#define LOADA1 BYTE $0xC4; BYTE $0xE2; BYTE $0x7B; BYTE $0x4B; BYTE $0x2C; BYTE $0x07
+#define LOADB0 BYTE $0xC4; BYTE $0xE2; BYTE $0x7B; BYTE $0x4B; BYTE $0x34; BYTE $0x0A
+#define LOADB1 BYTE $0xC4; BYTE $0xE2; BYTE $0x7B; BYTE $0x4B; BYTE $0x3C; BYTE $0x0B
+
+// TILELOADD and TILESTORED of T0,[RSI+RAX]; T1,[RDI+RAX]; T2,[RDX+RAX]; T3,[RBX+RAX]
+#define LOADC(op) \
+	BYTE $0xC4; BYTE $0xE2; BYTE $op; BYTE $0x4B; BYTE $0x04; BYTE $0x06 \
+	BYTE $0xC4; BYTE $0xE2; BYTE $op; BYTE $0x4B; BYTE $0x0C; BYTE $0x07
+#define LOADC2(op) \
+	BYTE $0xC4; BYTE $0xE2; BYTE $op; BYTE $0x4B; BYTE $0x14; BYTE $0x02 \
+	BYTE $0xC4; BYTE $0xE2; BYTE $op; BYTE $0x4B; BYTE $0x1C; BYTE $0x03
+
+#define TILEZERO(t) BYTE $0xC4; BYTE $0xE2; BYTE $0x7B; BYTE $0x49; BYTE $(0xC0 + 8*t)
+
+// LDTILECFG [RSI]; TILERELEASE
+#define LDTILECFG BYTE $0xC4; BYTE $0xE2; BYTE $0x78; BYTE $0x49; BYTE $0x06
+#define TILERELEASE BYTE $0xC4; BYTE $0xE2; BYTE $0x78; BYTE $0x49; BYTE $0xC0
+
+// func tileAMX(cfg *tileConfig, two bool, k32 int, a *uint16, lda int, b *uint16, c *float32, ldc int, acc bool)
+// c(mr,32) (+)= a(mr, 32*k32)·b, rows lda and ldc elements apart; two: mr is over 16.
+TEXT ·tileAMX(SB), NOSPLIT, $0-65
+	MOVQ cfg+0(FP), SI
+	LDTILECFG
+	MOVBLZX two+8(FP), R11
+	MOVBLZX acc+64(FP), R12
+	MOVQ ldc+56(FP), AX
+	SHLQ $2, AX
+	MOVQ c+48(FP), SI
+	LEAQ 64(SI), DI
+	MOVQ AX, R8
+	SHLQ $4, R8
+	LEAQ (SI)(R8*1), DX
+	LEAQ 64(DX), BX
+	TESTQ R12, R12
+	JZ   zero
+	LOADC(0x7B)
+	TESTQ R11, R11
+	JZ   start
+	LOADC2(0x7B)
+	JMP  start
+
+zero:
+	TILEZERO(0)
+	TILEZERO(1)
+	TESTQ R11, R11
+	JZ   start
+	TILEZERO(2)
+	TILEZERO(3)
+
+start:
+	MOVQ k32+16(FP), R10
+	MOVQ lda+32(FP), AX
+	SHLQ $1, AX
+	MOVQ a+24(FP), SI
+	MOVQ AX, R8
+	SHLQ $4, R8
+	LEAQ (SI)(R8*1), DI
+	MOVQ b+40(FP), DX
+	LEAQ 64(DX), BX
+	MOVQ $128, CX
+	TESTQ R11, R11
+	JZ   one
+
+both:
+	LOADB0
+	LOADA0
+	TDP046
+	LOADB1
+	TDP147
+	LOADA1
+	TDP256
+	TDP357
+	ADDQ $64, SI
+	ADDQ $64, DI
+	ADDQ $2048, DX
+	ADDQ $2048, BX
+	DECQ R10
+	JNZ  both
+	JMP  store
+
+one:
+	LOADB0
+	LOADA0
+	TDP046
+	LOADB1
+	TDP147
+	ADDQ $64, SI
+	ADDQ $2048, DX
+	ADDQ $2048, BX
+	DECQ R10
+	JNZ  one
+
+store:
+	MOVQ ldc+56(FP), AX
+	SHLQ $2, AX
+	MOVQ c+48(FP), SI
+	LEAQ 64(SI), DI
+	MOVQ AX, R8
+	SHLQ $4, R8
+	LEAQ (SI)(R8*1), DX
+	LEAQ 64(DX), BX
+	LOADC(0x7A)
+	TESTQ R11, R11
+	JZ   done
+	LOADC2(0x7A)
+
+done:
+	TILERELEASE
+	RET
