@@ -5,29 +5,33 @@
 #include "textflag.h"
 
 // func tileN1x16AVX2(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3, MMX+, PREFETCHW
 TEXT ·tileN1x16AVX2(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
 	MOVQ    c+40(FP), AX
 	MOVQ    cs+48(FP), BX
 	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 
 ready:
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x02, R11
+	LEAQ (R11)(R11*2), R12
+	MOVQ b+24(FP), DI
+	MOVQ bs+32(FP), R13
+	SHLQ $0x02, R13
+	MOVQ ahead+64(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -90,27 +94,24 @@ store:
 	RET
 
 // func tileN2x16AVX2(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3, MMX+, PREFETCHW
 TEXT ·tileN2x16AVX2(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VXORPS  Y0, Y0, Y0
 	VXORPS  Y1, Y1, Y1
 	VXORPS  Y2, Y2, Y2
 	VXORPS  Y3, Y3, Y3
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	ADDQ    BX, AX
@@ -118,6 +119,15 @@ TEXT ·tileN2x16AVX2(SB), NOSPLIT, $0-72
 	VMOVUPS 32(AX), Y3
 
 ready:
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x02, R11
+	LEAQ (R11)(R11*2), R12
+	MOVQ b+24(FP), DI
+	MOVQ bs+32(FP), R13
+	SHLQ $0x02, R13
+	MOVQ ahead+64(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -198,29 +208,28 @@ store:
 	RET
 
 // func tileN3x16AVX2(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3, MMX+, PREFETCHW
 TEXT ·tileN3x16AVX2(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VXORPS  Y0, Y0, Y0
 	VXORPS  Y1, Y1, Y1
 	VXORPS  Y2, Y2, Y2
 	VXORPS  Y3, Y3, Y3
 	VXORPS  Y4, Y4, Y4
 	VXORPS  Y5, Y5, Y5
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	ADDQ    BX, AX
@@ -231,6 +240,15 @@ TEXT ·tileN3x16AVX2(SB), NOSPLIT, $0-72
 	VMOVUPS 32(AX), Y5
 
 ready:
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x02, R11
+	LEAQ (R11)(R11*2), R12
+	MOVQ b+24(FP), DI
+	MOVQ bs+32(FP), R13
+	SHLQ $0x02, R13
+	MOVQ ahead+64(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -329,17 +347,14 @@ store:
 	RET
 
 // func tileN4x16AVX2(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3, MMX+, PREFETCHW
 TEXT ·tileN4x16AVX2(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VXORPS  Y0, Y0, Y0
 	VXORPS  Y1, Y1, Y1
 	VXORPS  Y2, Y2, Y2
@@ -348,12 +363,16 @@ TEXT ·tileN4x16AVX2(SB), NOSPLIT, $0-72
 	VXORPS  Y5, Y5, Y5
 	VXORPS  Y6, Y6, Y6
 	VXORPS  Y7, Y7, Y7
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	ADDQ    BX, AX
@@ -367,6 +386,15 @@ TEXT ·tileN4x16AVX2(SB), NOSPLIT, $0-72
 	VMOVUPS 32(AX), Y7
 
 ready:
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x02, R11
+	LEAQ (R11)(R11*2), R12
+	MOVQ b+24(FP), DI
+	MOVQ bs+32(FP), R13
+	SHLQ $0x02, R13
+	MOVQ ahead+64(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -483,18 +511,14 @@ store:
 	RET
 
 // func tileN5x16AVX2(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3, MMX+, PREFETCHW
 TEXT ·tileN5x16AVX2(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VXORPS  Y0, Y0, Y0
 	VXORPS  Y1, Y1, Y1
 	VXORPS  Y2, Y2, Y2
@@ -505,12 +529,18 @@ TEXT ·tileN5x16AVX2(SB), NOSPLIT, $0-72
 	VXORPS  Y7, Y7, Y7
 	VXORPS  Y8, Y8, Y8
 	VXORPS  Y9, Y9, Y9
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	ADDQ    BX, AX
@@ -527,6 +557,16 @@ TEXT ·tileN5x16AVX2(SB), NOSPLIT, $0-72
 	VMOVUPS 32(AX), Y9
 
 ready:
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x02, R11
+	LEAQ (R11)(R11*2), R12
+	LEAQ (SI)(R11*4), R8
+	MOVQ b+24(FP), DI
+	MOVQ bs+32(FP), R13
+	SHLQ $0x02, R13
+	MOVQ ahead+64(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -663,18 +703,14 @@ store:
 	RET
 
 // func tileN6x16AVX2(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3, MMX+, PREFETCHW
 TEXT ·tileN6x16AVX2(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VXORPS  Y0, Y0, Y0
 	VXORPS  Y1, Y1, Y1
 	VXORPS  Y2, Y2, Y2
@@ -687,12 +723,20 @@ TEXT ·tileN6x16AVX2(SB), NOSPLIT, $0-72
 	VXORPS  Y9, Y9, Y9
 	VXORPS  Y10, Y10, Y10
 	VXORPS  Y11, Y11, Y11
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	ADDQ    BX, AX
@@ -712,6 +756,16 @@ TEXT ·tileN6x16AVX2(SB), NOSPLIT, $0-72
 	VMOVUPS 32(AX), Y11
 
 ready:
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x02, R11
+	LEAQ (R11)(R11*2), R12
+	LEAQ (SI)(R11*4), R8
+	MOVQ b+24(FP), DI
+	MOVQ bs+32(FP), R13
+	SHLQ $0x02, R13
+	MOVQ ahead+64(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -866,28 +920,32 @@ store:
 	RET
 
 // func tileT1x16AVX2(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3, MMX+, PREFETCHW
 TEXT ·tileT1x16AVX2(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
-	VXORPS  Y0, Y0, Y0
-	VXORPS  Y1, Y1, Y1
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
 	MOVQ    c+40(FP), AX
 	MOVQ    cs+48(FP), BX
 	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 
 ready:
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  b+24(FP), DI
+	MOVQ  bs+32(FP), R13
+	SHLQ  $0x02, R13
+	MOVQ  ahead+64(FP), DX
 	TESTQ CX, CX
 	JZ    store
 
@@ -913,26 +971,24 @@ store:
 	RET
 
 // func tileT2x16AVX2(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3, MMX+, PREFETCHW
 TEXT ·tileT2x16AVX2(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VXORPS  Y0, Y0, Y0
 	VXORPS  Y1, Y1, Y1
 	VXORPS  Y2, Y2, Y2
 	VXORPS  Y3, Y3, Y3
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	ADDQ    BX, AX
@@ -940,6 +996,14 @@ TEXT ·tileT2x16AVX2(SB), NOSPLIT, $0-72
 	VMOVUPS 32(AX), Y3
 
 ready:
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  b+24(FP), DI
+	MOVQ  bs+32(FP), R13
+	SHLQ  $0x02, R13
+	MOVQ  ahead+64(FP), DX
 	TESTQ CX, CX
 	JZ    store
 
@@ -971,28 +1035,28 @@ store:
 	RET
 
 // func tileT3x16AVX2(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3, MMX+, PREFETCHW
 TEXT ·tileT3x16AVX2(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VXORPS  Y0, Y0, Y0
 	VXORPS  Y1, Y1, Y1
 	VXORPS  Y2, Y2, Y2
 	VXORPS  Y3, Y3, Y3
 	VXORPS  Y4, Y4, Y4
 	VXORPS  Y5, Y5, Y5
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	ADDQ    BX, AX
@@ -1003,6 +1067,14 @@ TEXT ·tileT3x16AVX2(SB), NOSPLIT, $0-72
 	VMOVUPS 32(AX), Y5
 
 ready:
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  b+24(FP), DI
+	MOVQ  bs+32(FP), R13
+	SHLQ  $0x02, R13
+	MOVQ  ahead+64(FP), DX
 	TESTQ CX, CX
 	JZ    store
 
@@ -1040,16 +1112,14 @@ store:
 	RET
 
 // func tileT4x16AVX2(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3, MMX+, PREFETCHW
 TEXT ·tileT4x16AVX2(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VXORPS  Y0, Y0, Y0
 	VXORPS  Y1, Y1, Y1
 	VXORPS  Y2, Y2, Y2
@@ -1058,12 +1128,16 @@ TEXT ·tileT4x16AVX2(SB), NOSPLIT, $0-72
 	VXORPS  Y5, Y5, Y5
 	VXORPS  Y6, Y6, Y6
 	VXORPS  Y7, Y7, Y7
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	ADDQ    BX, AX
@@ -1077,6 +1151,14 @@ TEXT ·tileT4x16AVX2(SB), NOSPLIT, $0-72
 	VMOVUPS 32(AX), Y7
 
 ready:
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  b+24(FP), DI
+	MOVQ  bs+32(FP), R13
+	SHLQ  $0x02, R13
+	MOVQ  ahead+64(FP), DX
 	TESTQ CX, CX
 	JZ    store
 
@@ -1120,16 +1202,14 @@ store:
 	RET
 
 // func tileT5x16AVX2(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3, MMX+, PREFETCHW
 TEXT ·tileT5x16AVX2(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VXORPS  Y0, Y0, Y0
 	VXORPS  Y1, Y1, Y1
 	VXORPS  Y2, Y2, Y2
@@ -1140,12 +1220,18 @@ TEXT ·tileT5x16AVX2(SB), NOSPLIT, $0-72
 	VXORPS  Y7, Y7, Y7
 	VXORPS  Y8, Y8, Y8
 	VXORPS  Y9, Y9, Y9
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	ADDQ    BX, AX
@@ -1162,6 +1248,14 @@ TEXT ·tileT5x16AVX2(SB), NOSPLIT, $0-72
 	VMOVUPS 32(AX), Y9
 
 ready:
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  b+24(FP), DI
+	MOVQ  bs+32(FP), R13
+	SHLQ  $0x02, R13
+	MOVQ  ahead+64(FP), DX
 	TESTQ CX, CX
 	JZ    store
 
@@ -1211,16 +1305,14 @@ store:
 	RET
 
 // func tileT6x16AVX2(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3, MMX+, PREFETCHW
 TEXT ·tileT6x16AVX2(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VXORPS  Y0, Y0, Y0
 	VXORPS  Y1, Y1, Y1
 	VXORPS  Y2, Y2, Y2
@@ -1233,12 +1325,20 @@ TEXT ·tileT6x16AVX2(SB), NOSPLIT, $0-72
 	VXORPS  Y9, Y9, Y9
 	VXORPS  Y10, Y10, Y10
 	VXORPS  Y11, Y11, Y11
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	ADDQ    BX, AX
@@ -1258,6 +1358,14 @@ TEXT ·tileT6x16AVX2(SB), NOSPLIT, $0-72
 	VMOVUPS 32(AX), Y11
 
 ready:
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  b+24(FP), DI
+	MOVQ  bs+32(FP), R13
+	SHLQ  $0x02, R13
+	MOVQ  ahead+64(FP), DX
 	TESTQ CX, CX
 	JZ    store
 
@@ -1313,33 +1421,38 @@ store:
 	RET
 
 // func tileN1x32AVX2(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3, MMX+, PREFETCHW
 TEXT ·tileN1x32AVX2(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VXORPS  Y0, Y0, Y0
 	VXORPS  Y1, Y1, Y1
 	VXORPS  Y2, Y2, Y2
 	VXORPS  Y3, Y3, Y3
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
 	VMOVUPS 96(AX), Y3
 
 ready:
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x02, R11
+	LEAQ (R11)(R11*2), R12
+	MOVQ b+24(FP), DI
+	MOVQ bs+32(FP), R13
+	SHLQ $0x02, R13
+	MOVQ ahead+64(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -1429,17 +1542,14 @@ store:
 	RET
 
 // func tileN2x32AVX2(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3, MMX+, PREFETCHW
 TEXT ·tileN2x32AVX2(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VXORPS  Y0, Y0, Y0
 	VXORPS  Y1, Y1, Y1
 	VXORPS  Y2, Y2, Y2
@@ -1448,12 +1558,14 @@ TEXT ·tileN2x32AVX2(SB), NOSPLIT, $0-72
 	VXORPS  Y5, Y5, Y5
 	VXORPS  Y6, Y6, Y6
 	VXORPS  Y7, Y7, Y7
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
@@ -1465,6 +1577,15 @@ TEXT ·tileN2x32AVX2(SB), NOSPLIT, $0-72
 	VMOVUPS 96(AX), Y7
 
 ready:
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x02, R11
+	LEAQ (R11)(R11*2), R12
+	MOVQ b+24(FP), DI
+	MOVQ bs+32(FP), R13
+	SHLQ $0x02, R13
+	MOVQ ahead+64(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -1584,17 +1705,14 @@ store:
 	RET
 
 // func tileN3x32AVX2(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3, MMX+, PREFETCHW
 TEXT ·tileN3x32AVX2(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VXORPS  Y0, Y0, Y0
 	VXORPS  Y1, Y1, Y1
 	VXORPS  Y2, Y2, Y2
@@ -1607,12 +1725,17 @@ TEXT ·tileN3x32AVX2(SB), NOSPLIT, $0-72
 	VXORPS  Y9, Y9, Y9
 	VXORPS  Y10, Y10, Y10
 	VXORPS  Y11, Y11, Y11
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Y0
 	VMOVUPS 32(AX), Y1
 	VMOVUPS 64(AX), Y2
@@ -1629,6 +1752,15 @@ TEXT ·tileN3x32AVX2(SB), NOSPLIT, $0-72
 	VMOVUPS 96(AX), Y11
 
 ready:
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x02, R11
+	LEAQ (R11)(R11*2), R12
+	MOVQ b+24(FP), DI
+	MOVQ bs+32(FP), R13
+	SHLQ $0x02, R13
+	MOVQ ahead+64(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -1778,8 +1910,24 @@ store:
 	RET
 
 // func tileBF1x16AVX2(k int, a *float32, as int, b *uint16, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX2, FMA3, MMX+
+// Requires: AVX, AVX2, FMA3, MMX+, PREFETCHW
 TEXT ·tileBF1x16AVX2(SB), NOSPLIT, $0-64
+	MOVQ    c+32(FP), AX
+	MOVQ    cs+40(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+48(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+
+ready:
 	MOVQ     k+0(FP), CX
 	MOVQ     a+8(FP), SI
 	MOVQ     as+16(FP), R11
@@ -1789,20 +1937,8 @@ TEXT ·tileBF1x16AVX2(SB), NOSPLIT, $0-64
 	MOVQ     ahead+56(FP), DX
 	VPCMPEQD Y15, Y15, Y15
 	VPSLLD   $0x10, Y15, Y15
-	VXORPS   Y0, Y0, Y0
-	VXORPS   Y1, Y1, Y1
-	MOVBQZX  acc+48(FP), AX
-	TESTQ    AX, AX
-	JZ       ready
-	MOVQ     c+32(FP), AX
-	MOVQ     cs+40(FP), BX
-	SHLQ     $0x02, BX
-	VMOVUPS  (AX), Y0
-	VMOVUPS  32(AX), Y1
-
-ready:
-	SUBQ $0x04, CX
-	JL   rest
+	SUBQ     $0x04, CX
+	JL       rest
 
 many:
 	PREFETCHT0   (DI)(DX*1)
@@ -1876,8 +2012,31 @@ store:
 	RET
 
 // func tileBF2x16AVX2(k int, a *float32, as int, b *uint16, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX2, FMA3, MMX+
+// Requires: AVX, AVX2, FMA3, MMX+, PREFETCHW
 TEXT ·tileBF2x16AVX2(SB), NOSPLIT, $0-64
+	MOVQ    c+32(FP), AX
+	MOVQ    cs+40(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+48(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
+
+ready:
 	MOVQ     k+0(FP), CX
 	MOVQ     a+8(FP), SI
 	MOVQ     as+16(FP), R11
@@ -1887,25 +2046,8 @@ TEXT ·tileBF2x16AVX2(SB), NOSPLIT, $0-64
 	MOVQ     ahead+56(FP), DX
 	VPCMPEQD Y15, Y15, Y15
 	VPSLLD   $0x10, Y15, Y15
-	VXORPS   Y0, Y0, Y0
-	VXORPS   Y1, Y1, Y1
-	VXORPS   Y2, Y2, Y2
-	VXORPS   Y3, Y3, Y3
-	MOVBQZX  acc+48(FP), AX
-	TESTQ    AX, AX
-	JZ       ready
-	MOVQ     c+32(FP), AX
-	MOVQ     cs+40(FP), BX
-	SHLQ     $0x02, BX
-	VMOVUPS  (AX), Y0
-	VMOVUPS  32(AX), Y1
-	ADDQ     BX, AX
-	VMOVUPS  (AX), Y2
-	VMOVUPS  32(AX), Y3
-
-ready:
-	SUBQ $0x04, CX
-	JL   rest
+	SUBQ     $0x04, CX
+	JL       rest
 
 many:
 	PREFETCHT0   (DI)(DX*1)
@@ -2003,8 +2145,38 @@ store:
 	RET
 
 // func tileBF3x16AVX2(k int, a *float32, as int, b *uint16, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX2, FMA3, MMX+
+// Requires: AVX, AVX2, FMA3, MMX+, PREFETCHW
 TEXT ·tileBF3x16AVX2(SB), NOSPLIT, $0-64
+	MOVQ    c+32(FP), AX
+	MOVQ    cs+40(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+48(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y4
+	VMOVUPS 32(AX), Y5
+
+ready:
 	MOVQ     k+0(FP), CX
 	MOVQ     a+8(FP), SI
 	MOVQ     as+16(FP), R11
@@ -2014,30 +2186,8 @@ TEXT ·tileBF3x16AVX2(SB), NOSPLIT, $0-64
 	MOVQ     ahead+56(FP), DX
 	VPCMPEQD Y15, Y15, Y15
 	VPSLLD   $0x10, Y15, Y15
-	VXORPS   Y0, Y0, Y0
-	VXORPS   Y1, Y1, Y1
-	VXORPS   Y2, Y2, Y2
-	VXORPS   Y3, Y3, Y3
-	VXORPS   Y4, Y4, Y4
-	VXORPS   Y5, Y5, Y5
-	MOVBQZX  acc+48(FP), AX
-	TESTQ    AX, AX
-	JZ       ready
-	MOVQ     c+32(FP), AX
-	MOVQ     cs+40(FP), BX
-	SHLQ     $0x02, BX
-	VMOVUPS  (AX), Y0
-	VMOVUPS  32(AX), Y1
-	ADDQ     BX, AX
-	VMOVUPS  (AX), Y2
-	VMOVUPS  32(AX), Y3
-	ADDQ     BX, AX
-	VMOVUPS  (AX), Y4
-	VMOVUPS  32(AX), Y5
-
-ready:
-	SUBQ $0x04, CX
-	JL   rest
+	SUBQ     $0x04, CX
+	JL       rest
 
 many:
 	PREFETCHT0   (DI)(DX*1)
@@ -2159,8 +2309,45 @@ store:
 	RET
 
 // func tileBF4x16AVX2(k int, a *float32, as int, b *uint16, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX2, FMA3, MMX+
+// Requires: AVX, AVX2, FMA3, MMX+, PREFETCHW
 TEXT ·tileBF4x16AVX2(SB), NOSPLIT, $0-64
+	MOVQ    c+32(FP), AX
+	MOVQ    cs+40(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+48(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y4
+	VMOVUPS 32(AX), Y5
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y6
+	VMOVUPS 32(AX), Y7
+
+ready:
 	MOVQ     k+0(FP), CX
 	MOVQ     a+8(FP), SI
 	MOVQ     as+16(FP), R11
@@ -2170,35 +2357,8 @@ TEXT ·tileBF4x16AVX2(SB), NOSPLIT, $0-64
 	MOVQ     ahead+56(FP), DX
 	VPCMPEQD Y15, Y15, Y15
 	VPSLLD   $0x10, Y15, Y15
-	VXORPS   Y0, Y0, Y0
-	VXORPS   Y1, Y1, Y1
-	VXORPS   Y2, Y2, Y2
-	VXORPS   Y3, Y3, Y3
-	VXORPS   Y4, Y4, Y4
-	VXORPS   Y5, Y5, Y5
-	VXORPS   Y6, Y6, Y6
-	VXORPS   Y7, Y7, Y7
-	MOVBQZX  acc+48(FP), AX
-	TESTQ    AX, AX
-	JZ       ready
-	MOVQ     c+32(FP), AX
-	MOVQ     cs+40(FP), BX
-	SHLQ     $0x02, BX
-	VMOVUPS  (AX), Y0
-	VMOVUPS  32(AX), Y1
-	ADDQ     BX, AX
-	VMOVUPS  (AX), Y2
-	VMOVUPS  32(AX), Y3
-	ADDQ     BX, AX
-	VMOVUPS  (AX), Y4
-	VMOVUPS  32(AX), Y5
-	ADDQ     BX, AX
-	VMOVUPS  (AX), Y6
-	VMOVUPS  32(AX), Y7
-
-ready:
-	SUBQ $0x04, CX
-	JL   rest
+	SUBQ     $0x04, CX
+	JL       rest
 
 many:
 	PREFETCHT0   (DI)(DX*1)
@@ -2344,8 +2504,52 @@ store:
 	RET
 
 // func tileBF5x16AVX2(k int, a *float32, as int, b *uint16, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX2, FMA3, MMX+
+// Requires: AVX, AVX2, FMA3, MMX+, PREFETCHW
 TEXT ·tileBF5x16AVX2(SB), NOSPLIT, $0-64
+	MOVQ    c+32(FP), AX
+	MOVQ    cs+40(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+48(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y4
+	VMOVUPS 32(AX), Y5
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y6
+	VMOVUPS 32(AX), Y7
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y8
+	VMOVUPS 32(AX), Y9
+
+ready:
 	MOVQ     k+0(FP), CX
 	MOVQ     a+8(FP), SI
 	MOVQ     as+16(FP), R11
@@ -2356,40 +2560,8 @@ TEXT ·tileBF5x16AVX2(SB), NOSPLIT, $0-64
 	MOVQ     ahead+56(FP), DX
 	VPCMPEQD Y15, Y15, Y15
 	VPSLLD   $0x10, Y15, Y15
-	VXORPS   Y0, Y0, Y0
-	VXORPS   Y1, Y1, Y1
-	VXORPS   Y2, Y2, Y2
-	VXORPS   Y3, Y3, Y3
-	VXORPS   Y4, Y4, Y4
-	VXORPS   Y5, Y5, Y5
-	VXORPS   Y6, Y6, Y6
-	VXORPS   Y7, Y7, Y7
-	VXORPS   Y8, Y8, Y8
-	VXORPS   Y9, Y9, Y9
-	MOVBQZX  acc+48(FP), AX
-	TESTQ    AX, AX
-	JZ       ready
-	MOVQ     c+32(FP), AX
-	MOVQ     cs+40(FP), BX
-	SHLQ     $0x02, BX
-	VMOVUPS  (AX), Y0
-	VMOVUPS  32(AX), Y1
-	ADDQ     BX, AX
-	VMOVUPS  (AX), Y2
-	VMOVUPS  32(AX), Y3
-	ADDQ     BX, AX
-	VMOVUPS  (AX), Y4
-	VMOVUPS  32(AX), Y5
-	ADDQ     BX, AX
-	VMOVUPS  (AX), Y6
-	VMOVUPS  32(AX), Y7
-	ADDQ     BX, AX
-	VMOVUPS  (AX), Y8
-	VMOVUPS  32(AX), Y9
-
-ready:
-	SUBQ $0x04, CX
-	JL   rest
+	SUBQ     $0x04, CX
+	JL       rest
 
 many:
 	PREFETCHT0   (DI)(DX*1)
@@ -2561,8 +2733,59 @@ store:
 	RET
 
 // func tileBF6x16AVX2(k int, a *float32, as int, b *uint16, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX2, FMA3, MMX+
+// Requires: AVX, AVX2, FMA3, MMX+, PREFETCHW
 TEXT ·tileBF6x16AVX2(SB), NOSPLIT, $0-64
+	MOVQ    c+32(FP), AX
+	MOVQ    cs+40(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+48(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	VXORPS  Y8, Y8, Y8
+	VXORPS  Y9, Y9, Y9
+	VXORPS  Y10, Y10, Y10
+	VXORPS  Y11, Y11, Y11
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y2
+	VMOVUPS 32(AX), Y3
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y4
+	VMOVUPS 32(AX), Y5
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y6
+	VMOVUPS 32(AX), Y7
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y8
+	VMOVUPS 32(AX), Y9
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y10
+	VMOVUPS 32(AX), Y11
+
+ready:
 	MOVQ     k+0(FP), CX
 	MOVQ     a+8(FP), SI
 	MOVQ     as+16(FP), R11
@@ -2573,45 +2796,8 @@ TEXT ·tileBF6x16AVX2(SB), NOSPLIT, $0-64
 	MOVQ     ahead+56(FP), DX
 	VPCMPEQD Y15, Y15, Y15
 	VPSLLD   $0x10, Y15, Y15
-	VXORPS   Y0, Y0, Y0
-	VXORPS   Y1, Y1, Y1
-	VXORPS   Y2, Y2, Y2
-	VXORPS   Y3, Y3, Y3
-	VXORPS   Y4, Y4, Y4
-	VXORPS   Y5, Y5, Y5
-	VXORPS   Y6, Y6, Y6
-	VXORPS   Y7, Y7, Y7
-	VXORPS   Y8, Y8, Y8
-	VXORPS   Y9, Y9, Y9
-	VXORPS   Y10, Y10, Y10
-	VXORPS   Y11, Y11, Y11
-	MOVBQZX  acc+48(FP), AX
-	TESTQ    AX, AX
-	JZ       ready
-	MOVQ     c+32(FP), AX
-	MOVQ     cs+40(FP), BX
-	SHLQ     $0x02, BX
-	VMOVUPS  (AX), Y0
-	VMOVUPS  32(AX), Y1
-	ADDQ     BX, AX
-	VMOVUPS  (AX), Y2
-	VMOVUPS  32(AX), Y3
-	ADDQ     BX, AX
-	VMOVUPS  (AX), Y4
-	VMOVUPS  32(AX), Y5
-	ADDQ     BX, AX
-	VMOVUPS  (AX), Y6
-	VMOVUPS  32(AX), Y7
-	ADDQ     BX, AX
-	VMOVUPS  (AX), Y8
-	VMOVUPS  32(AX), Y9
-	ADDQ     BX, AX
-	VMOVUPS  (AX), Y10
-	VMOVUPS  32(AX), Y11
-
-ready:
-	SUBQ $0x04, CX
-	JL   rest
+	SUBQ     $0x04, CX
+	JL       rest
 
 many:
 	PREFETCHT0   (DI)(DX*1)
@@ -2807,8 +2993,29 @@ store:
 	RET
 
 // func tileBF1x32AVX2(k int, a *float32, as int, b *uint16, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX2, FMA3, MMX+
+// Requires: AVX, AVX2, FMA3, MMX+, PREFETCHW
 TEXT ·tileBF1x32AVX2(SB), NOSPLIT, $0-64
+	MOVQ    c+32(FP), AX
+	MOVQ    cs+40(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+48(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+
+ready:
 	MOVQ     k+0(FP), CX
 	MOVQ     a+8(FP), SI
 	MOVQ     as+16(FP), R11
@@ -2818,24 +3025,8 @@ TEXT ·tileBF1x32AVX2(SB), NOSPLIT, $0-64
 	MOVQ     ahead+56(FP), DX
 	VPCMPEQD Y13, Y13, Y13
 	VPSLLD   $0x10, Y13, Y13
-	VXORPS   Y0, Y0, Y0
-	VXORPS   Y1, Y1, Y1
-	VXORPS   Y2, Y2, Y2
-	VXORPS   Y3, Y3, Y3
-	MOVBQZX  acc+48(FP), AX
-	TESTQ    AX, AX
-	JZ       ready
-	MOVQ     c+32(FP), AX
-	MOVQ     cs+40(FP), BX
-	SHLQ     $0x02, BX
-	VMOVUPS  (AX), Y0
-	VMOVUPS  32(AX), Y1
-	VMOVUPS  64(AX), Y2
-	VMOVUPS  96(AX), Y3
-
-ready:
-	SUBQ $0x04, CX
-	JL   rest
+	SUBQ     $0x04, CX
+	JL       rest
 
 many:
 	PREFETCHT0   (DI)(DX*1)
@@ -2949,8 +3140,41 @@ store:
 	RET
 
 // func tileBF2x32AVX2(k int, a *float32, as int, b *uint16, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX2, FMA3, MMX+
+// Requires: AVX, AVX2, FMA3, MMX+, PREFETCHW
 TEXT ·tileBF2x32AVX2(SB), NOSPLIT, $0-64
+	MOVQ    c+32(FP), AX
+	MOVQ    cs+40(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+48(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
+	VXORPS  Y0, Y0, Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VXORPS  Y5, Y5, Y5
+	VXORPS  Y6, Y6, Y6
+	VXORPS  Y7, Y7, Y7
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVUPS 64(AX), Y2
+	VMOVUPS 96(AX), Y3
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y4
+	VMOVUPS 32(AX), Y5
+	VMOVUPS 64(AX), Y6
+	VMOVUPS 96(AX), Y7
+
+ready:
 	MOVQ     k+0(FP), CX
 	MOVQ     a+8(FP), SI
 	MOVQ     as+16(FP), R11
@@ -2960,33 +3184,8 @@ TEXT ·tileBF2x32AVX2(SB), NOSPLIT, $0-64
 	MOVQ     ahead+56(FP), DX
 	VPCMPEQD Y13, Y13, Y13
 	VPSLLD   $0x10, Y13, Y13
-	VXORPS   Y0, Y0, Y0
-	VXORPS   Y1, Y1, Y1
-	VXORPS   Y2, Y2, Y2
-	VXORPS   Y3, Y3, Y3
-	VXORPS   Y4, Y4, Y4
-	VXORPS   Y5, Y5, Y5
-	VXORPS   Y6, Y6, Y6
-	VXORPS   Y7, Y7, Y7
-	MOVBQZX  acc+48(FP), AX
-	TESTQ    AX, AX
-	JZ       ready
-	MOVQ     c+32(FP), AX
-	MOVQ     cs+40(FP), BX
-	SHLQ     $0x02, BX
-	VMOVUPS  (AX), Y0
-	VMOVUPS  32(AX), Y1
-	VMOVUPS  64(AX), Y2
-	VMOVUPS  96(AX), Y3
-	ADDQ     BX, AX
-	VMOVUPS  (AX), Y4
-	VMOVUPS  32(AX), Y5
-	VMOVUPS  64(AX), Y6
-	VMOVUPS  96(AX), Y7
-
-ready:
-	SUBQ $0x04, CX
-	JL   rest
+	SUBQ     $0x04, CX
+	JL       rest
 
 many:
 	PREFETCHT0   (DI)(DX*1)

@@ -5,29 +5,34 @@
 #include "textflag.h"
 
 // func tileN1x32AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileN1x32AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
-	VPXORD  Z0, Z0, Z0
-	VPXORD  Z1, Z1, Z1
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
 	MOVQ    c+40(FP), AX
 	MOVQ    cs+48(FP), BX
 	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 
 ready:
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x02, R11
+	LEAQ (R11)(R11*2), R12
+	MOVQ b+24(FP), DI
+	MOVQ bs+32(FP), R13
+	SHLQ $0x02, R13
+	MOVQ ahead+64(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -95,27 +100,26 @@ store:
 	RET
 
 // func tileN2x32AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileN2x32AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
 	VPXORD  Z3, Z3, Z3
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -123,6 +127,15 @@ TEXT ·tileN2x32AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS 64(AX), Z3
 
 ready:
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x02, R11
+	LEAQ (R11)(R11*2), R12
+	MOVQ b+24(FP), DI
+	MOVQ bs+32(FP), R13
+	SHLQ $0x02, R13
+	MOVQ ahead+64(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -208,29 +221,31 @@ store:
 	RET
 
 // func tileN3x32AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileN3x32AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
 	VPXORD  Z3, Z3, Z3
 	VPXORD  Z4, Z4, Z4
 	VPXORD  Z5, Z5, Z5
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -241,6 +256,15 @@ TEXT ·tileN3x32AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS 64(AX), Z5
 
 ready:
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x02, R11
+	LEAQ (R11)(R11*2), R12
+	MOVQ b+24(FP), DI
+	MOVQ bs+32(FP), R13
+	SHLQ $0x02, R13
+	MOVQ ahead+64(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -344,17 +368,14 @@ store:
 	RET
 
 // func tileN4x32AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileN4x32AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -363,12 +384,20 @@ TEXT ·tileN4x32AVX512(SB), NOSPLIT, $0-72
 	VPXORD  Z5, Z5, Z5
 	VPXORD  Z6, Z6, Z6
 	VPXORD  Z7, Z7, Z7
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -382,6 +411,15 @@ TEXT ·tileN4x32AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS 64(AX), Z7
 
 ready:
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x02, R11
+	LEAQ (R11)(R11*2), R12
+	MOVQ b+24(FP), DI
+	MOVQ bs+32(FP), R13
+	SHLQ $0x02, R13
+	MOVQ ahead+64(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -503,18 +541,14 @@ store:
 	RET
 
 // func tileN5x32AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileN5x32AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -525,12 +559,23 @@ TEXT ·tileN5x32AVX512(SB), NOSPLIT, $0-72
 	VPXORD  Z7, Z7, Z7
 	VPXORD  Z8, Z8, Z8
 	VPXORD  Z9, Z9, Z9
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -547,6 +592,16 @@ TEXT ·tileN5x32AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS 64(AX), Z9
 
 ready:
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x02, R11
+	LEAQ (R11)(R11*2), R12
+	LEAQ (SI)(R11*4), R8
+	MOVQ b+24(FP), DI
+	MOVQ bs+32(FP), R13
+	SHLQ $0x02, R13
+	MOVQ ahead+64(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -688,18 +743,14 @@ store:
 	RET
 
 // func tileN6x32AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileN6x32AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -712,12 +763,26 @@ TEXT ·tileN6x32AVX512(SB), NOSPLIT, $0-72
 	VPXORD  Z9, Z9, Z9
 	VPXORD  Z10, Z10, Z10
 	VPXORD  Z11, Z11, Z11
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -737,6 +802,16 @@ TEXT ·tileN6x32AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS 64(AX), Z11
 
 ready:
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x02, R11
+	LEAQ (R11)(R11*2), R12
+	LEAQ (SI)(R11*4), R8
+	MOVQ b+24(FP), DI
+	MOVQ bs+32(FP), R13
+	SHLQ $0x02, R13
+	MOVQ ahead+64(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -896,18 +971,14 @@ store:
 	RET
 
 // func tileN7x32AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileN7x32AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -922,12 +993,29 @@ TEXT ·tileN7x32AVX512(SB), NOSPLIT, $0-72
 	VPXORD  Z11, Z11, Z11
 	VPXORD  Z12, Z12, Z12
 	VPXORD  Z13, Z13, Z13
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -950,6 +1038,16 @@ TEXT ·tileN7x32AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS 64(AX), Z13
 
 ready:
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x02, R11
+	LEAQ (R11)(R11*2), R12
+	LEAQ (SI)(R11*4), R8
+	MOVQ b+24(FP), DI
+	MOVQ bs+32(FP), R13
+	SHLQ $0x02, R13
+	MOVQ ahead+64(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -1127,18 +1225,14 @@ store:
 	RET
 
 // func tileN8x32AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileN8x32AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -1155,12 +1249,32 @@ TEXT ·tileN8x32AVX512(SB), NOSPLIT, $0-72
 	VPXORD  Z13, Z13, Z13
 	VPXORD  Z14, Z14, Z14
 	VPXORD  Z15, Z15, Z15
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -1186,6 +1300,16 @@ TEXT ·tileN8x32AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS 64(AX), Z15
 
 ready:
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x02, R11
+	LEAQ (R11)(R11*2), R12
+	LEAQ (SI)(R11*4), R8
+	MOVQ b+24(FP), DI
+	MOVQ bs+32(FP), R13
+	SHLQ $0x02, R13
+	MOVQ ahead+64(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -1381,19 +1505,14 @@ store:
 	RET
 
 // func tileN9x32AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileN9x32AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	LEAQ    (R8)(R11*4), R9
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -1412,12 +1531,35 @@ TEXT ·tileN9x32AVX512(SB), NOSPLIT, $0-72
 	VPXORD  Z15, Z15, Z15
 	VPXORD  Z16, Z16, Z16
 	VPXORD  Z17, Z17, Z17
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -1446,6 +1588,17 @@ TEXT ·tileN9x32AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS 64(AX), Z17
 
 ready:
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x02, R11
+	LEAQ (R11)(R11*2), R12
+	LEAQ (SI)(R11*4), R8
+	LEAQ (R8)(R11*4), R9
+	MOVQ b+24(FP), DI
+	MOVQ bs+32(FP), R13
+	SHLQ $0x02, R13
+	MOVQ ahead+64(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -1661,19 +1814,14 @@ store:
 	RET
 
 // func tileN10x32AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileN10x32AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	LEAQ    (R8)(R11*4), R9
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -1694,12 +1842,38 @@ TEXT ·tileN10x32AVX512(SB), NOSPLIT, $0-72
 	VPXORD  Z17, Z17, Z17
 	VPXORD  Z18, Z18, Z18
 	VPXORD  Z19, Z19, Z19
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -1731,6 +1905,17 @@ TEXT ·tileN10x32AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS 64(AX), Z19
 
 ready:
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x02, R11
+	LEAQ (R11)(R11*2), R12
+	LEAQ (SI)(R11*4), R8
+	LEAQ (R8)(R11*4), R9
+	MOVQ b+24(FP), DI
+	MOVQ bs+32(FP), R13
+	SHLQ $0x02, R13
+	MOVQ ahead+64(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -1964,19 +2149,14 @@ store:
 	RET
 
 // func tileN11x32AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileN11x32AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	LEAQ    (R8)(R11*4), R9
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -1999,12 +2179,41 @@ TEXT ·tileN11x32AVX512(SB), NOSPLIT, $0-72
 	VPXORD  Z19, Z19, Z19
 	VPXORD  Z20, Z20, Z20
 	VPXORD  Z21, Z21, Z21
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -2039,6 +2248,17 @@ TEXT ·tileN11x32AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS 64(AX), Z21
 
 ready:
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x02, R11
+	LEAQ (R11)(R11*2), R12
+	LEAQ (SI)(R11*4), R8
+	LEAQ (R8)(R11*4), R9
+	MOVQ b+24(FP), DI
+	MOVQ bs+32(FP), R13
+	SHLQ $0x02, R13
+	MOVQ ahead+64(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -2290,19 +2510,14 @@ store:
 	RET
 
 // func tileN12x32AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileN12x32AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	LEAQ    (R8)(R11*4), R9
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -2327,12 +2542,44 @@ TEXT ·tileN12x32AVX512(SB), NOSPLIT, $0-72
 	VPXORD  Z21, Z21, Z21
 	VPXORD  Z22, Z22, Z22
 	VPXORD  Z23, Z23, Z23
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -2370,6 +2617,17 @@ TEXT ·tileN12x32AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS 64(AX), Z23
 
 ready:
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x02, R11
+	LEAQ (R11)(R11*2), R12
+	LEAQ (SI)(R11*4), R8
+	LEAQ (R8)(R11*4), R9
+	MOVQ b+24(FP), DI
+	MOVQ bs+32(FP), R13
+	SHLQ $0x02, R13
+	MOVQ ahead+64(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -2639,20 +2897,14 @@ store:
 	RET
 
 // func tileN13x32AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileN13x32AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	LEAQ    (R8)(R11*4), R9
-	LEAQ    (R9)(R11*4), R10
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -2679,12 +2931,47 @@ TEXT ·tileN13x32AVX512(SB), NOSPLIT, $0-72
 	VPXORD  Z23, Z23, Z23
 	VPXORD  Z24, Z24, Z24
 	VPXORD  Z25, Z25, Z25
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -2725,6 +3012,18 @@ TEXT ·tileN13x32AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS 64(AX), Z25
 
 ready:
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x02, R11
+	LEAQ (R11)(R11*2), R12
+	LEAQ (SI)(R11*4), R8
+	LEAQ (R8)(R11*4), R9
+	LEAQ (R9)(R11*4), R10
+	MOVQ b+24(FP), DI
+	MOVQ bs+32(FP), R13
+	SHLQ $0x02, R13
+	MOVQ ahead+64(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -3014,20 +3313,14 @@ store:
 	RET
 
 // func tileN14x32AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileN14x32AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	LEAQ    (R8)(R11*4), R9
-	LEAQ    (R9)(R11*4), R10
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -3056,12 +3349,50 @@ TEXT ·tileN14x32AVX512(SB), NOSPLIT, $0-72
 	VPXORD  Z25, Z25, Z25
 	VPXORD  Z26, Z26, Z26
 	VPXORD  Z27, Z27, Z27
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -3105,6 +3436,18 @@ TEXT ·tileN14x32AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS 64(AX), Z27
 
 ready:
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x02, R11
+	LEAQ (R11)(R11*2), R12
+	LEAQ (SI)(R11*4), R8
+	LEAQ (R8)(R11*4), R9
+	LEAQ (R9)(R11*4), R10
+	MOVQ b+24(FP), DI
+	MOVQ bs+32(FP), R13
+	SHLQ $0x02, R13
+	MOVQ ahead+64(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -3412,28 +3755,33 @@ store:
 	RET
 
 // func tileT1x32AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileT1x32AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
-	VPXORD  Z0, Z0, Z0
-	VPXORD  Z1, Z1, Z1
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
 	MOVQ    c+40(FP), AX
 	MOVQ    cs+48(FP), BX
 	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 
 ready:
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  b+24(FP), DI
+	MOVQ  bs+32(FP), R13
+	SHLQ  $0x02, R13
+	MOVQ  ahead+64(FP), DX
 	TESTQ CX, CX
 	JZ    store
 
@@ -3460,26 +3808,26 @@ store:
 	RET
 
 // func tileT2x32AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileT2x32AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
 	VPXORD  Z3, Z3, Z3
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -3487,6 +3835,14 @@ TEXT ·tileT2x32AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS 64(AX), Z3
 
 ready:
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  b+24(FP), DI
+	MOVQ  bs+32(FP), R13
+	SHLQ  $0x02, R13
+	MOVQ  ahead+64(FP), DX
 	TESTQ CX, CX
 	JZ    store
 
@@ -3519,28 +3875,31 @@ store:
 	RET
 
 // func tileT3x32AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileT3x32AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
 	VPXORD  Z3, Z3, Z3
 	VPXORD  Z4, Z4, Z4
 	VPXORD  Z5, Z5, Z5
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -3551,6 +3910,14 @@ TEXT ·tileT3x32AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS 64(AX), Z5
 
 ready:
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  b+24(FP), DI
+	MOVQ  bs+32(FP), R13
+	SHLQ  $0x02, R13
+	MOVQ  ahead+64(FP), DX
 	TESTQ CX, CX
 	JZ    store
 
@@ -3589,16 +3956,14 @@ store:
 	RET
 
 // func tileT4x32AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileT4x32AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -3607,12 +3972,20 @@ TEXT ·tileT4x32AVX512(SB), NOSPLIT, $0-72
 	VPXORD  Z5, Z5, Z5
 	VPXORD  Z6, Z6, Z6
 	VPXORD  Z7, Z7, Z7
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -3626,6 +3999,14 @@ TEXT ·tileT4x32AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS 64(AX), Z7
 
 ready:
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  b+24(FP), DI
+	MOVQ  bs+32(FP), R13
+	SHLQ  $0x02, R13
+	MOVQ  ahead+64(FP), DX
 	TESTQ CX, CX
 	JZ    store
 
@@ -3670,16 +4051,14 @@ store:
 	RET
 
 // func tileT5x32AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileT5x32AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -3690,12 +4069,23 @@ TEXT ·tileT5x32AVX512(SB), NOSPLIT, $0-72
 	VPXORD  Z7, Z7, Z7
 	VPXORD  Z8, Z8, Z8
 	VPXORD  Z9, Z9, Z9
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -3712,6 +4102,14 @@ TEXT ·tileT5x32AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS 64(AX), Z9
 
 ready:
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  b+24(FP), DI
+	MOVQ  bs+32(FP), R13
+	SHLQ  $0x02, R13
+	MOVQ  ahead+64(FP), DX
 	TESTQ CX, CX
 	JZ    store
 
@@ -3762,16 +4160,14 @@ store:
 	RET
 
 // func tileT6x32AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileT6x32AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -3784,12 +4180,26 @@ TEXT ·tileT6x32AVX512(SB), NOSPLIT, $0-72
 	VPXORD  Z9, Z9, Z9
 	VPXORD  Z10, Z10, Z10
 	VPXORD  Z11, Z11, Z11
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -3809,6 +4219,14 @@ TEXT ·tileT6x32AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS 64(AX), Z11
 
 ready:
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  b+24(FP), DI
+	MOVQ  bs+32(FP), R13
+	SHLQ  $0x02, R13
+	MOVQ  ahead+64(FP), DX
 	TESTQ CX, CX
 	JZ    store
 
@@ -3865,16 +4283,14 @@ store:
 	RET
 
 // func tileT7x32AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileT7x32AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -3889,12 +4305,29 @@ TEXT ·tileT7x32AVX512(SB), NOSPLIT, $0-72
 	VPXORD  Z11, Z11, Z11
 	VPXORD  Z12, Z12, Z12
 	VPXORD  Z13, Z13, Z13
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -3917,6 +4350,14 @@ TEXT ·tileT7x32AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS 64(AX), Z13
 
 ready:
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  b+24(FP), DI
+	MOVQ  bs+32(FP), R13
+	SHLQ  $0x02, R13
+	MOVQ  ahead+64(FP), DX
 	TESTQ CX, CX
 	JZ    store
 
@@ -3979,16 +4420,14 @@ store:
 	RET
 
 // func tileT8x32AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileT8x32AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -4005,12 +4444,32 @@ TEXT ·tileT8x32AVX512(SB), NOSPLIT, $0-72
 	VPXORD  Z13, Z13, Z13
 	VPXORD  Z14, Z14, Z14
 	VPXORD  Z15, Z15, Z15
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -4036,6 +4495,14 @@ TEXT ·tileT8x32AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS 64(AX), Z15
 
 ready:
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  b+24(FP), DI
+	MOVQ  bs+32(FP), R13
+	SHLQ  $0x02, R13
+	MOVQ  ahead+64(FP), DX
 	TESTQ CX, CX
 	JZ    store
 
@@ -4104,16 +4571,14 @@ store:
 	RET
 
 // func tileT9x32AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileT9x32AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -4132,12 +4597,35 @@ TEXT ·tileT9x32AVX512(SB), NOSPLIT, $0-72
 	VPXORD  Z15, Z15, Z15
 	VPXORD  Z16, Z16, Z16
 	VPXORD  Z17, Z17, Z17
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -4166,6 +4654,14 @@ TEXT ·tileT9x32AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS 64(AX), Z17
 
 ready:
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  b+24(FP), DI
+	MOVQ  bs+32(FP), R13
+	SHLQ  $0x02, R13
+	MOVQ  ahead+64(FP), DX
 	TESTQ CX, CX
 	JZ    store
 
@@ -4240,16 +4736,14 @@ store:
 	RET
 
 // func tileT10x32AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileT10x32AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -4270,12 +4764,38 @@ TEXT ·tileT10x32AVX512(SB), NOSPLIT, $0-72
 	VPXORD  Z17, Z17, Z17
 	VPXORD  Z18, Z18, Z18
 	VPXORD  Z19, Z19, Z19
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -4307,6 +4827,14 @@ TEXT ·tileT10x32AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS 64(AX), Z19
 
 ready:
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  b+24(FP), DI
+	MOVQ  bs+32(FP), R13
+	SHLQ  $0x02, R13
+	MOVQ  ahead+64(FP), DX
 	TESTQ CX, CX
 	JZ    store
 
@@ -4387,16 +4915,14 @@ store:
 	RET
 
 // func tileT11x32AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileT11x32AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -4419,12 +4945,41 @@ TEXT ·tileT11x32AVX512(SB), NOSPLIT, $0-72
 	VPXORD  Z19, Z19, Z19
 	VPXORD  Z20, Z20, Z20
 	VPXORD  Z21, Z21, Z21
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -4459,6 +5014,14 @@ TEXT ·tileT11x32AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS 64(AX), Z21
 
 ready:
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  b+24(FP), DI
+	MOVQ  bs+32(FP), R13
+	SHLQ  $0x02, R13
+	MOVQ  ahead+64(FP), DX
 	TESTQ CX, CX
 	JZ    store
 
@@ -4545,16 +5108,14 @@ store:
 	RET
 
 // func tileT12x32AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileT12x32AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -4579,12 +5140,44 @@ TEXT ·tileT12x32AVX512(SB), NOSPLIT, $0-72
 	VPXORD  Z21, Z21, Z21
 	VPXORD  Z22, Z22, Z22
 	VPXORD  Z23, Z23, Z23
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -4622,6 +5215,14 @@ TEXT ·tileT12x32AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS 64(AX), Z23
 
 ready:
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  b+24(FP), DI
+	MOVQ  bs+32(FP), R13
+	SHLQ  $0x02, R13
+	MOVQ  ahead+64(FP), DX
 	TESTQ CX, CX
 	JZ    store
 
@@ -4714,16 +5315,14 @@ store:
 	RET
 
 // func tileT13x32AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileT13x32AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -4750,12 +5349,47 @@ TEXT ·tileT13x32AVX512(SB), NOSPLIT, $0-72
 	VPXORD  Z23, Z23, Z23
 	VPXORD  Z24, Z24, Z24
 	VPXORD  Z25, Z25, Z25
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -4796,6 +5430,14 @@ TEXT ·tileT13x32AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS 64(AX), Z25
 
 ready:
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  b+24(FP), DI
+	MOVQ  bs+32(FP), R13
+	SHLQ  $0x02, R13
+	MOVQ  ahead+64(FP), DX
 	TESTQ CX, CX
 	JZ    store
 
@@ -4894,16 +5536,14 @@ store:
 	RET
 
 // func tileT14x32AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileT14x32AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -4932,12 +5572,50 @@ TEXT ·tileT14x32AVX512(SB), NOSPLIT, $0-72
 	VPXORD  Z25, Z25, Z25
 	VPXORD  Z26, Z26, Z26
 	VPXORD  Z27, Z27, Z27
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -4981,6 +5659,14 @@ TEXT ·tileT14x32AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS 64(AX), Z27
 
 ready:
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  b+24(FP), DI
+	MOVQ  bs+32(FP), R13
+	SHLQ  $0x02, R13
+	MOVQ  ahead+64(FP), DX
 	TESTQ CX, CX
 	JZ    store
 
@@ -5085,27 +5771,31 @@ store:
 	RET
 
 // func tileN1x16AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileN1x16AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
-	VPXORD  Z0, Z0, Z0
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
 	MOVQ    c+40(FP), AX
 	MOVQ    cs+48(FP), BX
 	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
+	VPXORD  Z0, Z0, Z0
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 
 ready:
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x02, R11
+	LEAQ (R11)(R11*2), R12
+	MOVQ b+24(FP), DI
+	MOVQ bs+32(FP), R13
+	SHLQ $0x02, R13
+	MOVQ ahead+64(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -5157,30 +5847,36 @@ store:
 	RET
 
 // func tileN2x16AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileN2x16AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
-	VPXORD  Z0, Z0, Z0
-	VPXORD  Z1, Z1, Z1
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
 	MOVQ    c+40(FP), AX
 	MOVQ    cs+48(FP), BX
 	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	ADDQ    BX, AX
 	VMOVUPS (AX), Z1
 
 ready:
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x02, R11
+	LEAQ (R11)(R11*2), R12
+	MOVQ b+24(FP), DI
+	MOVQ bs+32(FP), R13
+	SHLQ $0x02, R13
+	MOVQ ahead+64(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -5244,26 +5940,25 @@ store:
 	RET
 
 // func tileN3x16AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileN3x16AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
-	VPXORD  Z0, Z0, Z0
-	VPXORD  Z1, Z1, Z1
-	VPXORD  Z2, Z2, Z2
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
 	MOVQ    c+40(FP), AX
 	MOVQ    cs+48(FP), BX
 	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	ADDQ    BX, AX
 	VMOVUPS (AX), Z1
@@ -5271,6 +5966,15 @@ TEXT ·tileN3x16AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS (AX), Z2
 
 ready:
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x02, R11
+	LEAQ (R11)(R11*2), R12
+	MOVQ b+24(FP), DI
+	MOVQ bs+32(FP), R13
+	SHLQ $0x02, R13
+	MOVQ ahead+64(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -5346,27 +6050,28 @@ store:
 	RET
 
 // func tileN4x16AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileN4x16AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
 	VPXORD  Z3, Z3, Z3
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	ADDQ    BX, AX
 	VMOVUPS (AX), Z1
@@ -5376,6 +6081,15 @@ TEXT ·tileN4x16AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS (AX), Z3
 
 ready:
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x02, R11
+	LEAQ (R11)(R11*2), R12
+	MOVQ b+24(FP), DI
+	MOVQ bs+32(FP), R13
+	SHLQ $0x02, R13
+	MOVQ ahead+64(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -5463,29 +6177,31 @@ store:
 	RET
 
 // func tileN5x16AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileN5x16AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
 	VPXORD  Z3, Z3, Z3
 	VPXORD  Z4, Z4, Z4
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	ADDQ    BX, AX
 	VMOVUPS (AX), Z1
@@ -5497,6 +6213,16 @@ TEXT ·tileN5x16AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS (AX), Z4
 
 ready:
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x02, R11
+	LEAQ (R11)(R11*2), R12
+	LEAQ (SI)(R11*4), R8
+	MOVQ b+24(FP), DI
+	MOVQ bs+32(FP), R13
+	SHLQ $0x02, R13
+	MOVQ ahead+64(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -5598,30 +6324,34 @@ store:
 	RET
 
 // func tileN6x16AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileN6x16AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
 	VPXORD  Z3, Z3, Z3
 	VPXORD  Z4, Z4, Z4
 	VPXORD  Z5, Z5, Z5
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	ADDQ    BX, AX
 	VMOVUPS (AX), Z1
@@ -5635,6 +6365,16 @@ TEXT ·tileN6x16AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS (AX), Z5
 
 ready:
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x02, R11
+	LEAQ (R11)(R11*2), R12
+	LEAQ (SI)(R11*4), R8
+	MOVQ b+24(FP), DI
+	MOVQ bs+32(FP), R13
+	SHLQ $0x02, R13
+	MOVQ ahead+64(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -5748,18 +6488,14 @@ store:
 	RET
 
 // func tileN7x16AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileN7x16AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -5767,12 +6503,22 @@ TEXT ·tileN7x16AVX512(SB), NOSPLIT, $0-72
 	VPXORD  Z4, Z4, Z4
 	VPXORD  Z5, Z5, Z5
 	VPXORD  Z6, Z6, Z6
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	ADDQ    BX, AX
 	VMOVUPS (AX), Z1
@@ -5788,6 +6534,16 @@ TEXT ·tileN7x16AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS (AX), Z6
 
 ready:
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x02, R11
+	LEAQ (R11)(R11*2), R12
+	LEAQ (SI)(R11*4), R8
+	MOVQ b+24(FP), DI
+	MOVQ bs+32(FP), R13
+	SHLQ $0x02, R13
+	MOVQ ahead+64(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -5913,18 +6669,14 @@ store:
 	RET
 
 // func tileN8x16AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileN8x16AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -5933,12 +6685,24 @@ TEXT ·tileN8x16AVX512(SB), NOSPLIT, $0-72
 	VPXORD  Z5, Z5, Z5
 	VPXORD  Z6, Z6, Z6
 	VPXORD  Z7, Z7, Z7
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	ADDQ    BX, AX
 	VMOVUPS (AX), Z1
@@ -5956,6 +6720,16 @@ TEXT ·tileN8x16AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS (AX), Z7
 
 ready:
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x02, R11
+	LEAQ (R11)(R11*2), R12
+	LEAQ (SI)(R11*4), R8
+	MOVQ b+24(FP), DI
+	MOVQ bs+32(FP), R13
+	SHLQ $0x02, R13
+	MOVQ ahead+64(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -6093,19 +6867,14 @@ store:
 	RET
 
 // func tileN9x16AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileN9x16AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	LEAQ    (R8)(R11*4), R9
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -6115,12 +6884,26 @@ TEXT ·tileN9x16AVX512(SB), NOSPLIT, $0-72
 	VPXORD  Z6, Z6, Z6
 	VPXORD  Z7, Z7, Z7
 	VPXORD  Z8, Z8, Z8
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	ADDQ    BX, AX
 	VMOVUPS (AX), Z1
@@ -6140,6 +6923,17 @@ TEXT ·tileN9x16AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS (AX), Z8
 
 ready:
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x02, R11
+	LEAQ (R11)(R11*2), R12
+	LEAQ (SI)(R11*4), R8
+	LEAQ (R8)(R11*4), R9
+	MOVQ b+24(FP), DI
+	MOVQ bs+32(FP), R13
+	SHLQ $0x02, R13
+	MOVQ ahead+64(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -6291,19 +7085,14 @@ store:
 	RET
 
 // func tileN10x16AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileN10x16AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	LEAQ    (R8)(R11*4), R9
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -6314,12 +7103,28 @@ TEXT ·tileN10x16AVX512(SB), NOSPLIT, $0-72
 	VPXORD  Z7, Z7, Z7
 	VPXORD  Z8, Z8, Z8
 	VPXORD  Z9, Z9, Z9
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	ADDQ    BX, AX
 	VMOVUPS (AX), Z1
@@ -6341,6 +7146,17 @@ TEXT ·tileN10x16AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS (AX), Z9
 
 ready:
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x02, R11
+	LEAQ (R11)(R11*2), R12
+	LEAQ (SI)(R11*4), R8
+	LEAQ (R8)(R11*4), R9
+	MOVQ b+24(FP), DI
+	MOVQ bs+32(FP), R13
+	SHLQ $0x02, R13
+	MOVQ ahead+64(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -6504,19 +7320,14 @@ store:
 	RET
 
 // func tileN11x16AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileN11x16AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	LEAQ    (R8)(R11*4), R9
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -6528,12 +7339,30 @@ TEXT ·tileN11x16AVX512(SB), NOSPLIT, $0-72
 	VPXORD  Z8, Z8, Z8
 	VPXORD  Z9, Z9, Z9
 	VPXORD  Z10, Z10, Z10
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	ADDQ    BX, AX
 	VMOVUPS (AX), Z1
@@ -6557,6 +7386,17 @@ TEXT ·tileN11x16AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS (AX), Z10
 
 ready:
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x02, R11
+	LEAQ (R11)(R11*2), R12
+	LEAQ (SI)(R11*4), R8
+	LEAQ (R8)(R11*4), R9
+	MOVQ b+24(FP), DI
+	MOVQ bs+32(FP), R13
+	SHLQ $0x02, R13
+	MOVQ ahead+64(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -6732,19 +7572,14 @@ store:
 	RET
 
 // func tileN12x16AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileN12x16AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	LEAQ    (R8)(R11*4), R9
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -6757,12 +7592,32 @@ TEXT ·tileN12x16AVX512(SB), NOSPLIT, $0-72
 	VPXORD  Z9, Z9, Z9
 	VPXORD  Z10, Z10, Z10
 	VPXORD  Z11, Z11, Z11
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	ADDQ    BX, AX
 	VMOVUPS (AX), Z1
@@ -6788,6 +7643,17 @@ TEXT ·tileN12x16AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS (AX), Z11
 
 ready:
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x02, R11
+	LEAQ (R11)(R11*2), R12
+	LEAQ (SI)(R11*4), R8
+	LEAQ (R8)(R11*4), R9
+	MOVQ b+24(FP), DI
+	MOVQ bs+32(FP), R13
+	SHLQ $0x02, R13
+	MOVQ ahead+64(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -6975,20 +7841,14 @@ store:
 	RET
 
 // func tileN13x16AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileN13x16AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	LEAQ    (R8)(R11*4), R9
-	LEAQ    (R9)(R11*4), R10
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -7002,12 +7862,34 @@ TEXT ·tileN13x16AVX512(SB), NOSPLIT, $0-72
 	VPXORD  Z10, Z10, Z10
 	VPXORD  Z11, Z11, Z11
 	VPXORD  Z12, Z12, Z12
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	ADDQ    BX, AX
 	VMOVUPS (AX), Z1
@@ -7035,6 +7917,18 @@ TEXT ·tileN13x16AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS (AX), Z12
 
 ready:
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x02, R11
+	LEAQ (R11)(R11*2), R12
+	LEAQ (SI)(R11*4), R8
+	LEAQ (R8)(R11*4), R9
+	LEAQ (R9)(R11*4), R10
+	MOVQ b+24(FP), DI
+	MOVQ bs+32(FP), R13
+	SHLQ $0x02, R13
+	MOVQ ahead+64(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -7236,20 +8130,14 @@ store:
 	RET
 
 // func tileN14x16AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileN14x16AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	LEAQ    (R8)(R11*4), R9
-	LEAQ    (R9)(R11*4), R10
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -7264,12 +8152,36 @@ TEXT ·tileN14x16AVX512(SB), NOSPLIT, $0-72
 	VPXORD  Z11, Z11, Z11
 	VPXORD  Z12, Z12, Z12
 	VPXORD  Z13, Z13, Z13
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	ADDQ    BX, AX
 	VMOVUPS (AX), Z1
@@ -7299,6 +8211,18 @@ TEXT ·tileN14x16AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS (AX), Z13
 
 ready:
+	MOVQ k+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x02, R11
+	LEAQ (R11)(R11*2), R12
+	LEAQ (SI)(R11*4), R8
+	LEAQ (R8)(R11*4), R9
+	LEAQ (R9)(R11*4), R10
+	MOVQ b+24(FP), DI
+	MOVQ bs+32(FP), R13
+	SHLQ $0x02, R13
+	MOVQ ahead+64(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -7512,26 +8436,30 @@ store:
 	RET
 
 // func tileT1x16AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileT1x16AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
-	VPXORD  Z0, Z0, Z0
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
 	MOVQ    c+40(FP), AX
 	MOVQ    cs+48(FP), BX
 	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
+	VPXORD  Z0, Z0, Z0
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 
 ready:
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  b+24(FP), DI
+	MOVQ  bs+32(FP), R13
+	SHLQ  $0x02, R13
+	MOVQ  ahead+64(FP), DX
 	TESTQ CX, CX
 	JZ    store
 
@@ -7554,29 +8482,35 @@ store:
 	RET
 
 // func tileT2x16AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileT2x16AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
-	VPXORD  Z0, Z0, Z0
-	VPXORD  Z1, Z1, Z1
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
 	MOVQ    c+40(FP), AX
 	MOVQ    cs+48(FP), BX
 	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	ADDQ    BX, AX
 	VMOVUPS (AX), Z1
 
 ready:
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  b+24(FP), DI
+	MOVQ  bs+32(FP), R13
+	SHLQ  $0x02, R13
+	MOVQ  ahead+64(FP), DX
 	TESTQ CX, CX
 	JZ    store
 
@@ -7603,25 +8537,25 @@ store:
 	RET
 
 // func tileT3x16AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileT3x16AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
-	VPXORD  Z0, Z0, Z0
-	VPXORD  Z1, Z1, Z1
-	VPXORD  Z2, Z2, Z2
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
 	MOVQ    c+40(FP), AX
 	MOVQ    cs+48(FP), BX
 	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	ADDQ    BX, AX
 	VMOVUPS (AX), Z1
@@ -7629,6 +8563,14 @@ TEXT ·tileT3x16AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS (AX), Z2
 
 ready:
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  b+24(FP), DI
+	MOVQ  bs+32(FP), R13
+	SHLQ  $0x02, R13
+	MOVQ  ahead+64(FP), DX
 	TESTQ CX, CX
 	JZ    store
 
@@ -7659,26 +8601,28 @@ store:
 	RET
 
 // func tileT4x16AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileT4x16AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
 	VPXORD  Z3, Z3, Z3
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	ADDQ    BX, AX
 	VMOVUPS (AX), Z1
@@ -7688,6 +8632,14 @@ TEXT ·tileT4x16AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS (AX), Z3
 
 ready:
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  b+24(FP), DI
+	MOVQ  bs+32(FP), R13
+	SHLQ  $0x02, R13
+	MOVQ  ahead+64(FP), DX
 	TESTQ CX, CX
 	JZ    store
 
@@ -7722,27 +8674,31 @@ store:
 	RET
 
 // func tileT5x16AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileT5x16AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
 	VPXORD  Z3, Z3, Z3
 	VPXORD  Z4, Z4, Z4
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	ADDQ    BX, AX
 	VMOVUPS (AX), Z1
@@ -7754,6 +8710,14 @@ TEXT ·tileT5x16AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS (AX), Z4
 
 ready:
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  b+24(FP), DI
+	MOVQ  bs+32(FP), R13
+	SHLQ  $0x02, R13
+	MOVQ  ahead+64(FP), DX
 	TESTQ CX, CX
 	JZ    store
 
@@ -7792,28 +8756,34 @@ store:
 	RET
 
 // func tileT6x16AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileT6x16AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
 	VPXORD  Z3, Z3, Z3
 	VPXORD  Z4, Z4, Z4
 	VPXORD  Z5, Z5, Z5
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	ADDQ    BX, AX
 	VMOVUPS (AX), Z1
@@ -7827,6 +8797,14 @@ TEXT ·tileT6x16AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS (AX), Z5
 
 ready:
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  b+24(FP), DI
+	MOVQ  bs+32(FP), R13
+	SHLQ  $0x02, R13
+	MOVQ  ahead+64(FP), DX
 	TESTQ CX, CX
 	JZ    store
 
@@ -7869,16 +8847,14 @@ store:
 	RET
 
 // func tileT7x16AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileT7x16AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -7886,12 +8862,22 @@ TEXT ·tileT7x16AVX512(SB), NOSPLIT, $0-72
 	VPXORD  Z4, Z4, Z4
 	VPXORD  Z5, Z5, Z5
 	VPXORD  Z6, Z6, Z6
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	ADDQ    BX, AX
 	VMOVUPS (AX), Z1
@@ -7907,6 +8893,14 @@ TEXT ·tileT7x16AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS (AX), Z6
 
 ready:
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  b+24(FP), DI
+	MOVQ  bs+32(FP), R13
+	SHLQ  $0x02, R13
+	MOVQ  ahead+64(FP), DX
 	TESTQ CX, CX
 	JZ    store
 
@@ -7953,16 +8947,14 @@ store:
 	RET
 
 // func tileT8x16AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileT8x16AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -7971,12 +8963,24 @@ TEXT ·tileT8x16AVX512(SB), NOSPLIT, $0-72
 	VPXORD  Z5, Z5, Z5
 	VPXORD  Z6, Z6, Z6
 	VPXORD  Z7, Z7, Z7
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	ADDQ    BX, AX
 	VMOVUPS (AX), Z1
@@ -7994,6 +8998,14 @@ TEXT ·tileT8x16AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS (AX), Z7
 
 ready:
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  b+24(FP), DI
+	MOVQ  bs+32(FP), R13
+	SHLQ  $0x02, R13
+	MOVQ  ahead+64(FP), DX
 	TESTQ CX, CX
 	JZ    store
 
@@ -8044,16 +9056,14 @@ store:
 	RET
 
 // func tileT9x16AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileT9x16AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -8063,12 +9073,26 @@ TEXT ·tileT9x16AVX512(SB), NOSPLIT, $0-72
 	VPXORD  Z6, Z6, Z6
 	VPXORD  Z7, Z7, Z7
 	VPXORD  Z8, Z8, Z8
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	ADDQ    BX, AX
 	VMOVUPS (AX), Z1
@@ -8088,6 +9112,14 @@ TEXT ·tileT9x16AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS (AX), Z8
 
 ready:
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  b+24(FP), DI
+	MOVQ  bs+32(FP), R13
+	SHLQ  $0x02, R13
+	MOVQ  ahead+64(FP), DX
 	TESTQ CX, CX
 	JZ    store
 
@@ -8142,16 +9174,14 @@ store:
 	RET
 
 // func tileT10x16AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileT10x16AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -8162,12 +9192,28 @@ TEXT ·tileT10x16AVX512(SB), NOSPLIT, $0-72
 	VPXORD  Z7, Z7, Z7
 	VPXORD  Z8, Z8, Z8
 	VPXORD  Z9, Z9, Z9
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	ADDQ    BX, AX
 	VMOVUPS (AX), Z1
@@ -8189,6 +9235,14 @@ TEXT ·tileT10x16AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS (AX), Z9
 
 ready:
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  b+24(FP), DI
+	MOVQ  bs+32(FP), R13
+	SHLQ  $0x02, R13
+	MOVQ  ahead+64(FP), DX
 	TESTQ CX, CX
 	JZ    store
 
@@ -8247,16 +9301,14 @@ store:
 	RET
 
 // func tileT11x16AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileT11x16AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -8268,12 +9320,30 @@ TEXT ·tileT11x16AVX512(SB), NOSPLIT, $0-72
 	VPXORD  Z8, Z8, Z8
 	VPXORD  Z9, Z9, Z9
 	VPXORD  Z10, Z10, Z10
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	ADDQ    BX, AX
 	VMOVUPS (AX), Z1
@@ -8297,6 +9367,14 @@ TEXT ·tileT11x16AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS (AX), Z10
 
 ready:
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  b+24(FP), DI
+	MOVQ  bs+32(FP), R13
+	SHLQ  $0x02, R13
+	MOVQ  ahead+64(FP), DX
 	TESTQ CX, CX
 	JZ    store
 
@@ -8359,16 +9437,14 @@ store:
 	RET
 
 // func tileT12x16AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileT12x16AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -8381,12 +9457,32 @@ TEXT ·tileT12x16AVX512(SB), NOSPLIT, $0-72
 	VPXORD  Z9, Z9, Z9
 	VPXORD  Z10, Z10, Z10
 	VPXORD  Z11, Z11, Z11
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	ADDQ    BX, AX
 	VMOVUPS (AX), Z1
@@ -8412,6 +9508,14 @@ TEXT ·tileT12x16AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS (AX), Z11
 
 ready:
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  b+24(FP), DI
+	MOVQ  bs+32(FP), R13
+	SHLQ  $0x02, R13
+	MOVQ  ahead+64(FP), DX
 	TESTQ CX, CX
 	JZ    store
 
@@ -8478,16 +9582,14 @@ store:
 	RET
 
 // func tileT13x16AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileT13x16AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -8501,12 +9603,34 @@ TEXT ·tileT13x16AVX512(SB), NOSPLIT, $0-72
 	VPXORD  Z10, Z10, Z10
 	VPXORD  Z11, Z11, Z11
 	VPXORD  Z12, Z12, Z12
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	ADDQ    BX, AX
 	VMOVUPS (AX), Z1
@@ -8534,6 +9658,14 @@ TEXT ·tileT13x16AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS (AX), Z12
 
 ready:
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  b+24(FP), DI
+	MOVQ  bs+32(FP), R13
+	SHLQ  $0x02, R13
+	MOVQ  ahead+64(FP), DX
 	TESTQ CX, CX
 	JZ    store
 
@@ -8604,16 +9736,14 @@ store:
 	RET
 
 // func tileT14x16AVX512(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F, MMX+, PREFETCHW
 TEXT ·tileT14x16AVX512(SB), NOSPLIT, $0-72
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	MOVQ    b+24(FP), DI
-	MOVQ    bs+32(FP), R13
-	SHLQ    $0x02, R13
-	MOVQ    ahead+64(FP), DX
+	MOVQ    c+40(FP), AX
+	MOVQ    cs+48(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+56(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -8628,12 +9758,36 @@ TEXT ·tileT14x16AVX512(SB), NOSPLIT, $0-72
 	VPXORD  Z11, Z11, Z11
 	VPXORD  Z12, Z12, Z12
 	VPXORD  Z13, Z13, Z13
-	MOVBQZX acc+56(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+40(FP), AX
-	MOVQ    cs+48(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	ADDQ    BX, AX
 	VMOVUPS (AX), Z1
@@ -8663,6 +9817,14 @@ TEXT ·tileT14x16AVX512(SB), NOSPLIT, $0-72
 	VMOVUPS (AX), Z13
 
 ready:
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	MOVQ  b+24(FP), DI
+	MOVQ  bs+32(FP), R13
+	SHLQ  $0x02, R13
+	MOVQ  ahead+64(FP), DX
 	TESTQ CX, CX
 	JZ    store
 
@@ -8737,31 +9899,36 @@ store:
 	RET
 
 // func tileBF1x32AVX512(k int, a *float32, as int, b *uint16, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, MMX+, PREFETCHW
 TEXT ·tileBF1x32AVX512(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	MOVQ    b+24(FP), DI
-	MOVQ    ahead+56(FP), DX
-	MOVL    $0xaaaaaaaa, AX
-	KMOVD   AX, K1
-	VPXORD  Z0, Z0, Z0
-	VPXORD  Z1, Z1, Z1
-	MOVBQZX acc+48(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
 	MOVQ    c+32(FP), AX
 	MOVQ    cs+40(FP), BX
 	SHLQ    $0x02, BX
+	MOVBQZX acc+48(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 
 ready:
-	SUBQ $0x04, CX
-	JL   rest
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	LEAQ  (R11)(R11*2), R12
+	MOVQ  b+24(FP), DI
+	MOVQ  ahead+56(FP), DX
+	MOVL  $0xaaaaaaaa, AX
+	KMOVD AX, K1
+	SUBQ  $0x04, CX
+	JL    rest
 
 many:
 	PREFETCHT0   (DI)(DX*1)
@@ -8829,27 +9996,26 @@ store:
 	RET
 
 // func tileBF2x32AVX512(k int, a *float32, as int, b *uint16, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, MMX+, PREFETCHW
 TEXT ·tileBF2x32AVX512(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	MOVQ    b+24(FP), DI
-	MOVQ    ahead+56(FP), DX
-	MOVL    $0xaaaaaaaa, AX
-	KMOVD   AX, K1
+	MOVQ    c+32(FP), AX
+	MOVQ    cs+40(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+48(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
 	VPXORD  Z3, Z3, Z3
-	MOVBQZX acc+48(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+32(FP), AX
-	MOVQ    cs+40(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -8857,8 +10023,17 @@ TEXT ·tileBF2x32AVX512(SB), NOSPLIT, $0-64
 	VMOVUPS 64(AX), Z3
 
 ready:
-	SUBQ $0x04, CX
-	JL   rest
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	LEAQ  (R11)(R11*2), R12
+	MOVQ  b+24(FP), DI
+	MOVQ  ahead+56(FP), DX
+	MOVL  $0xaaaaaaaa, AX
+	KMOVD AX, K1
+	SUBQ  $0x04, CX
+	JL    rest
 
 many:
 	PREFETCHT0   (DI)(DX*1)
@@ -8950,29 +10125,31 @@ store:
 	RET
 
 // func tileBF3x32AVX512(k int, a *float32, as int, b *uint16, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, MMX+, PREFETCHW
 TEXT ·tileBF3x32AVX512(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	MOVQ    b+24(FP), DI
-	MOVQ    ahead+56(FP), DX
-	MOVL    $0xaaaaaaaa, AX
-	KMOVD   AX, K1
+	MOVQ    c+32(FP), AX
+	MOVQ    cs+40(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+48(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
 	VPXORD  Z3, Z3, Z3
 	VPXORD  Z4, Z4, Z4
 	VPXORD  Z5, Z5, Z5
-	MOVBQZX acc+48(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+32(FP), AX
-	MOVQ    cs+40(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -8983,8 +10160,17 @@ TEXT ·tileBF3x32AVX512(SB), NOSPLIT, $0-64
 	VMOVUPS 64(AX), Z5
 
 ready:
-	SUBQ $0x04, CX
-	JL   rest
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	LEAQ  (R11)(R11*2), R12
+	MOVQ  b+24(FP), DI
+	MOVQ  ahead+56(FP), DX
+	MOVL  $0xaaaaaaaa, AX
+	KMOVD AX, K1
+	SUBQ  $0x04, CX
+	JL    rest
 
 many:
 	PREFETCHT0   (DI)(DX*1)
@@ -9100,17 +10286,14 @@ store:
 	RET
 
 // func tileBF4x32AVX512(k int, a *float32, as int, b *uint16, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, MMX+, PREFETCHW
 TEXT ·tileBF4x32AVX512(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	MOVQ    b+24(FP), DI
-	MOVQ    ahead+56(FP), DX
-	MOVL    $0xaaaaaaaa, AX
-	KMOVD   AX, K1
+	MOVQ    c+32(FP), AX
+	MOVQ    cs+40(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+48(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -9119,12 +10302,20 @@ TEXT ·tileBF4x32AVX512(SB), NOSPLIT, $0-64
 	VPXORD  Z5, Z5, Z5
 	VPXORD  Z6, Z6, Z6
 	VPXORD  Z7, Z7, Z7
-	MOVBQZX acc+48(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+32(FP), AX
-	MOVQ    cs+40(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -9138,8 +10329,17 @@ TEXT ·tileBF4x32AVX512(SB), NOSPLIT, $0-64
 	VMOVUPS 64(AX), Z7
 
 ready:
-	SUBQ $0x04, CX
-	JL   rest
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	LEAQ  (R11)(R11*2), R12
+	MOVQ  b+24(FP), DI
+	MOVQ  ahead+56(FP), DX
+	MOVL  $0xaaaaaaaa, AX
+	KMOVD AX, K1
+	SUBQ  $0x04, CX
+	JL    rest
 
 many:
 	PREFETCHT0   (DI)(DX*1)
@@ -9279,18 +10479,14 @@ store:
 	RET
 
 // func tileBF5x32AVX512(k int, a *float32, as int, b *uint16, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, MMX+, PREFETCHW
 TEXT ·tileBF5x32AVX512(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	MOVQ    b+24(FP), DI
-	MOVQ    ahead+56(FP), DX
-	MOVL    $0xaaaaaaaa, AX
-	KMOVD   AX, K1
+	MOVQ    c+32(FP), AX
+	MOVQ    cs+40(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+48(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -9301,12 +10497,23 @@ TEXT ·tileBF5x32AVX512(SB), NOSPLIT, $0-64
 	VPXORD  Z7, Z7, Z7
 	VPXORD  Z8, Z8, Z8
 	VPXORD  Z9, Z9, Z9
-	MOVBQZX acc+48(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+32(FP), AX
-	MOVQ    cs+40(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -9323,8 +10530,18 @@ TEXT ·tileBF5x32AVX512(SB), NOSPLIT, $0-64
 	VMOVUPS 64(AX), Z9
 
 ready:
-	SUBQ $0x04, CX
-	JL   rest
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	LEAQ  (R11)(R11*2), R12
+	LEAQ  (SI)(R11*4), R8
+	MOVQ  b+24(FP), DI
+	MOVQ  ahead+56(FP), DX
+	MOVL  $0xaaaaaaaa, AX
+	KMOVD AX, K1
+	SUBQ  $0x04, CX
+	JL    rest
 
 many:
 	PREFETCHT0   (DI)(DX*1)
@@ -9490,18 +10707,14 @@ store:
 	RET
 
 // func tileBF6x32AVX512(k int, a *float32, as int, b *uint16, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, MMX+, PREFETCHW
 TEXT ·tileBF6x32AVX512(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	MOVQ    b+24(FP), DI
-	MOVQ    ahead+56(FP), DX
-	MOVL    $0xaaaaaaaa, AX
-	KMOVD   AX, K1
+	MOVQ    c+32(FP), AX
+	MOVQ    cs+40(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+48(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -9514,12 +10727,26 @@ TEXT ·tileBF6x32AVX512(SB), NOSPLIT, $0-64
 	VPXORD  Z9, Z9, Z9
 	VPXORD  Z10, Z10, Z10
 	VPXORD  Z11, Z11, Z11
-	MOVBQZX acc+48(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+32(FP), AX
-	MOVQ    cs+40(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -9539,8 +10766,18 @@ TEXT ·tileBF6x32AVX512(SB), NOSPLIT, $0-64
 	VMOVUPS 64(AX), Z11
 
 ready:
-	SUBQ $0x04, CX
-	JL   rest
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	LEAQ  (R11)(R11*2), R12
+	LEAQ  (SI)(R11*4), R8
+	MOVQ  b+24(FP), DI
+	MOVQ  ahead+56(FP), DX
+	MOVL  $0xaaaaaaaa, AX
+	KMOVD AX, K1
+	SUBQ  $0x04, CX
+	JL    rest
 
 many:
 	PREFETCHT0   (DI)(DX*1)
@@ -9730,18 +10967,14 @@ store:
 	RET
 
 // func tileBF7x32AVX512(k int, a *float32, as int, b *uint16, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, MMX+, PREFETCHW
 TEXT ·tileBF7x32AVX512(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	MOVQ    b+24(FP), DI
-	MOVQ    ahead+56(FP), DX
-	MOVL    $0xaaaaaaaa, AX
-	KMOVD   AX, K1
+	MOVQ    c+32(FP), AX
+	MOVQ    cs+40(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+48(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -9756,12 +10989,29 @@ TEXT ·tileBF7x32AVX512(SB), NOSPLIT, $0-64
 	VPXORD  Z11, Z11, Z11
 	VPXORD  Z12, Z12, Z12
 	VPXORD  Z13, Z13, Z13
-	MOVBQZX acc+48(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+32(FP), AX
-	MOVQ    cs+40(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -9784,8 +11034,18 @@ TEXT ·tileBF7x32AVX512(SB), NOSPLIT, $0-64
 	VMOVUPS 64(AX), Z13
 
 ready:
-	SUBQ $0x04, CX
-	JL   rest
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	LEAQ  (R11)(R11*2), R12
+	LEAQ  (SI)(R11*4), R8
+	MOVQ  b+24(FP), DI
+	MOVQ  ahead+56(FP), DX
+	MOVL  $0xaaaaaaaa, AX
+	KMOVD AX, K1
+	SUBQ  $0x04, CX
+	JL    rest
 
 many:
 	PREFETCHT0   (DI)(DX*1)
@@ -9999,18 +11259,14 @@ store:
 	RET
 
 // func tileBF8x32AVX512(k int, a *float32, as int, b *uint16, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, MMX+, PREFETCHW
 TEXT ·tileBF8x32AVX512(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	MOVQ    b+24(FP), DI
-	MOVQ    ahead+56(FP), DX
-	MOVL    $0xaaaaaaaa, AX
-	KMOVD   AX, K1
+	MOVQ    c+32(FP), AX
+	MOVQ    cs+40(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+48(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -10027,12 +11283,32 @@ TEXT ·tileBF8x32AVX512(SB), NOSPLIT, $0-64
 	VPXORD  Z13, Z13, Z13
 	VPXORD  Z14, Z14, Z14
 	VPXORD  Z15, Z15, Z15
-	MOVBQZX acc+48(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+32(FP), AX
-	MOVQ    cs+40(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -10058,8 +11334,18 @@ TEXT ·tileBF8x32AVX512(SB), NOSPLIT, $0-64
 	VMOVUPS 64(AX), Z15
 
 ready:
-	SUBQ $0x04, CX
-	JL   rest
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	LEAQ  (R11)(R11*2), R12
+	LEAQ  (SI)(R11*4), R8
+	MOVQ  b+24(FP), DI
+	MOVQ  ahead+56(FP), DX
+	MOVL  $0xaaaaaaaa, AX
+	KMOVD AX, K1
+	SUBQ  $0x04, CX
+	JL    rest
 
 many:
 	PREFETCHT0   (DI)(DX*1)
@@ -10297,19 +11583,14 @@ store:
 	RET
 
 // func tileBF9x32AVX512(k int, a *float32, as int, b *uint16, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, MMX+, PREFETCHW
 TEXT ·tileBF9x32AVX512(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	LEAQ    (R8)(R11*4), R9
-	MOVQ    b+24(FP), DI
-	MOVQ    ahead+56(FP), DX
-	MOVL    $0xaaaaaaaa, AX
-	KMOVD   AX, K1
+	MOVQ    c+32(FP), AX
+	MOVQ    cs+40(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+48(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -10328,12 +11609,35 @@ TEXT ·tileBF9x32AVX512(SB), NOSPLIT, $0-64
 	VPXORD  Z15, Z15, Z15
 	VPXORD  Z16, Z16, Z16
 	VPXORD  Z17, Z17, Z17
-	MOVBQZX acc+48(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+32(FP), AX
-	MOVQ    cs+40(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -10362,8 +11666,19 @@ TEXT ·tileBF9x32AVX512(SB), NOSPLIT, $0-64
 	VMOVUPS 64(AX), Z17
 
 ready:
-	SUBQ $0x04, CX
-	JL   rest
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	LEAQ  (R11)(R11*2), R12
+	LEAQ  (SI)(R11*4), R8
+	LEAQ  (R8)(R11*4), R9
+	MOVQ  b+24(FP), DI
+	MOVQ  ahead+56(FP), DX
+	MOVL  $0xaaaaaaaa, AX
+	KMOVD AX, K1
+	SUBQ  $0x04, CX
+	JL    rest
 
 many:
 	PREFETCHT0   (DI)(DX*1)
@@ -10627,19 +11942,14 @@ store:
 	RET
 
 // func tileBF10x32AVX512(k int, a *float32, as int, b *uint16, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, MMX+, PREFETCHW
 TEXT ·tileBF10x32AVX512(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	LEAQ    (R8)(R11*4), R9
-	MOVQ    b+24(FP), DI
-	MOVQ    ahead+56(FP), DX
-	MOVL    $0xaaaaaaaa, AX
-	KMOVD   AX, K1
+	MOVQ    c+32(FP), AX
+	MOVQ    cs+40(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+48(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -10660,12 +11970,38 @@ TEXT ·tileBF10x32AVX512(SB), NOSPLIT, $0-64
 	VPXORD  Z17, Z17, Z17
 	VPXORD  Z18, Z18, Z18
 	VPXORD  Z19, Z19, Z19
-	MOVBQZX acc+48(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+32(FP), AX
-	MOVQ    cs+40(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -10697,8 +12033,19 @@ TEXT ·tileBF10x32AVX512(SB), NOSPLIT, $0-64
 	VMOVUPS 64(AX), Z19
 
 ready:
-	SUBQ $0x04, CX
-	JL   rest
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	LEAQ  (R11)(R11*2), R12
+	LEAQ  (SI)(R11*4), R8
+	LEAQ  (R8)(R11*4), R9
+	MOVQ  b+24(FP), DI
+	MOVQ  ahead+56(FP), DX
+	MOVL  $0xaaaaaaaa, AX
+	KMOVD AX, K1
+	SUBQ  $0x04, CX
+	JL    rest
 
 many:
 	PREFETCHT0   (DI)(DX*1)
@@ -10986,19 +12333,14 @@ store:
 	RET
 
 // func tileBF11x32AVX512(k int, a *float32, as int, b *uint16, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, MMX+, PREFETCHW
 TEXT ·tileBF11x32AVX512(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	LEAQ    (R8)(R11*4), R9
-	MOVQ    b+24(FP), DI
-	MOVQ    ahead+56(FP), DX
-	MOVL    $0xaaaaaaaa, AX
-	KMOVD   AX, K1
+	MOVQ    c+32(FP), AX
+	MOVQ    cs+40(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+48(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -11021,12 +12363,41 @@ TEXT ·tileBF11x32AVX512(SB), NOSPLIT, $0-64
 	VPXORD  Z19, Z19, Z19
 	VPXORD  Z20, Z20, Z20
 	VPXORD  Z21, Z21, Z21
-	MOVBQZX acc+48(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+32(FP), AX
-	MOVQ    cs+40(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -11061,8 +12432,19 @@ TEXT ·tileBF11x32AVX512(SB), NOSPLIT, $0-64
 	VMOVUPS 64(AX), Z21
 
 ready:
-	SUBQ $0x04, CX
-	JL   rest
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	LEAQ  (R11)(R11*2), R12
+	LEAQ  (SI)(R11*4), R8
+	LEAQ  (R8)(R11*4), R9
+	MOVQ  b+24(FP), DI
+	MOVQ  ahead+56(FP), DX
+	MOVL  $0xaaaaaaaa, AX
+	KMOVD AX, K1
+	SUBQ  $0x04, CX
+	JL    rest
 
 many:
 	PREFETCHT0   (DI)(DX*1)
@@ -11374,19 +12756,14 @@ store:
 	RET
 
 // func tileBF12x32AVX512(k int, a *float32, as int, b *uint16, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, MMX+, PREFETCHW
 TEXT ·tileBF12x32AVX512(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	LEAQ    (R8)(R11*4), R9
-	MOVQ    b+24(FP), DI
-	MOVQ    ahead+56(FP), DX
-	MOVL    $0xaaaaaaaa, AX
-	KMOVD   AX, K1
+	MOVQ    c+32(FP), AX
+	MOVQ    cs+40(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+48(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -11411,12 +12788,44 @@ TEXT ·tileBF12x32AVX512(SB), NOSPLIT, $0-64
 	VPXORD  Z21, Z21, Z21
 	VPXORD  Z22, Z22, Z22
 	VPXORD  Z23, Z23, Z23
-	MOVBQZX acc+48(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+32(FP), AX
-	MOVQ    cs+40(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -11454,8 +12863,19 @@ TEXT ·tileBF12x32AVX512(SB), NOSPLIT, $0-64
 	VMOVUPS 64(AX), Z23
 
 ready:
-	SUBQ $0x04, CX
-	JL   rest
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	LEAQ  (R11)(R11*2), R12
+	LEAQ  (SI)(R11*4), R8
+	LEAQ  (R8)(R11*4), R9
+	MOVQ  b+24(FP), DI
+	MOVQ  ahead+56(FP), DX
+	MOVL  $0xaaaaaaaa, AX
+	KMOVD AX, K1
+	SUBQ  $0x04, CX
+	JL    rest
 
 many:
 	PREFETCHT0   (DI)(DX*1)
@@ -11791,20 +13211,14 @@ store:
 	RET
 
 // func tileBF13x32AVX512(k int, a *float32, as int, b *uint16, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, MMX+, PREFETCHW
 TEXT ·tileBF13x32AVX512(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	LEAQ    (R8)(R11*4), R9
-	LEAQ    (R9)(R11*4), R10
-	MOVQ    b+24(FP), DI
-	MOVQ    ahead+56(FP), DX
-	MOVL    $0xaaaaaaaa, AX
-	KMOVD   AX, K1
+	MOVQ    c+32(FP), AX
+	MOVQ    cs+40(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+48(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -11831,12 +13245,47 @@ TEXT ·tileBF13x32AVX512(SB), NOSPLIT, $0-64
 	VPXORD  Z23, Z23, Z23
 	VPXORD  Z24, Z24, Z24
 	VPXORD  Z25, Z25, Z25
-	MOVBQZX acc+48(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+32(FP), AX
-	MOVQ    cs+40(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -11877,8 +13326,20 @@ TEXT ·tileBF13x32AVX512(SB), NOSPLIT, $0-64
 	VMOVUPS 64(AX), Z25
 
 ready:
-	SUBQ $0x04, CX
-	JL   rest
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	LEAQ  (R11)(R11*2), R12
+	LEAQ  (SI)(R11*4), R8
+	LEAQ  (R8)(R11*4), R9
+	LEAQ  (R9)(R11*4), R10
+	MOVQ  b+24(FP), DI
+	MOVQ  ahead+56(FP), DX
+	MOVL  $0xaaaaaaaa, AX
+	KMOVD AX, K1
+	SUBQ  $0x04, CX
+	JL    rest
 
 many:
 	PREFETCHT0   (DI)(DX*1)
@@ -12240,20 +13701,14 @@ store:
 	RET
 
 // func tileBF14x32AVX512(k int, a *float32, as int, b *uint16, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F, MMX+, PREFETCHW
 TEXT ·tileBF14x32AVX512(SB), NOSPLIT, $0-64
-	MOVQ    k+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x02, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	LEAQ    (R8)(R11*4), R9
-	LEAQ    (R9)(R11*4), R10
-	MOVQ    b+24(FP), DI
-	MOVQ    ahead+56(FP), DX
-	MOVL    $0xaaaaaaaa, AX
-	KMOVD   AX, K1
+	MOVQ    c+32(FP), AX
+	MOVQ    cs+40(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+48(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -12282,12 +13737,50 @@ TEXT ·tileBF14x32AVX512(SB), NOSPLIT, $0-64
 	VPXORD  Z25, Z25, Z25
 	VPXORD  Z26, Z26, Z26
 	VPXORD  Z27, Z27, Z27
-	MOVBQZX acc+48(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+32(FP), AX
-	MOVQ    cs+40(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -12331,8 +13824,20 @@ TEXT ·tileBF14x32AVX512(SB), NOSPLIT, $0-64
 	VMOVUPS 64(AX), Z27
 
 ready:
-	SUBQ $0x04, CX
-	JL   rest
+	MOVQ  k+0(FP), CX
+	MOVQ  a+8(FP), SI
+	MOVQ  as+16(FP), R11
+	SHLQ  $0x02, R11
+	LEAQ  (R11)(R11*2), R12
+	LEAQ  (SI)(R11*4), R8
+	LEAQ  (R8)(R11*4), R9
+	LEAQ  (R9)(R11*4), R10
+	MOVQ  b+24(FP), DI
+	MOVQ  ahead+56(FP), DX
+	MOVL  $0xaaaaaaaa, AX
+	KMOVD AX, K1
+	SUBQ  $0x04, CX
+	JL    rest
 
 many:
 	PREFETCHT0   (DI)(DX*1)
@@ -12718,27 +14223,32 @@ store:
 	RET
 
 // func tileDot1x32AVX512(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
+// Requires: AVX, AVX512F, AVX512_BF16, MMX+, PREFETCHW
 TEXT ·tileDot1x32AVX512(SB), NOSPLIT, $0-64
-	MOVQ    kp+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x01, R11
-	LEAQ    (R11)(R11*2), R12
-	MOVQ    b+24(FP), DI
-	MOVQ    ahead+56(FP), DX
-	VPXORD  Z0, Z0, Z0
-	VPXORD  Z1, Z1, Z1
-	MOVBQZX acc+48(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
 	MOVQ    c+32(FP), AX
 	MOVQ    cs+40(FP), BX
 	SHLQ    $0x02, BX
+	MOVBQZX acc+48(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 
 ready:
+	MOVQ kp+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x01, R11
+	LEAQ (R11)(R11*2), R12
+	MOVQ b+24(FP), DI
+	MOVQ ahead+56(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -12813,25 +14323,26 @@ store:
 	RET
 
 // func tileDot2x32AVX512(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
+// Requires: AVX, AVX512F, AVX512_BF16, MMX+, PREFETCHW
 TEXT ·tileDot2x32AVX512(SB), NOSPLIT, $0-64
-	MOVQ    kp+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x01, R11
-	LEAQ    (R11)(R11*2), R12
-	MOVQ    b+24(FP), DI
-	MOVQ    ahead+56(FP), DX
+	MOVQ    c+32(FP), AX
+	MOVQ    cs+40(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+48(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
 	VPXORD  Z3, Z3, Z3
-	MOVBQZX acc+48(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+32(FP), AX
-	MOVQ    cs+40(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -12839,6 +14350,13 @@ TEXT ·tileDot2x32AVX512(SB), NOSPLIT, $0-64
 	VMOVUPS 64(AX), Z3
 
 ready:
+	MOVQ kp+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x01, R11
+	LEAQ (R11)(R11*2), R12
+	MOVQ b+24(FP), DI
+	MOVQ ahead+56(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -12941,27 +14459,31 @@ store:
 	RET
 
 // func tileDot3x32AVX512(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
+// Requires: AVX, AVX512F, AVX512_BF16, MMX+, PREFETCHW
 TEXT ·tileDot3x32AVX512(SB), NOSPLIT, $0-64
-	MOVQ    kp+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x01, R11
-	LEAQ    (R11)(R11*2), R12
-	MOVQ    b+24(FP), DI
-	MOVQ    ahead+56(FP), DX
+	MOVQ    c+32(FP), AX
+	MOVQ    cs+40(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+48(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
 	VPXORD  Z3, Z3, Z3
 	VPXORD  Z4, Z4, Z4
 	VPXORD  Z5, Z5, Z5
-	MOVBQZX acc+48(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+32(FP), AX
-	MOVQ    cs+40(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -12972,6 +14494,13 @@ TEXT ·tileDot3x32AVX512(SB), NOSPLIT, $0-64
 	VMOVUPS 64(AX), Z5
 
 ready:
+	MOVQ kp+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x01, R11
+	LEAQ (R11)(R11*2), R12
+	MOVQ b+24(FP), DI
+	MOVQ ahead+56(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -13102,15 +14631,14 @@ store:
 	RET
 
 // func tileDot4x32AVX512(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
+// Requires: AVX, AVX512F, AVX512_BF16, MMX+, PREFETCHW
 TEXT ·tileDot4x32AVX512(SB), NOSPLIT, $0-64
-	MOVQ    kp+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x01, R11
-	LEAQ    (R11)(R11*2), R12
-	MOVQ    b+24(FP), DI
-	MOVQ    ahead+56(FP), DX
+	MOVQ    c+32(FP), AX
+	MOVQ    cs+40(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+48(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -13119,12 +14647,20 @@ TEXT ·tileDot4x32AVX512(SB), NOSPLIT, $0-64
 	VPXORD  Z5, Z5, Z5
 	VPXORD  Z6, Z6, Z6
 	VPXORD  Z7, Z7, Z7
-	MOVBQZX acc+48(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+32(FP), AX
-	MOVQ    cs+40(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -13138,6 +14674,13 @@ TEXT ·tileDot4x32AVX512(SB), NOSPLIT, $0-64
 	VMOVUPS 64(AX), Z7
 
 ready:
+	MOVQ kp+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x01, R11
+	LEAQ (R11)(R11*2), R12
+	MOVQ b+24(FP), DI
+	MOVQ ahead+56(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -13296,16 +14839,14 @@ store:
 	RET
 
 // func tileDot5x32AVX512(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
+// Requires: AVX, AVX512F, AVX512_BF16, MMX+, PREFETCHW
 TEXT ·tileDot5x32AVX512(SB), NOSPLIT, $0-64
-	MOVQ    kp+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x01, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	MOVQ    b+24(FP), DI
-	MOVQ    ahead+56(FP), DX
+	MOVQ    c+32(FP), AX
+	MOVQ    cs+40(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+48(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -13316,12 +14857,23 @@ TEXT ·tileDot5x32AVX512(SB), NOSPLIT, $0-64
 	VPXORD  Z7, Z7, Z7
 	VPXORD  Z8, Z8, Z8
 	VPXORD  Z9, Z9, Z9
-	MOVBQZX acc+48(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+32(FP), AX
-	MOVQ    cs+40(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -13338,6 +14890,14 @@ TEXT ·tileDot5x32AVX512(SB), NOSPLIT, $0-64
 	VMOVUPS 64(AX), Z9
 
 ready:
+	MOVQ kp+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x01, R11
+	LEAQ (R11)(R11*2), R12
+	LEAQ (SI)(R11*4), R8
+	MOVQ b+24(FP), DI
+	MOVQ ahead+56(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -13526,16 +15086,14 @@ store:
 	RET
 
 // func tileDot6x32AVX512(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
+// Requires: AVX, AVX512F, AVX512_BF16, MMX+, PREFETCHW
 TEXT ·tileDot6x32AVX512(SB), NOSPLIT, $0-64
-	MOVQ    kp+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x01, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	MOVQ    b+24(FP), DI
-	MOVQ    ahead+56(FP), DX
+	MOVQ    c+32(FP), AX
+	MOVQ    cs+40(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+48(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -13548,12 +15106,26 @@ TEXT ·tileDot6x32AVX512(SB), NOSPLIT, $0-64
 	VPXORD  Z9, Z9, Z9
 	VPXORD  Z10, Z10, Z10
 	VPXORD  Z11, Z11, Z11
-	MOVBQZX acc+48(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+32(FP), AX
-	MOVQ    cs+40(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -13573,6 +15145,14 @@ TEXT ·tileDot6x32AVX512(SB), NOSPLIT, $0-64
 	VMOVUPS 64(AX), Z11
 
 ready:
+	MOVQ kp+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x01, R11
+	LEAQ (R11)(R11*2), R12
+	LEAQ (SI)(R11*4), R8
+	MOVQ b+24(FP), DI
+	MOVQ ahead+56(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -13789,16 +15369,14 @@ store:
 	RET
 
 // func tileDot7x32AVX512(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
+// Requires: AVX, AVX512F, AVX512_BF16, MMX+, PREFETCHW
 TEXT ·tileDot7x32AVX512(SB), NOSPLIT, $0-64
-	MOVQ    kp+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x01, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	MOVQ    b+24(FP), DI
-	MOVQ    ahead+56(FP), DX
+	MOVQ    c+32(FP), AX
+	MOVQ    cs+40(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+48(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -13813,12 +15391,29 @@ TEXT ·tileDot7x32AVX512(SB), NOSPLIT, $0-64
 	VPXORD  Z11, Z11, Z11
 	VPXORD  Z12, Z12, Z12
 	VPXORD  Z13, Z13, Z13
-	MOVBQZX acc+48(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+32(FP), AX
-	MOVQ    cs+40(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -13841,6 +15436,14 @@ TEXT ·tileDot7x32AVX512(SB), NOSPLIT, $0-64
 	VMOVUPS 64(AX), Z13
 
 ready:
+	MOVQ kp+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x01, R11
+	LEAQ (R11)(R11*2), R12
+	LEAQ (SI)(R11*4), R8
+	MOVQ b+24(FP), DI
+	MOVQ ahead+56(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -14085,16 +15688,14 @@ store:
 	RET
 
 // func tileDot8x32AVX512(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
+// Requires: AVX, AVX512F, AVX512_BF16, MMX+, PREFETCHW
 TEXT ·tileDot8x32AVX512(SB), NOSPLIT, $0-64
-	MOVQ    kp+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x01, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	MOVQ    b+24(FP), DI
-	MOVQ    ahead+56(FP), DX
+	MOVQ    c+32(FP), AX
+	MOVQ    cs+40(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+48(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -14111,12 +15712,32 @@ TEXT ·tileDot8x32AVX512(SB), NOSPLIT, $0-64
 	VPXORD  Z13, Z13, Z13
 	VPXORD  Z14, Z14, Z14
 	VPXORD  Z15, Z15, Z15
-	MOVBQZX acc+48(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+32(FP), AX
-	MOVQ    cs+40(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -14142,6 +15763,14 @@ TEXT ·tileDot8x32AVX512(SB), NOSPLIT, $0-64
 	VMOVUPS 64(AX), Z15
 
 ready:
+	MOVQ kp+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x01, R11
+	LEAQ (R11)(R11*2), R12
+	LEAQ (SI)(R11*4), R8
+	MOVQ b+24(FP), DI
+	MOVQ ahead+56(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -14414,17 +16043,14 @@ store:
 	RET
 
 // func tileDot9x32AVX512(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
+// Requires: AVX, AVX512F, AVX512_BF16, MMX+, PREFETCHW
 TEXT ·tileDot9x32AVX512(SB), NOSPLIT, $0-64
-	MOVQ    kp+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x01, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	LEAQ    (R8)(R11*4), R9
-	MOVQ    b+24(FP), DI
-	MOVQ    ahead+56(FP), DX
+	MOVQ    c+32(FP), AX
+	MOVQ    cs+40(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+48(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -14443,12 +16069,35 @@ TEXT ·tileDot9x32AVX512(SB), NOSPLIT, $0-64
 	VPXORD  Z15, Z15, Z15
 	VPXORD  Z16, Z16, Z16
 	VPXORD  Z17, Z17, Z17
-	MOVBQZX acc+48(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+32(FP), AX
-	MOVQ    cs+40(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -14477,6 +16126,15 @@ TEXT ·tileDot9x32AVX512(SB), NOSPLIT, $0-64
 	VMOVUPS 64(AX), Z17
 
 ready:
+	MOVQ kp+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x01, R11
+	LEAQ (R11)(R11*2), R12
+	LEAQ (SI)(R11*4), R8
+	LEAQ (R8)(R11*4), R9
+	MOVQ b+24(FP), DI
+	MOVQ ahead+56(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -14779,17 +16437,14 @@ store:
 	RET
 
 // func tileDot10x32AVX512(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
+// Requires: AVX, AVX512F, AVX512_BF16, MMX+, PREFETCHW
 TEXT ·tileDot10x32AVX512(SB), NOSPLIT, $0-64
-	MOVQ    kp+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x01, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	LEAQ    (R8)(R11*4), R9
-	MOVQ    b+24(FP), DI
-	MOVQ    ahead+56(FP), DX
+	MOVQ    c+32(FP), AX
+	MOVQ    cs+40(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+48(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -14810,12 +16465,38 @@ TEXT ·tileDot10x32AVX512(SB), NOSPLIT, $0-64
 	VPXORD  Z17, Z17, Z17
 	VPXORD  Z18, Z18, Z18
 	VPXORD  Z19, Z19, Z19
-	MOVBQZX acc+48(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+32(FP), AX
-	MOVQ    cs+40(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -14847,6 +16528,15 @@ TEXT ·tileDot10x32AVX512(SB), NOSPLIT, $0-64
 	VMOVUPS 64(AX), Z19
 
 ready:
+	MOVQ kp+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x01, R11
+	LEAQ (R11)(R11*2), R12
+	LEAQ (SI)(R11*4), R8
+	LEAQ (R8)(R11*4), R9
+	MOVQ b+24(FP), DI
+	MOVQ ahead+56(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -15177,17 +16867,14 @@ store:
 	RET
 
 // func tileDot11x32AVX512(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
+// Requires: AVX, AVX512F, AVX512_BF16, MMX+, PREFETCHW
 TEXT ·tileDot11x32AVX512(SB), NOSPLIT, $0-64
-	MOVQ    kp+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x01, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	LEAQ    (R8)(R11*4), R9
-	MOVQ    b+24(FP), DI
-	MOVQ    ahead+56(FP), DX
+	MOVQ    c+32(FP), AX
+	MOVQ    cs+40(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+48(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -15210,12 +16897,41 @@ TEXT ·tileDot11x32AVX512(SB), NOSPLIT, $0-64
 	VPXORD  Z19, Z19, Z19
 	VPXORD  Z20, Z20, Z20
 	VPXORD  Z21, Z21, Z21
-	MOVBQZX acc+48(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+32(FP), AX
-	MOVQ    cs+40(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -15250,6 +16966,15 @@ TEXT ·tileDot11x32AVX512(SB), NOSPLIT, $0-64
 	VMOVUPS 64(AX), Z21
 
 ready:
+	MOVQ kp+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x01, R11
+	LEAQ (R11)(R11*2), R12
+	LEAQ (SI)(R11*4), R8
+	LEAQ (R8)(R11*4), R9
+	MOVQ b+24(FP), DI
+	MOVQ ahead+56(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -15608,17 +17333,14 @@ store:
 	RET
 
 // func tileDot12x32AVX512(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
+// Requires: AVX, AVX512F, AVX512_BF16, MMX+, PREFETCHW
 TEXT ·tileDot12x32AVX512(SB), NOSPLIT, $0-64
-	MOVQ    kp+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x01, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	LEAQ    (R8)(R11*4), R9
-	MOVQ    b+24(FP), DI
-	MOVQ    ahead+56(FP), DX
+	MOVQ    c+32(FP), AX
+	MOVQ    cs+40(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+48(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -15643,12 +17365,44 @@ TEXT ·tileDot12x32AVX512(SB), NOSPLIT, $0-64
 	VPXORD  Z21, Z21, Z21
 	VPXORD  Z22, Z22, Z22
 	VPXORD  Z23, Z23, Z23
-	MOVBQZX acc+48(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+32(FP), AX
-	MOVQ    cs+40(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -15686,6 +17440,15 @@ TEXT ·tileDot12x32AVX512(SB), NOSPLIT, $0-64
 	VMOVUPS 64(AX), Z23
 
 ready:
+	MOVQ kp+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x01, R11
+	LEAQ (R11)(R11*2), R12
+	LEAQ (SI)(R11*4), R8
+	LEAQ (R8)(R11*4), R9
+	MOVQ b+24(FP), DI
+	MOVQ ahead+56(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -16072,18 +17835,14 @@ store:
 	RET
 
 // func tileDot13x32AVX512(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
+// Requires: AVX, AVX512F, AVX512_BF16, MMX+, PREFETCHW
 TEXT ·tileDot13x32AVX512(SB), NOSPLIT, $0-64
-	MOVQ    kp+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x01, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	LEAQ    (R8)(R11*4), R9
-	LEAQ    (R9)(R11*4), R10
-	MOVQ    b+24(FP), DI
-	MOVQ    ahead+56(FP), DX
+	MOVQ    c+32(FP), AX
+	MOVQ    cs+40(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+48(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -16110,12 +17869,47 @@ TEXT ·tileDot13x32AVX512(SB), NOSPLIT, $0-64
 	VPXORD  Z23, Z23, Z23
 	VPXORD  Z24, Z24, Z24
 	VPXORD  Z25, Z25, Z25
-	MOVBQZX acc+48(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+32(FP), AX
-	MOVQ    cs+40(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -16156,6 +17950,16 @@ TEXT ·tileDot13x32AVX512(SB), NOSPLIT, $0-64
 	VMOVUPS 64(AX), Z25
 
 ready:
+	MOVQ kp+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x01, R11
+	LEAQ (R11)(R11*2), R12
+	LEAQ (SI)(R11*4), R8
+	LEAQ (R8)(R11*4), R9
+	LEAQ (R9)(R11*4), R10
+	MOVQ b+24(FP), DI
+	MOVQ ahead+56(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 
@@ -16572,18 +18376,14 @@ store:
 	RET
 
 // func tileDot14x32AVX512(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, ahead int)
-// Requires: AVX, AVX512F, AVX512_BF16, MMX+
+// Requires: AVX, AVX512F, AVX512_BF16, MMX+, PREFETCHW
 TEXT ·tileDot14x32AVX512(SB), NOSPLIT, $0-64
-	MOVQ    kp+0(FP), CX
-	MOVQ    a+8(FP), SI
-	MOVQ    as+16(FP), R11
-	SHLQ    $0x01, R11
-	LEAQ    (R11)(R11*2), R12
-	LEAQ    (SI)(R11*4), R8
-	LEAQ    (R8)(R11*4), R9
-	LEAQ    (R9)(R11*4), R10
-	MOVQ    b+24(FP), DI
-	MOVQ    ahead+56(FP), DX
+	MOVQ    c+32(FP), AX
+	MOVQ    cs+40(FP), BX
+	SHLQ    $0x02, BX
+	MOVBQZX acc+48(FP), R12
+	TESTQ   R12, R12
+	JNZ     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
@@ -16612,12 +18412,50 @@ TEXT ·tileDot14x32AVX512(SB), NOSPLIT, $0-64
 	VPXORD  Z25, Z25, Z25
 	VPXORD  Z26, Z26, Z26
 	VPXORD  Z27, Z27, Z27
-	MOVBQZX acc+48(FP), AX
-	TESTQ   AX, AX
-	JZ      ready
-	MOVQ    c+32(FP), AX
-	MOVQ    cs+40(FP), BX
-	SHLQ    $0x02, BX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	ADDQ    BX, AX
+	LONG    $0x00480d0f
+	LONG    $0x40480d0f
+	JMP     ready
+
+load:
 	VMOVUPS (AX), Z0
 	VMOVUPS 64(AX), Z1
 	ADDQ    BX, AX
@@ -16661,6 +18499,16 @@ TEXT ·tileDot14x32AVX512(SB), NOSPLIT, $0-64
 	VMOVUPS 64(AX), Z27
 
 ready:
+	MOVQ kp+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ as+16(FP), R11
+	SHLQ $0x01, R11
+	LEAQ (R11)(R11*2), R12
+	LEAQ (SI)(R11*4), R8
+	LEAQ (R8)(R11*4), R9
+	LEAQ (R9)(R11*4), R10
+	MOVQ b+24(FP), DI
+	MOVQ ahead+56(FP), DX
 	SUBQ $0x04, CX
 	JL   rest
 

@@ -125,3 +125,6 @@ func dpbf16(acc, x, y int) {
 	p2 := byte(2)<<5 | not(x, 4)<<3
 	raw("AVX512_BF16", 0x62, p0, p1, p2, 0x52, 0xc0|byte(acc&7)<<3|byte(y&7))
 }
+
+// fetchOwned is PREFETCHW disp(AX), of a cache line to be written, which the assembler lacks too.
+func fetchOwned(disp int) { raw("PREFETCHW", 0x0f, 0x0d, 0x48, byte(disp)) }

@@ -28,15 +28,25 @@ func tiles256() {
 }
 
 func open256(mr, v int) {
-	for i := range mr * v {
-		VXORPS(ys[i], ys[i], ys[i])
-	}
-	Load(Param("acc"), cPtr)
-	TESTQ(cPtr, cPtr)
-	JZ(LabelRef("ready"))
 	Load(Param("c"), cPtr)
 	Load(Param("cs"), cStride)
 	SHLQ(U8(2), cStride)
+	Load(Param("acc"), aThri) // set again by setRows
+	TESTQ(aThri, aThri)
+	JNZ(LabelRef("load"))
+	for i := range mr * v {
+		VXORPS(ys[i], ys[i], ys[i])
+	}
+	for i := range mr { // c arrives while the sums are made
+		for j := 0; j < v; j += 2 {
+			fetchOwned(32 * j)
+		}
+		if i < mr-1 {
+			ADDQ(cStride, cPtr)
+		}
+	}
+	JMP(LabelRef("ready"))
+	Label("load")
 	for i := range mr {
 		for j := range v {
 			VMOVUPS(Mem{Base: cPtr, Disp: 32 * j}, ys[i*v+j])
@@ -104,6 +114,7 @@ func tile256(mr, cols int, along bool) {
 	addToTable(fmt.Sprintf("tile%s%dAVX2", form, cols), tileType, name)
 	TEXT(name, NOSPLIT, tileType)
 	Pragma("noescape")
+	open256(mr, v)
 	Load(Param("k"), count)
 	if along {
 		setRows(mr, 2)
@@ -116,7 +127,6 @@ func tile256(mr, cols int, along bool) {
 	Load(Param("bs"), bStride)
 	SHLQ(U8(2), bStride)
 	Load(Param("ahead"), ahead)
-	open256(mr, v)
 	unroll := 1
 	if along {
 		unroll = 4
@@ -149,6 +159,7 @@ func tileBF256(mr, cols int) {
 	addToTable(fmt.Sprintf("tileBF%dAVX2", cols), tileBFType, name)
 	TEXT(name, NOSPLIT, tileBFType)
 	Pragma("noescape")
+	open256(mr, v)
 	Load(Param("k"), count)
 	setRows(mr, 2)
 	Load(Param("b"), bPtr)
@@ -160,7 +171,6 @@ func tileBF256(mr, cols int) {
 	}
 	VPCMPEQD(mask, mask, mask)
 	VPSLLD(U8(16), mask, mask)
-	open256(mr, v)
 	half := func(odd bool, disp, adisp int) {
 		madd256(mr, v, func(i int) Mem { return rowAt(i, adisp) }, func(j int, y reg.VecPhysical) {
 			src := Mem{Base: bPtr, Disp: disp + 32*j}

@@ -37,15 +37,25 @@ func acc512(i, j, v int) reg.VecPhysical { return zs[i*v+j] }
 
 // open512 zeroes or loads the accumulators; close512 stores them.
 func open512(mr, v int) {
-	for i := range mr * v {
-		VPXORD(zs[i], zs[i], zs[i])
-	}
-	Load(Param("acc"), cPtr)
-	TESTQ(cPtr, cPtr)
-	JZ(LabelRef("ready"))
 	Load(Param("c"), cPtr)
 	Load(Param("cs"), cStride)
 	SHLQ(U8(2), cStride)
+	Load(Param("acc"), aThri) // set again by setRows
+	TESTQ(aThri, aThri)
+	JNZ(LabelRef("load"))
+	for i := range mr * v {
+		VPXORD(zs[i], zs[i], zs[i])
+	}
+	for i := range mr { // c arrives while the sums are made
+		for j := 0; j < v; j += 1 {
+			fetchOwned(64 * j)
+		}
+		if i < mr-1 {
+			ADDQ(cStride, cPtr)
+		}
+	}
+	JMP(LabelRef("ready"))
+	Label("load")
 	for i := range mr {
 		for j := range v {
 			VMOVUPS(Mem{Base: cPtr, Disp: 64 * j}, acc512(i, j, v))
@@ -111,6 +121,7 @@ func tile512(mr, cols int, along bool) {
 	addToTable(fmt.Sprintf("tile%s%dAVX512", form, cols), tileType, name)
 	TEXT(name, NOSPLIT, tileType)
 	Pragma("noescape")
+	open512(mr, v)
 	Load(Param("k"), count)
 	if along {
 		setRows(mr, 2)
@@ -123,7 +134,6 @@ func tile512(mr, cols int, along bool) {
 	Load(Param("bs"), bStride)
 	SHLQ(U8(2), bStride)
 	Load(Param("ahead"), ahead)
-	open512(mr, v)
 	unroll := 1
 	if along {
 		unroll = 4
@@ -164,13 +174,13 @@ func tileBF512(mr int) {
 	addToTable("tileBFAVX512", tileBFType, name)
 	TEXT(name, NOSPLIT, tileBFType)
 	Pragma("noescape")
+	open512(mr, 2)
 	Load(Param("k"), count)
 	setRows(mr, 2)
 	Load(Param("b"), bPtr)
 	Load(Param("ahead"), ahead)
 	MOVL(U32(0xaaaaaaaa), reg.EAX)
 	KMOVD(reg.EAX, reg.K1)
-	open512(mr, 2)
 	half := func(odd bool, disp, adisp int) {
 		for j := range 2 {
 			src := Mem{Base: bPtr, Disp: disp + 64*j}
@@ -221,11 +231,11 @@ func tileDot512(mr int) {
 	addToTable("tileDotAVX512", tileDotType, name)
 	TEXT(name, NOSPLIT, tileDotType)
 	Pragma("noescape")
+	open512(mr, 2)
 	Load(Param("kp"), count)
 	setRows(mr, 1)
 	Load(Param("b"), bPtr)
 	Load(Param("ahead"), ahead)
-	open512(mr, 2)
 	loop(4, func(step int) {
 		for j := range 2 {
 			PREFETCHT0(Mem{Base: bPtr, Index: ahead, Scale: 1, Disp: 128*step + 64*j})
