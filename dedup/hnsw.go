@@ -1,6 +1,7 @@
 package dedup
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -19,8 +20,8 @@ type HNSWOptions struct {
 }
 
 // hnsw is the graph over an Embedded store's points, by position. It is built in batches: the candidates of a batch are
-// searched in the graph as it was before, in parallel, and linked one after the other. So the graph depends on the
-// order of the points alone.
+// searched in the graph as it was before, and its links are made point by point, all in parallel. So the graph depends
+// on the order of the points alone.
 type hnsw struct {
 	opt    HNSWOptions
 	dim    int
@@ -319,8 +320,12 @@ func (g *hnsw) addBatch(s *Embedded, size int) error {
 			among[i] = among[i][:min(len(among[i]), g.opt.EfConstruction)]
 		}
 	})
-	for i := range n {
-		g.insert(s, parts[0], have+int32(i), level[i], found[i], among[i])
+	g.grow(level)
+	g.link(s, parts, have, level, found, among)
+	for i, l := range level {
+		if g.entry < 0 || int(l) > g.top {
+			g.entry, g.top = have+int32(i), int(l)
+		}
 	}
 	for _, x := range parts {
 		if x.err != nil {
@@ -343,52 +348,98 @@ func (g *hnsw) candidates(s *Embedded, x *hnswScratch, v []float32, level int) [
 	return out
 }
 
-// insert links point i, whose position is the next free one.
-func (g *hnsw) insert(s *Embedded, x *hnswScratch, i int32, level uint8, found [][]hop, among []hop) {
-	g.levels = append(g.levels, level)
-	g.ground = append(g.ground, slices.Repeat([]int32{-1}, 2*g.opt.M)...)
-	var up []int32
-	if level > 0 {
-		up = slices.Repeat([]int32{-1}, int(level)*g.opt.M)
-	}
-	g.upper = append(g.upper, up)
-	for f := 0; f <= min(int(level), g.top) && g.entry >= 0; f++ {
-		var list []hop
-		if f < len(found) {
-			list = append(list, found[f]...)
+// grow makes room for points of the given levels.
+func (g *hnsw) grow(level []uint8) {
+	for _, l := range level {
+		g.levels = append(g.levels, l)
+		for range 2 * g.opt.M {
+			g.ground = append(g.ground, -1)
 		}
-		for _, h := range among {
-			if int(g.levels[h.at]) >= f {
-				list = append(list, h)
-			}
+		var up []int32
+		if l > 0 {
+			up = slices.Repeat([]int32{-1}, int(l)*g.opt.M)
 		}
-		slices.SortFunc(list, compareHops)
-		list = g.choose(s, x, list, g.opt.M)
-		own := g.links(i, f)
-		for k, h := range list {
-			own[k] = h.at
-			g.linkBack(s, x, h, i, f)
-		}
-	}
-	if g.entry < 0 || int(level) > g.top {
-		g.entry, g.top = i, int(level)
+		g.upper = append(g.upper, up)
 	}
 }
 
-// linkBack adds i to the neighbours of h.at, which lets go of one when it has too many.
-func (g *hnsw) linkBack(s *Embedded, x *hnswScratch, h hop, i int32, floor int) {
-	links := g.links(h.at, floor)
-	if at := slices.Index(links, -1); at >= 0 {
-		links[at] = i
+// back is a link that a point receives on a floor.
+type back struct {
+	to    int32
+	floor uint8
+	from  hop
+}
+
+// link gives each new point its neighbours, in parallel, and then each of these its links back: a point's links depend
+// on no other's, so they are made in parallel too.
+func (g *hnsw) link(s *Embedded, parts []*hnswScratch, have int32, level []uint8, found [][][]hop, among [][]hop) {
+	backs := make([][]back, len(level))
+	kernels.Parallel(len(parts), func(p int) {
+		for i := p; i < len(level); i += len(parts) {
+			for f := 0; f <= int(level[i]); f++ {
+				var list []hop
+				if f < len(found[i]) {
+					list = append(list, found[i][f]...)
+				}
+				for _, h := range among[i] {
+					if int(g.levels[h.at]) >= f {
+						list = append(list, h)
+					}
+				}
+				slices.SortFunc(list, compareHops)
+				list = g.choose(s, parts[p], list[:min(len(list), g.opt.EfConstruction)], g.opt.M)
+				own := g.links(have+int32(i), f)
+				for k, h := range list {
+					own[k] = h.at
+					backs[i] = append(backs[i], back{h.at, uint8(f), hop{have + int32(i), h.score}})
+				}
+			}
+		}
+	})
+	all := slices.Concat(backs...)
+	slices.SortFunc(all, func(a, b back) int {
+		return cmp.Or(cmp.Compare(a.to, b.to), cmp.Compare(a.floor, b.floor), compareHops(a.from, b.from))
+	})
+	var groups [][]back
+	for lo := 0; lo < len(all); {
+		hi := lo + 1
+		for hi < len(all) && all[hi].to == all[lo].to && all[hi].floor == all[lo].floor {
+			hi++
+		}
+		groups = append(groups, all[lo:hi])
+		lo = hi
+	}
+	kernels.Parallel(len(parts), func(p int) {
+		for i := p; i < len(groups); i += len(parts) {
+			g.linkBack(s, parts[p], groups[i])
+		}
+	})
+}
+
+// linkBack adds links to a point, which chooses among old and new when it would have too many.
+func (g *hnsw) linkBack(s *Embedded, x *hnswScratch, group []back) {
+	to := group[0].to
+	links := g.links(to, int(group[0].floor))
+	used := slices.Index(links, -1)
+	if used < 0 {
+		used = len(links)
+	}
+	if used+len(group) <= len(links) {
+		for k, b := range group {
+			links[used+k] = b.from.at
+		}
 		return
 	}
-	v, err := s.vector(h.at, make([]float32, 0, g.dim))
+	v, err := s.vector(to, make([]float32, 0, g.dim))
 	if err != nil {
 		x.err = err
 		return
 	}
-	list := []hop{{i, h.score}}
-	for _, n := range links {
+	var list []hop
+	for _, b := range group {
+		list = append(list, b.from)
+	}
+	for _, n := range links[:used] {
 		list = append(list, hop{n, g.score(s, x, v, n)})
 	}
 	slices.SortFunc(list, compareHops)
