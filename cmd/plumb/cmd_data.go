@@ -22,7 +22,7 @@ func dataCommand() *cli.Command {
 		Description: describe("Reads and writes preference, instruction and prompt data. Formats are detected; rejected rows go to a file\n"+
 			"beside the output, with the reason, and the exit code is then 3.",
 			"plumb data convert raw.jsonl.gz --out pairs.arrow", "plumb data synth --out world"),
-		Subcommands: []*cli.Command{convertCommand(), synthCommand(), formatsCommand()},
+		Subcommands: []*cli.Command{convertCommand(), inspectCommand(), splitCommand(), exportCommand(), synthCommand(), formatsCommand()},
 	}
 }
 
@@ -42,6 +42,7 @@ type convertOptions struct {
 	To           string
 	Pairs        string
 	DuplicateIDs string
+	Resume       bool
 	JSON         bool
 }
 
@@ -56,6 +57,7 @@ func convertCommand() *cli.Command {
 		Flags: append(readFlags(&o.Format, &o.Pairs, &o.DuplicateIDs),
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "the `FILE` to write", Destination: &o.Out},
 			&cli.StringFlag{Name: "to", Usage: "`FORMAT` of the rows of a text file", Value: "plumb", Destination: &o.To},
+			&cli.BoolFlag{Name: "resume", Usage: "leave checkpoints, and go on from an earlier conversion that was stopped", Destination: &o.Resume},
 			jsonFlag(&o.JSON)),
 		Action: func(c *cli.Context) error {
 			o.Files = c.Args().Slice()
@@ -64,18 +66,10 @@ func convertCommand() *cli.Command {
 	}
 }
 
+// convertReport is a conversion as --json prints it.
 type convertReport struct {
-	Out      string             `json:"out"`
-	Records  int64              `json:"records"`
-	Rejected int64              `json:"rejected"`
-	Rejects  string             `json:"rejects,omitempty"` // where the rejected rows are
-	Files    []convertFileCount `json:"files"`
-}
-
-type convertFileCount struct {
-	File   string `json:"file"`
-	Format string `json:"format"`
-	datasets.Counts
+	Out string `json:"out"`
+	datasets.ConvertReport
 }
 
 func runConvert(ctx context.Context, o convertOptions, stdout, stderr io.Writer) error {
@@ -85,102 +79,50 @@ func runConvert(ctx context.Context, o convertOptions, stdout, stderr io.Writer)
 	if err := needFlags("out", o.Out); err != nil {
 		return err
 	}
-	opt := datasets.ReadOptions{Format: o.Format, Pairs: o.Pairs, DuplicateIDs: o.DuplicateIDs}
-	rep, err := convert(ctx, o.Files, o.Out, opt, datasets.WriteOptions{Format: o.To}, stderr)
+	rep, err := convert(ctx, o.Files, o.Out, datasets.ConvertOptions{
+		Read:   datasets.ReadOptions{Format: o.Format, Pairs: o.Pairs, DuplicateIDs: o.DuplicateIDs},
+		Write:  datasets.WriteOptions{Format: o.To},
+		Resume: o.Resume,
+	}, stderr)
 	if err != nil {
 		return err
 	}
 	if o.JSON {
-		err = printJSON(stdout, rep)
+		err = printJSON(stdout, convertReport{o.Out, rep})
 	} else {
-		_, err = fmt.Fprintf(stdout, "%d records in %s\n", rep.Records, rep.Out)
+		_, err = fmt.Fprintf(stdout, "%d records in %s\n", rep.Written, o.Out)
 	}
 	if err != nil {
 		return err
 	}
-	return rejected(rep.Rejected, rep.Rejects)
+	return rejected(rep)
 }
 
 // rejected is the finding of refused rows, nil when there are none.
-func rejected(n int64, path string) error {
-	if n == 0 {
-		return nil
+func rejected(rep datasets.ConvertReport) error {
+	if n := rep.Rejected + rep.Unfit; n > 0 {
+		return run.Findings(fmt.Errorf("%d rows were rejected: see %s", n, rep.Rejects))
 	}
-	return run.Findings(fmt.Errorf("%d rows were rejected: see %s", n, path))
+	return nil
 }
 
-// convert streams files into one. Memory does not grow with them.
-func convert(ctx context.Context, files []string, out string, ropt datasets.ReadOptions, wopt datasets.WriteOptions, stderr io.Writer) (rep convertReport, err error) {
-	rep.Out = out
-	rejects := datasets.NewRejectWriter(out)
-	w, err := datasets.Create(out, wopt)
-	if err != nil {
-		return rep, run.Usage(err)
-	}
-	defer func() {
-		if err != nil {
-			w.Discard() // the first error is the one to report
+// convert runs a conversion with a display of its progress.
+func convert(ctx context.Context, files []string, out string, opt datasets.ConvertOptions, stderr io.Writer) (datasets.ConvertReport, error) {
+	var (
+		bar  *run.Progress
+		file string
+	)
+	opt.OnProgress = func(p datasets.Progress) {
+		if p.File != file {
+			bar.Done()
+			file, bar = p.File, run.NewProgress(stderr, filepath.Base(p.File)+" KiB", int(p.Size>>10))
 		}
-	}()
-	ropt.OnReject = rejects.Add
-	names := datasets.SourceNames(files)
-	for i, file := range files {
-		ropt.Source = names[i]
-		n, err := convertFile(ctx, file, w, rejects, ropt, stderr)
-		rep.Files = append(rep.Files, n)
-		rep.Records += n.Records
-		if err != nil {
-			return rep, err
-		}
+		bar.Note(fmt.Sprintf("%d records", p.Records))
+		bar.Set(int(p.Bytes >> 10))
 	}
-	rep.Rejected = rejects.Count()
-	if rep.Rejected > 0 {
-		rep.Rejects = rejects.Path()
-	}
-	if err := rejects.Close(); err != nil {
-		return rep, err
-	}
-	return rep, w.Close()
-}
-
-func convertFile(ctx context.Context, file string, w datasets.Writer, rejects *datasets.RejectWriter, opt datasets.ReadOptions, stderr io.Writer) (n convertFileCount, err error) {
-	n.File = file
-	var bar *run.Progress
-	opt.OnProgress = func(done, total int64) {
-		if bar == nil {
-			bar = run.NewProgress(stderr, filepath.Base(file)+" KiB", int(total>>10))
-		}
-		bar.Set(int(done >> 10))
-	}
-	in, err := datasets.Open(file, opt)
-	if err != nil {
-		return n, err
-	}
-	defer in.Close()
-	unfit := int64(0)
-	for {
-		if err := ctx.Err(); err != nil {
-			return n, err
-		}
-		rec, err := in.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return n, err
-		}
-		var bad *datasets.UnfitError
-		if err := w.Write(rec); errors.As(err, &bad) {
-			unfit++
-			rejects.Add(datasets.Reject{File: rec.Source.File, Row: rec.Source.Row, Reason: bad.Error(), Text: rec.ID})
-		} else if err != nil {
-			return n, err
-		}
-	}
+	rep, err := datasets.Convert(ctx, files, out, opt)
 	bar.Done()
-	n.Format, n.Counts = datasets.FormatOf(in), datasets.CountsOf(in)
-	n.Records -= unfit
-	return n, nil
+	return rep, err
 }
 
 type synthOptions struct {

@@ -118,7 +118,7 @@ func runDedup(ctx context.Context, o dedupOptions, stdout, stderr io.Writer) err
 	if err != nil {
 		return err
 	}
-	findings := rejected(rejects.Count(), rejects.Path())
+	findings := rejected(datasets.ConvertReport{Unfit: rejects.Count(), Rejects: rejects.Path()})
 	if c := rep.Certificate; c != nil && !c.Clean {
 		findings = errors.Join(findings, run.Findings(fmt.Errorf("%d records match a test set", c.TrainLeaked)))
 	}

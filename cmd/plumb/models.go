@@ -3,11 +3,14 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"plumb/internal/hub"
 	"plumb/internal/kernels"
 	"plumb/internal/model"
+	"plumb/internal/tokenizer"
+	"plumb/internal/weights"
 )
 
 // modelCache opens each base model once, however many stages and roles use it.
@@ -71,6 +74,26 @@ func findModel(name string) (string, error) {
 		return "", fmt.Errorf("model %s: no such folder, and %w", name, err)
 	}
 	return dir, nil
+}
+
+// openTokenizer opens the tokenizer of a model without its weights.
+func openTokenizer(name string) (*tokenizer.Tokenizer, error) {
+	path, err := findModel(name)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(filepath.Join(path, "tokenizer.json")); err == nil {
+		return tokenizer.Load(path)
+	}
+	set, err := weights.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer set.Close()
+	if !set.GGUF() {
+		return nil, fmt.Errorf("%s: no tokenizer.json", path)
+	}
+	return tokenizer.FromGGUF(set.Metadata())
 }
 
 // computeOf turns the configuration's word into arithmetic; auto is bf16 where the processor multiplies bf16 itself.

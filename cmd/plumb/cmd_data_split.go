@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"plumb/datasets"
+	"plumb/dedup"
+	"plumb/internal/run"
+)
+
+type splitOptions struct {
+	Files  []string
+	Out    string
+	Parts  []string
+	Seed   uint64
+	Near   bool
+	Ext    string
+	Format string
+	Pairs  string
+	IDs    string
+	JSON   bool
+}
+
+func splitCommand() *cli.Command {
+	var o splitOptions
+	return &cli.Command{
+		Name: "split", Usage: "deal records out to parts, never a prompt to two of them", ArgsUsage: "FILE...",
+		Description: describe("Writes one file a part into --out. A part is NAME=FRACTION, NAME=COUNT or NAME=rest. Records with the same prompt stay\n"+
+			"together, with --near those whose prompts are nearly the same too. Where a record goes does not depend on the order.",
+			"plumb data split pairs.arrow --out parts --part train=rest --part test=300",
+			"plumb data split pairs.arrow --out parts --part train=0.9 --part test=rest --near"),
+		Flags: append(readFlags(&o.Format, &o.Pairs, &o.IDs),
+			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "the `DIR`ectory to write", Destination: &o.Out},
+			&cli.StringSliceFlag{Name: "part", Usage: "`NAME=SIZE` of a part (repeatable)", Value: cli.NewStringSlice("train=0.9", "test=rest")},
+			&cli.Uint64Flag{Name: "seed", Usage: "`N`umber that the deal depends on", Value: 42, Destination: &o.Seed},
+			&cli.BoolFlag{Name: "near", Usage: "keep near-duplicate prompts together too", Destination: &o.Near},
+			&cli.StringFlag{Name: "ext", Usage: "extension of the files to write", Value: ".arrow", Destination: &o.Ext},
+			jsonFlag(&o.JSON)),
+		Action: func(c *cli.Context) error {
+			o.Files, o.Parts = c.Args().Slice(), c.StringSlice("part")
+			return runSplit(c.Context, o, c.App.Writer, c.App.ErrWriter)
+		},
+	}
+}
+
+// parseParts reads NAME=0.9, NAME=300 and NAME=rest.
+func parseParts(list []string) ([]datasets.Part, error) {
+	var parts []datasets.Part
+	for _, s := range list {
+		name, size, ok := strings.Cut(s, "=")
+		p := datasets.Part{Name: name}
+		n, nerr := strconv.ParseInt(size, 10, 64)
+		x, xerr := strconv.ParseFloat(size, 64)
+		switch {
+		case !ok || !stageName.MatchString(name):
+			return nil, run.Usage(fmt.Errorf("--part %s: want NAME=SIZE, the name in lower-case letters, digits, - and _", s))
+		case size == "rest":
+		case nerr == nil && n > 0:
+			p.Count = n
+		case xerr == nil && x > 0 && x < 1:
+			p.Fraction = x
+		default:
+			return nil, run.Usage(fmt.Errorf("--part %s: want a count, a fraction below 1, or rest", s))
+		}
+		parts = append(parts, p)
+	}
+	return parts, nil
+}
+
+type splitReport struct {
+	Part    string `json:"part"`
+	File    string `json:"file"`
+	Records int64  `json:"records"`
+}
+
+func runSplit(ctx context.Context, o splitOptions, stdout, stderr io.Writer) error {
+	if len(o.Files) == 0 {
+		return run.Usage(errors.New("data split: want at least one file"))
+	}
+	if err := needFlags("out", o.Out); err != nil {
+		return err
+	}
+	parts, err := parseParts(o.Parts)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(o.Out, 0o755); err != nil {
+		return err
+	}
+	rejects := datasets.NewRejectWriter(filepath.Join(o.Out, "split"))
+	opt := datasets.SplitOptions{Parts: parts, Seed: o.Seed}
+	read := datasets.ReadOptions{Format: o.Format, Pairs: o.Pairs, DuplicateIDs: o.IDs, OnReject: rejects.Add}
+	if o.Near {
+		if opt.Group, err = nearGroups(ctx, o.Files, read, stderr); err != nil {
+			return err
+		}
+	}
+	if _, err := datasets.NewSplitter(opt); err != nil {
+		return run.Usage(err)
+	}
+	var reps []splitReport
+	var outs []string
+	for _, p := range parts {
+		path := filepath.Join(o.Out, p.Name+o.Ext)
+		outs = append(outs, path)
+		reps = append(reps, splitReport{Part: p.Name, File: path})
+	}
+	n, err := datasets.SplitFiles(ctx, o.Files, outs, read, datasets.WriteOptions{}, opt)
+	if err != nil {
+		return err
+	}
+	if err := rejects.Close(); err != nil {
+		return err
+	}
+	rows := [][]string{{"part", "records", "file"}}
+	for i := range reps {
+		reps[i].Records = n[i]
+		rows = append(rows, []string{reps[i].Part, fmt.Sprint(n[i]), reps[i].File})
+	}
+	if o.JSON {
+		err = printJSON(stdout, reps)
+	} else {
+		err = table(stdout, rows)
+	}
+	return errors.Join(err, rejected(datasets.ConvertReport{Unfit: rejects.Count(), Rejects: rejects.Path()}))
+}
+
+// nearGroups groups records by their prompts, near-equal ones together. It reads the files once before they are split.
+func nearGroups(ctx context.Context, files []string, read datasets.ReadOptions, stderr io.Writer) (func(*datasets.Record) string, error) {
+	read.OnReject = func(datasets.Reject) {} // told when they are split
+	records, err := datasets.ReadAll(files, read)
+	if err != nil {
+		return nil, err
+	}
+	cfg := dedup.Defaults()
+	cfg.Key, cfg.Preference.Enabled = dedup.KeyPrompt, false
+	groups, err := dedup.Groups(ctx, cfg, dedup.Records(records), dedup.Tools{
+		Progress: func(label string, total int) *run.Progress { return run.NewProgress(stderr, label, total) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	of := make(map[string]int, len(records))
+	for i := range records {
+		of[records[i].ID] = groups[i]
+	}
+	return func(r *datasets.Record) string { return strconv.Itoa(of[r.ID]) }, nil
+}
+
+// exportCommand is convert under the name of what people look for.
+func exportCommand() *cli.Command {
+	o := convertOptions{Format: "auto", Pairs: "all", DuplicateIDs: "reject"}
+	return &cli.Command{
+		Name: "export", Usage: "write records for another program", ArgsUsage: "FILE...",
+		Description: describe("Writes the rows of a format that another program reads: trl for TRL and datasets, messages for OpenAI's, alpaca, sharegpt,\n"+
+			"kto and so on (plumb data formats). Says first what the format cannot hold; records that do not fit are rejected.",
+			"plumb data export pairs.arrow --to trl --out pairs.jsonl", "plumb data export pairs.arrow --out pairs.parquet"),
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "to", Usage: "`FORMAT` of the rows", Value: "trl", Destination: &o.To},
+			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "the `FILE` to write", Destination: &o.Out},
+			jsonFlag(&o.JSON),
+		},
+		Action: func(c *cli.Context) error {
+			o.Files = c.Args().Slice()
+			return runExport(c.Context, o, c.App.Writer, c.App.ErrWriter)
+		},
+	}
+}
+
+func runExport(ctx context.Context, o convertOptions, stdout, stderr io.Writer) error {
+	if err := needFlags("out", o.Out); err != nil {
+		return err
+	}
+	lost, err := datasets.Losses("plumb", o.To+":"+o.Out)
+	if err != nil {
+		return run.Usage(err)
+	}
+	for _, l := range lost {
+		what := "written without"
+		if l.Row {
+			what = "rejects"
+		}
+		fmt.Fprintf(stderr, "%s: %s %s: %s\n", o.To, what, l.What, l.Why)
+	}
+	if ext := strings.ToLower(filepath.Ext(o.Out)); ext == ".arrow" || ext == ".parquet" || ext == ".feather" {
+		o.To = "plumb" // tables always hold everything
+	}
+	return runConvert(ctx, o, stdout, stderr)
+}

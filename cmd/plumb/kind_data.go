@@ -1,0 +1,96 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+
+	"plumb/datasets"
+	"plumb/internal/run"
+)
+
+// dataStage takes the user's own files: converts them to Arrow and holds a part out, never a prompt on both sides.
+type dataStage struct {
+	Files        []string `yaml:"files"`
+	Format       string   `yaml:"format"`
+	Pairs        string   `yaml:"pairs"`         // how a ranking becomes pairs: all, best, ends
+	DuplicateIDs string   `yaml:"duplicate_ids"` // reject or rename
+	HeldOut      int64    `yaml:"held_out"`      // records to hold out, about; 0: none
+	Near         bool     `yaml:"near"`          // prompts that are nearly the same stay on one side too
+	Seed         uint64   `yaml:"seed"`
+}
+
+func init() {
+	kinds["data"] = func(x *experiment) body {
+		return &dataStage{Format: "auto", Pairs: "all", DuplicateIDs: "rename", HeldOut: 300, Near: true, Seed: x.Seed}
+	}
+}
+
+// Validate returns every fault of the stage.
+func (s *dataStage) Validate() []error {
+	var faults []error
+	if len(s.Files) == 0 {
+		faults = append(faults, &run.Fault{Key: "files", Want: "at least one file"})
+	}
+	for _, f := range s.Files {
+		if _, err := os.Stat(f); err != nil {
+			faults = append(faults, &run.Fault{Key: "files", Value: f, Want: "a file that is there"})
+		}
+	}
+	if s.HeldOut < 0 {
+		faults = append(faults, &run.Fault{Key: "held_out", Value: strconv.FormatInt(s.HeldOut, 10), Want: "0 or more"})
+	}
+	return faults
+}
+
+func (s *dataStage) plan(p *plan) []error {
+	for _, f := range s.Files {
+		p.inputs = append(p.inputs, input{Role: roleData, Path: f})
+	}
+	p.make(pairs, "train.arrow")
+	if s.HeldOut > 0 {
+		p.make(heldOut, "held_out.arrow")
+	}
+	return nil
+}
+
+func (s *dataStage) run(r *stageRun) (map[string]any, error) {
+	opt := datasets.ConvertOptions{
+		Read:   datasets.ReadOptions{Format: s.Format, Pairs: s.Pairs, DuplicateIDs: s.DuplicateIDs},
+		Resume: true,
+	}
+	all := r.makes[pairs]
+	if s.HeldOut > 0 {
+		all = r.dir.Path("all.arrow")
+	}
+	rep, err := convert(r.ctx, s.Files, all, opt, r.stderr)
+	if err != nil {
+		return nil, err
+	}
+	r.note("%d records, %d rows rejected", rep.Written, rep.Rejected+rep.Unfit)
+	results, err := asMap(rep)
+	if err != nil {
+		return nil, err
+	}
+	if s.HeldOut > 0 {
+		split := datasets.SplitOptions{Seed: s.Seed, Parts: []datasets.Part{{Name: "train"}, {Name: "test", Count: s.HeldOut}}}
+		if s.Near {
+			if split.Group, err = nearGroups(r.ctx, []string{all}, datasets.ReadOptions{}, r.stderr); err != nil {
+				return nil, err
+			}
+		}
+		n, err := datasets.SplitFiles(r.ctx, []string{all}, []string{r.makes[pairs], r.makes[heldOut]}, datasets.ReadOptions{}, datasets.WriteOptions{}, split)
+		if err != nil {
+			return nil, err
+		}
+		r.note("%d records to train on, %d held out", n[0], n[1])
+		results["train"], results["held_out"] = n[0], n[1]
+		if n[0] == 0 || n[1] == 0 {
+			return nil, fmt.Errorf("held_out %d of %d records leaves a side empty", s.HeldOut, rep.Written)
+		}
+		if err := os.Remove(all); err != nil {
+			return nil, err
+		}
+	}
+	return results, rejected(rep)
+}
