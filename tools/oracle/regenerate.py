@@ -13,7 +13,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-FAMILIES = ["gguf_files", "models", "adapters", "losses", "trainers", "ppo", "smollm2"]
+FAMILIES = ["gguf_files", "models", "adapters", "losses", "trainers", "ppo", "smollm2",
+            "tokenizer", "tokenizer_unicode", "tokenizer_chat"]
 PACKAGES = ["torch", "transformers", "peft", "trl", "accelerate", "datasets", "tokenizers", "safetensors", "gguf", "numpy"]
 TRL_PPO = "1.12.0"
 
