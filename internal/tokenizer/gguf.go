@@ -96,6 +96,8 @@ func fromGGUF(meta map[string]any) (*Tokenizer, error) {
 		t.tokens = append(t.tokens, "")
 	}
 	t.bos, t.eos, t.pad = ids["bos"], ids["eos"], ids["padding"]
+	t.nameSpecials()
+	t.name("unk_token", optionalID(meta, key+"unknown_token_id", len(tokens)))
 	for _, id := range []string{"eos", "eot", "eom"} {
 		if ids[id] >= 0 {
 			t.stop = append(t.stop, ids[id])
@@ -186,6 +188,14 @@ func ggufPost(tokens []string, addBOS bool, bos int32, addEOS bool, eos int32) j
 		return byteLevelJSON(true) // strings and integers always marshal
 	}
 	return b
+}
+
+// optionalID is an id of the metadata, -1 where there is none or it is no id.
+func optionalID(meta map[string]any, key string, size int) int32 {
+	if n, ok := intOf(meta[key]); ok && n >= 0 && n < int64(size) {
+		return int32(n)
+	}
+	return -1
 }
 
 func stringsOf(v any) ([]string, bool) {

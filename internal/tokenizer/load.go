@@ -69,33 +69,42 @@ func (n *tokenName) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-type configFile struct {
-	BOS          tokenName       `json:"bos_token"`
-	EOS          tokenName       `json:"eos_token"`
-	PAD          tokenName       `json:"pad_token"`
-	ChatTemplate json.RawMessage `json:"chat_template"`
-}
+// tokenRoles are the special tokens that config files name.
+var tokenRoles = []string{"bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"}
 
 // configure reads the companions.
 func (t *Tokenizer) configure() error {
-	var cfg, special configFile
-	for name, into := range map[string]*configFile{"tokenizer_config.json": &cfg, "special_tokens_map.json": &special} {
-		if b := t.files[name]; b != nil {
-			if err := json.Unmarshal(b, into); err != nil {
-				return fmt.Errorf("%s: %w", name, err)
+	configs := map[string]map[string]json.RawMessage{}
+	t.named = map[string]string{}
+	for _, name := range []string{"tokenizer_config.json", "special_tokens_map.json"} {
+		b := t.files[name]
+		if b == nil {
+			continue
+		}
+		var cfg map[string]json.RawMessage
+		if err := json.Unmarshal(b, &cfg); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		configs[name] = cfg
+		for _, role := range tokenRoles {
+			var tok tokenName
+			if raw, ok := cfg[role]; ok {
+				if err := json.Unmarshal(raw, &tok); err != nil {
+					return fmt.Errorf("%s: %s: %w", name, role, err)
+				}
+			}
+			if tok != "" && t.named[role] == "" {
+				t.named[role] = string(tok)
 			}
 		}
 	}
-	pick := func(a, b tokenName) int32 {
-		if a == "" {
-			a = b
-		}
-		if id, ok := t.ids[string(a)]; ok && a != "" {
+	id := func(role string) int32 {
+		if id, ok := t.ids[t.named[role]]; ok && t.named[role] != "" {
 			return id
 		}
 		return -1
 	}
-	t.bos, t.eos, t.pad = pick(cfg.BOS, special.BOS), pick(cfg.EOS, special.EOS), pick(cfg.PAD, special.PAD)
+	t.bos, t.eos, t.pad = id("bos_token"), id("eos_token"), id("pad_token")
 	if err := t.readStops(); err != nil {
 		return err
 	}
@@ -103,7 +112,7 @@ func (t *Tokenizer) configure() error {
 		t.template = &template{source: string(b)}
 		return nil
 	}
-	source, err := templateSource(cfg.ChatTemplate)
+	source, err := templateSource(configs["tokenizer_config.json"]["chat_template"])
 	if err != nil {
 		return fmt.Errorf("tokenizer_config.json: chat_template: %w", err)
 	}

@@ -39,6 +39,7 @@ func NewByteLevel(chatTemplate string) *Tokenizer {
 	}
 	t.eos, t.pad = 256, 257
 	t.stop = []int32{256, 259}
+	t.nameSpecials()
 	t.template = &template{source: chatTemplate}
 	return t
 }

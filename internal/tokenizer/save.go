@@ -35,22 +35,20 @@ func (t *Tokenizer) Save(dir string) error {
 
 // render writes the files of a tokenizer that was made here.
 func (t *Tokenizer) render() (map[string][]byte, error) {
-	special := map[string]any{}
-	for name, id := range map[string]int32{"bos_token": t.bos, "eos_token": t.eos, "pad_token": t.pad} {
-		if id >= 0 {
-			special[name] = t.Token(id)
-		}
-	}
 	cfg := map[string]any{"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": false,
 		"model_max_length": 1 << 30}
-	for k, v := range special {
+	for k, v := range t.named {
 		cfg[k] = v
+	}
+	named := t.named
+	if named == nil {
+		named = map[string]string{}
 	}
 	if t.template != nil {
 		cfg["chat_template"] = t.template.source
 	}
 	files := map[string][]byte{}
-	for name, v := range map[string]any{"tokenizer.json": t.source, "tokenizer_config.json": cfg, "special_tokens_map.json": special} {
+	for name, v := range map[string]any{"tokenizer.json": t.source, "tokenizer_config.json": cfg, "special_tokens_map.json": named} {
 		b, err := pretty(v)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)

@@ -15,6 +15,7 @@ type Tokenizer struct {
 
 	bos, eos, pad int32
 	stop          []int32
+	named         map[string]string // bos_token, eos_token, ...: what templates see
 	template      *template         // nil: none
 	files         map[string][]byte // as read, by name
 	byteMode      bool              // the model reads raw bytes
