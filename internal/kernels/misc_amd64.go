@@ -19,5 +19,8 @@ func peakAVX512(n int)
 // peakDot runs n rounds of 24 dot products of 32 bf16.
 func peakDot(n int)
 
+// peakTiles runs n rounds of 4 tile products of 16x32 by 32x16 bf16.
+func peakTiles(cfg *byte, n int)
+
 // peakAVX2 runs n rounds of 12 multiply-adds of 8 float32.
 func peakAVX2(n int)

@@ -448,6 +448,29 @@ again:
 	VZEROUPPER
 	RET
 
+// func peakTiles(cfg *byte, n int)
+// Requires: AMX
+TEXT ·peakTiles(SB), NOSPLIT, $0-16
+	MOVQ cfg+0(FP), SI
+	LONG $0x4978e2c4
+	BYTE $0x06
+	MOVQ n+8(FP), CX
+
+again:
+	LONG $0x5c4ae2c4
+	BYTE $0xc4
+	LONG $0x5c42e2c4
+	BYTE $0xcc
+	LONG $0x5c4ae2c4
+	BYTE $0xd5
+	LONG $0x5c42e2c4
+	BYTE $0xdd
+	DECQ CX
+	JNZ  again
+	LONG $0x4978e2c4
+	BYTE $0xc0
+	RET
+
 // func peakAVX2(n int)
 // Requires: AVX, FMA3
 TEXT ·peakAVX2(SB), NOSPLIT, $0-8

@@ -11,6 +11,8 @@ func peakLoops(l Level) (f32 func(n int), flops int, dot func(n int), dotFlops i
 		return peakAVX512, 24 * 16 * 2, nil, 0
 	case AVX512BF16:
 		return peakAVX512, 24 * 16 * 2, peakDot, 24 * 32 * 2
+	case AMX:
+		return peakAVX512, 24 * 16 * 2, func(n int) { peakTiles(&tileConfigs[32].palette, n) }, 4 * 16 * 16 * 32 * 2
 	}
 	return peakScalar, peakScalarFlops, nil, 0
 }

@@ -147,6 +147,21 @@ func peaks() {
 	VZEROUPPER()
 	RET()
 
+	TEXT("peakTiles", NOSPLIT, "func(cfg *byte, n int)")
+	Doc("peakTiles runs n rounds of 4 tile products of 16x32 by 32x16 bf16.")
+	Load(Param("cfg"), reg.RSI)
+	raw("AMX", 0xc4, 0xe2, 0x78, 0x49, 0x06) // LDTILECFG (SI)
+	Load(Param("n"), reg.RCX)
+	Label("again")
+	raw("AMX", 0xc4, 0xe2, 0x4a, 0x5c, 0xc4) // TDPBF16PS T0,T4,T6
+	raw("AMX", 0xc4, 0xe2, 0x42, 0x5c, 0xcc) // T1,T4,T7
+	raw("AMX", 0xc4, 0xe2, 0x4a, 0x5c, 0xd5) // T2,T5,T6
+	raw("AMX", 0xc4, 0xe2, 0x42, 0x5c, 0xdd) // T3,T5,T7
+	DECQ(reg.RCX)
+	JNZ(LabelRef("again"))
+	raw("AMX", 0xc4, 0xe2, 0x78, 0x49, 0xc0) // TILERELEASE
+	RET()
+
 	TEXT("peakAVX2", NOSPLIT, "func(n int)")
 	Doc("peakAVX2 runs n rounds of 12 multiply-adds of 8 float32.")
 	Load(Param("n"), reg.RCX)
