@@ -3,6 +3,7 @@ package ppo
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"plumb/adapters"
 	"plumb/internal/run"
@@ -33,6 +34,8 @@ type Config struct {
 	WhitenRewards     bool            `yaml:"whiten_rewards"`
 	ValueLearningRate float64         `yaml:"value_learning_rate"` // 0: learning_rate
 	ValueHeadInitStd  float64         `yaml:"value_head_init_std"` // 0: values start at 0
+	RewardCommand     []string        `yaml:"reward_command"`      // a program that scores, see CommandScorer
+	RewardURL         string          `yaml:"reward_url"`          // a service that scores, see HTTPScorer
 	Compat            string          `yaml:"compat"`              // trl: also its quirks, see docs/NUMERICS.md
 	Lora              adapters.Config `yaml:"lora"`                // of policy and critic, where they are not continued
 }
@@ -47,6 +50,17 @@ func Defaults() Config {
 		StopToken: "eos", KLCoef: 0.05, KLEstimator: "k1", KLHorizon: 10000, ClipRange: 0.2, ClipRangeValue: 0.2,
 		VFCoef: 0.1, Gamma: 1, Lam: 0.95, Lora: adapters.Defaults(),
 	}
+}
+
+// External returns the scorer that the configuration itself names, nil when it names none.
+func (c Config) External() Scorer {
+	switch {
+	case len(c.RewardCommand) > 0:
+		return CommandScorer{Args: c.RewardCommand}
+	case c.RewardURL != "":
+		return HTTPScorer{URL: c.RewardURL}
+	}
+	return nil
 }
 
 // Episodes is the number of episodes of an update.
@@ -95,6 +109,8 @@ func (c Config) Validate() []error {
 	check(!c.WhitenRewards || c.Episodes()/max(c.NumMiniBatches, 1) >= 8, "whiten_rewards", c.WhitenRewards, "false, or at least 8 episodes a minibatch")
 	check(c.ValueLearningRate >= 0, "value_learning_rate", c.ValueLearningRate, "0 (learning_rate) or a number above 0")
 	check(c.ValueHeadInitStd >= 0, "value_head_init_std", c.ValueHeadInitStd, "at least 0")
+	check(len(c.RewardCommand) == 0 || c.RewardURL == "", "reward_url", c.RewardURL, "nothing, where there is a reward_command")
+	check(c.RewardURL == "" || strings.HasPrefix(c.RewardURL, "http://") || strings.HasPrefix(c.RewardURL, "https://"), "reward_url", c.RewardURL, "an http or https address")
 	check(c.Compat == "" || c.Compat == "trl", "compat", fmt.Sprintf("%q", c.Compat), "trl or nothing")
 	return faults
 }

@@ -2,6 +2,7 @@ package ppo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -19,7 +20,7 @@ type Inputs struct {
 	Base   *model.Bundle
 	Start  *adapters.Adapter // the policy's first value and the reference; nil: the bare base
 	Critic *adapters.Adapter // the critic's first value, with or without a head; nil: a fresh adapter
-	Reward Scorer
+	Reward Scorer            // nil: the one that the configuration names
 	Train  []datasets.Record // prompts, or preferences whose prompts are taken
 	Eval   []datasets.Record // may be empty
 }
@@ -86,6 +87,9 @@ func Train(ctx context.Context, cfg Config, in Inputs, st *run.Stage) (res Resul
 	if err != nil {
 		return res, fmt.Errorf("ppo: %w", err)
 	}
+	if t.reward == nil {
+		return res, errors.New("ppo: there is no reward: neither a model nor reward_command nor reward_url")
+	}
 	t.prompts = len(prompts)
 	var evaluate train.Evaluation
 	if len(in.Eval) > 0 {
@@ -146,6 +150,9 @@ func Train(ctx context.Context, cfg Config, in Inputs, st *run.Stage) (res Resul
 // are the rewards to come.
 func newTrainer(cfg Config, in Inputs) (*trainer, error) {
 	t := &trainer{cfg: cfg, base: in.Base.Model, tok: in.Base.Tokenizer, reward: in.Reward, reference: in.Start}
+	if t.reward == nil {
+		t.reward = cfg.External()
+	}
 	var err error
 	if t.policy = in.Start.Clone(); t.policy == nil {
 		if t.policy, err = adapters.New(cfg.Lora, t.base.Linears(), cfg.Seed); err != nil {
