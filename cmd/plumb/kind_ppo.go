@@ -36,7 +36,7 @@ func (s *ppoStage) plan(p *plan) []error {
 	faults := s.Wiring.planModel(p)
 	faults = append(faults, s.Wiring.planData(p, pairs)...)
 	faults = append(faults, s.Wiring.planStart(p, aStart)...)
-	if s.Reward != rewardGold {
+	if s.Reward != rewardGold && s.Config.External() == nil {
 		faults = append(faults, p.readReward(s.Reward)...)
 	}
 	if s.Critic != "" {
@@ -71,13 +71,16 @@ func (s *ppoStage) run(r *stageRun) (map[string]any, error) {
 			return nil, err
 		}
 	}
-	var score scorer = goldReward{}
-	if s.Reward != rewardGold {
-		if score, err = r.reward(s.Wiring.Compute); err != nil {
+	switch {
+	case s.Reward == rewardGold:
+		in.Reward = forPPO{goldReward{}}
+	case s.Config.External() == nil: // else the trainer's own
+		score, err := r.reward(s.Wiring.Compute)
+		if err != nil {
 			return nil, err
 		}
+		in.Reward = forPPO{score}
 	}
-	in.Reward = forPPO{score}
 	if in.Train, in.Eval, err = r.records(&s.Wiring); err != nil {
 		return nil, err
 	}
