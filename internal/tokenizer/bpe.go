@@ -20,8 +20,7 @@ type bpe struct {
 	ignoreMerges bool
 	byteFallback bool
 	fuseUnk      bool
-	unk          int32 // -1: characters outside the vocabulary vanish, as in the reference
-	unkNamed     bool
+	unk          int32  // -1: characters outside the vocabulary vanish, as in the reference
 	prefix       string // continuing_subword_prefix
 	suffix       string // end_of_word_suffix
 
@@ -167,7 +166,7 @@ func (m *bpe) merge(w *work, piece string, ids []int32, ends []int32) ([]int32, 
 	return ids, ends
 }
 
-// addUnk appends the unknown token for the characters since the last known one.
+// symbolsOfBytes starts with one symbol for each byte.
 func (m *bpe) symbolsOfBytes(w *work, piece string) {
 	pending := false
 	for i := 0; i < len(piece); i++ {
@@ -192,6 +191,7 @@ func (m *bpe) symbolsOfBytes(w *work, piece string) {
 
 const upperHex = "0123456789ABCDEF"
 
+// symbolsOfRunes starts with one symbol for each character, or for each of its bytes where the vocabulary falls back to bytes.
 func (m *bpe) symbolsOfRunes(w *work, piece string) {
 	var unkEnd int32 // end of an unknown run that is not yet written; 0: none
 	flush := func() {
