@@ -25,7 +25,7 @@ func adapterCommand() *cli.Command {
 		Name: "adapter", Usage: "look into LoRA adapters, and merge them",
 		Description: describe("Works on adapter folders in PEFT's format.",
 			"plumb adapter inspect runs/quickstart/dpo/adapter"),
-		Subcommands: []*cli.Command{adapterInspectCommand()},
+		Subcommands: []*cli.Command{adapterInspectCommand(), mergeCommand()},
 	}
 }
 

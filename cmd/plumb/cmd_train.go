@@ -40,7 +40,11 @@ func trainCommands() []*cli.Command {
 			"Samples answers, scores them as text with a reward model (of any family), and trains an adapter and a critic.",
 			"plumb ppo ppo.yaml --set reward=runs/reward --set kl_coef=0.02 --out runs/ppo"},
 	} {
-		list = append(list, trainCommand(t.kind, t.usage, t.text, t.example))
+		c := trainCommand(t.kind, t.usage, t.text, t.example)
+		if t.kind == "reward" {
+			c.Subcommands = rewardSubcommands()
+		}
+		list = append(list, c)
 	}
 	return list
 }
