@@ -43,14 +43,15 @@ var allowed = map[string][]string{
 	"internal/train":  {"internal/kernels", "internal/weights", "internal/ops", "adapters", "internal/run"},
 
 	// Trainers know the engine and the records, never each other: an interface declared by its user joins them.
-	"sft":              trainer,
-	"reward":           trainer,
-	"dpo":              trainer,
-	"ppo":              trainer,
-	"dedup":            {"datasets", "adapters", "internal/..."},
-	"dedup/plant":      {},
-	"dedup/qdranttest": {"dedup/..."},
-	"clean":            {"datasets", "adapters", "dedup", "internal/..."},
+	"sft":                trainer,
+	"reward":             trainer,
+	"dpo":                trainer,
+	"ppo":                trainer,
+	"dedup":              {"datasets", "adapters", "internal/..."},
+	"dedup/plant":        {},
+	"dedup/crossencoder": {"dedup", "dedup/plant", "adapters", "internal/..."},
+	"dedup/qdranttest":   {"dedup/..."},
+	"clean":              {"datasets", "adapters", "dedup", "internal/..."},
 
 	"compare":   {"datasets", "datasets/synth/gold", "adapters", "internal/..."},
 	"cmd/plumb": {"..."},
