@@ -33,16 +33,22 @@ func init() {
 }
 
 //go:noescape
-func tileAMX(cfg *tileConfig, two bool, k32 int, a *uint16, lda int, b *uint16, c *float32, ldc int, acc bool)
+func tileAMX(cfg *tileConfig, two bool, k32 int, a *uint16, lda int, b *uint16, c *float32, ldc int, acc bool, n int)
 
-// tileDotAMX is tileDot on the tile unit, mr up to 32. Within 32 columns the unit adds the products of even and of odd
+// tileDotAMX is tileDot on the tile unit, for any mr. Within 32 columns the unit adds the products of even and of odd
 // columns apart and then both to c; what is left over of k goes through the dot product. So the order of a sum
 // depends on k only.
 func tileDotAMX(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, ahead int) {
 	_, _, _ = a[(mr-1)*lda+2*kp-1], b[kp*64-1], c[(mr-1)*ldc+31]
 	whole := kp / 16
 	if whole > 0 {
-		tileAMX(&tileConfigs[mr], mr > 16, whole, &a[0], lda, &b[0], &c[0], ldc, acc)
+		if n := mr / 32; n > 0 {
+			tileAMX(&tileConfigs[32], true, whole, &a[0], lda, &b[0], &c[0], ldc, acc, n)
+		}
+		if rest := mr % 32; rest > 0 {
+			i := mr - rest
+			tileAMX(&tileConfigs[rest], rest > 16, whole, &a[i*lda], lda, &b[0], &c[i*ldc], ldc, acc, 1)
+		}
 		acc = true
 	}
 	if left := kp - 16*whole; left > 0 {

@@ -31,11 +31,21 @@
 #define LDTILECFG BYTE $0xC4; BYTE $0xE2; BYTE $0x78; BYTE $0x49; BYTE $0x06
 #define TILERELEASE BYTE $0xC4; BYTE $0xE2; BYTE $0x78; BYTE $0x49; BYTE $0xC0
 
-// func tileAMX(cfg *tileConfig, two bool, k32 int, a *uint16, lda int, b *uint16, c *float32, ldc int, acc bool)
-// c(mr,32) (+)= a(mr, 32*k32)·b, rows lda and ldc elements apart; two: mr is over 16.
-TEXT ·tileAMX(SB), NOSPLIT, $0-65
+// Two lines of a row of c, to be written when the sums are made: PREFETCHW [R13]; PREFETCHW 64[R13]. It may run on behind
+// the last row, where it does nothing.
+#define FETCHC \
+	BYTE $0x41; BYTE $0x0F; BYTE $0x0D; BYTE $0x4D; BYTE $0x00 \
+	BYTE $0x41; BYTE $0x0F; BYTE $0x0D; BYTE $0x4D; BYTE $0x40 \
+	ADDQ R9, R13
+
+// func tileAMX(cfg *tileConfig, two bool, k32 int, a *uint16, lda int, b *uint16, c *float32, ldc int, acc bool, n int)
+// c(mr,32) (+)= a(mr, 32*k32)·b, rows lda and ldc elements apart; two: mr is over 16. n such tiles, 32 rows apart: configuring
+// costs as much as a short tile. The arguments a, c and n are counted on in place.
+TEXT ·tileAMX(SB), NOSPLIT, $0-80
 	MOVQ cfg+0(FP), SI
 	LDTILECFG
+
+next:
 	MOVBLZX two+8(FP), R11
 	MOVBLZX acc+64(FP), R12
 	MOVQ ldc+56(FP), AX
@@ -73,6 +83,9 @@ start:
 	MOVQ b+40(FP), DX
 	LEAQ 64(DX), BX
 	MOVQ $128, CX
+	MOVQ c+48(FP), R13
+	MOVQ ldc+56(FP), R9
+	SHLQ $2, R9
 	TESTQ R11, R11
 	JZ   one
 
@@ -89,6 +102,8 @@ both:
 	ADDQ $64, DI
 	ADDQ $2048, DX
 	ADDQ $2048, BX
+	FETCHC
+	FETCHC
 	DECQ R10
 	JNZ  both
 	JMP  store
@@ -102,6 +117,7 @@ one:
 	ADDQ $64, SI
 	ADDQ $2048, DX
 	ADDQ $2048, BX
+	FETCHC
 	DECQ R10
 	JNZ  one
 
@@ -120,5 +136,16 @@ store:
 	LOADC2(0x7A)
 
 done:
+	DECQ n+72(FP)
+	JZ   finish
+	MOVQ lda+32(FP), R8
+	SHLQ $6, R8
+	ADDQ R8, a+24(FP)
+	MOVQ ldc+56(FP), R8
+	SHLQ $7, R8
+	ADDQ R8, c+48(FP)
+	JMP  next
+
+finish:
 	TILERELEASE
 	RET

@@ -9,45 +9,12 @@ package kernels
 // c must not overlap a or b.
 func Gemm(transA, transB bool, m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, acc bool) {
 	g := newGemm(transA, transB, n, k, a, lda, b, ldb, c, ldc, acc)
-	g.im.shared(m, (n+31)/32, k, func(m0, m1, j0, j1 int) { g.run(m0, m1, 32*j0, min(n, 32*j1)) })
+	g.im.rows.share(m, (n+31)/32, k, func(m0, m1, j0, j1 int) { g.run(m0, m1, 32*j0, min(n, 32*j1)) })
 }
 
 // GemmSerial is Gemm on the caller's goroutine alone.
 func GemmSerial(transA, transB bool, m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, acc bool) {
 	newGemm(transA, transB, n, k, a, lda, b, ldb, c, ldc, acc).run(0, m, 0, n)
-}
-
-// shared cuts m rows and panels of 32 columns into items for the threads and runs f on their bounds: blocks of whole
-// tiles, mc rows at most, and fewer panels an item until there are enough items to balance. A product too small to
-// share is one item.
-func (im *impl) shared(m, panels, k int, f func(m0, m1, j0, j1 int)) {
-	if m < 1 || panels < 1 {
-		return
-	}
-	t := Threads()
-	if t < 2 || m*panels*32*k < 1<<16 {
-		im.blocks(0, m, func(m0, m1 int) { f(m0, m1, 0, panels) })
-		return
-	}
-	tiles := (m + im.mr - 1) / im.mr
-	most := im.mc / im.mr
-	blocks := (tiles + most - 1) / most
-	pieces := min(panels, max(1, (4*t+blocks-1)/blocks))
-	Parallel(blocks*pieces, func(i int) {
-		b, p := i%blocks, i/blocks
-		f(m*(tiles*b/blocks)/tiles, m*(tiles*(b+1)/blocks)/tiles, panels*p/pieces, panels*(p+1)/pieces)
-	})
-}
-
-// blocks runs f on the blocks of rows [lo,hi): whole balanced tiles, mc rows at most.
-func (im *impl) blocks(lo, hi int, f func(m0, m1 int)) {
-	m := hi - lo
-	tiles := (m + im.mr - 1) / im.mr
-	most := im.mc / im.mr
-	blocks := (tiles + most - 1) / most
-	for b := range blocks {
-		f(lo+m*(tiles*b/blocks)/tiles, lo+m*(tiles*(b+1)/blocks)/tiles)
-	}
 }
 
 type gemm struct {
@@ -98,7 +65,8 @@ func (g *gemm) run(m0, m1, n0, n1 int) {
 			for p := range group {
 				group[p] = g.pack(s, p, len(group), m1-m0, k0, k1, j0+32*p, min(n1, j0+32*p+32))
 			}
-			g.im.blocks(m0, m1, func(i0, i1 int) {
+			g.im.rows.each(m1-m0, func(i0, i1 int) {
+				i0, i1 = m0+i0, m0+i1
 				a, ars, acs := g.a[i0*g.ars+k0*g.acs:], g.ars, g.acs
 				if acs > 1 && (len(group) > 1 || acs > 1024) && i1-i0 >= 16 {
 					// columns far apart: turn the block once for all panels
@@ -127,7 +95,7 @@ func (g *gemm) pack(s *scratch, p, group, rows, k0, k1, j0, j1 int) panel {
 	if q.w <= 16 {
 		q.wide, q.ldb = 16, 16
 	}
-	if !g.transB && q.w == q.wide && (rows < 4*g.im.mr || g.ldb <= 128) {
+	if !g.transB && q.w == q.wide && (rows < 4*g.im.rows.tile || g.ldb <= 128) {
 		q.b, q.ldb = g.b[k0*g.ldb+j0:], g.ldb
 		return q
 	}
@@ -163,8 +131,8 @@ func (g *gemm) runTurned(s *scratch, m0, m1, n0, n1 int) {
 				b, ldb = s.extra(depth*32), 32
 				packRows(b, 32, g.a[k0*lda+i:], lda, m1-i, k1-k0)
 			}
-			for j := 0; j < w; j += g.im.mr {
-				g.im.tile(min(g.im.mr, w-j), k1-k0, g.b[k0*g.ldb+n0+j:], 1, g.ldb, b, ldb, ct[j*ld+i-m0:], ld, acc, 0)
+			for j := 0; j < w; j += g.im.rows.tile {
+				g.im.tile(min(g.im.rows.tile, w-j), k1-k0, g.b[k0*g.ldb+n0+j:], 1, g.ldb, b, ldb, ct[j*ld+i-m0:], ld, acc, 0)
 			}
 		}
 	}
@@ -181,7 +149,7 @@ func (g *gemm) rows(s *scratch, m int, a []float32, ars, acs, k int, p *panel, c
 	if p.wide == 16 {
 		tile = g.im.tile16
 	}
-	tiles := (m + g.im.mr - 1) / g.im.mr
+	tiles := g.im.rows.tiles(m)
 	for t := range tiles {
 		i := m * t / tiles
 		mr := m*(t+1)/tiles - i

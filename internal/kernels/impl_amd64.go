@@ -41,7 +41,7 @@ var avx2Impl, avx512Impl, avx512BF16Impl, amxImpl = makeImpls()
 
 func makeImpls() (two, five, bf, amx impl) {
 	two = genericImpl
-	two.level, two.vec, two.mr, two.mc = AVX2, 1, 6, 120
+	two.level, two.vec, two.rows = AVX2, 1, heights{6, 120}
 	two.tile, two.tile16, two.tileBF = tileAVX2, tile16AVX2, tileBF256
 
 	two.transpose16 = func(dst []uint32, ldd int, src []uint32, lds int, n int) {
@@ -50,7 +50,7 @@ func makeImpls() (two, five, bf, amx impl) {
 	}
 
 	five = genericImpl
-	five.level, five.vec, five.mr, five.mc = AVX512, 2, 14, 112
+	five.level, five.vec, five.rows = AVX512, 2, heights{14, 112}
 	five.tile, five.tile16, five.tileBF = tileAVX512, tile16AVX512, tileBF512
 	five.transpose16 = func(dst []uint32, ldd int, src []uint32, lds int, n int) {
 		checkTranspose(dst, ldd, src, lds, n)
@@ -58,10 +58,10 @@ func makeImpls() (two, five, bf, amx impl) {
 	}
 
 	bf = five
-	bf.level, bf.tileDot, bf.dotRows = AVX512BF16, tileDot512, 14
+	bf.level, bf.tileDot, bf.pairs = AVX512BF16, tileDot512, heights{14, 112}
 
 	amx = bf
-	amx.level, amx.tileDot, amx.dotRows = AMX, tileDotAMX, 32
+	amx.level, amx.tileDot, amx.pairs = AMX, tileDotAMX, heights{maxTile, 2 * maxTile}
 	return two, five, bf, amx
 }
 

@@ -89,9 +89,10 @@ func Force(l Level) (restore func()) {
 
 // impl is one level's set of primitives; those not in it are its methods (dispatch_*.go).
 type impl struct {
-	level  Level
-	vec    uint8 // which of the methods: 0 generic, 1 AVX2, 2 AVX-512
-	mr, mc int   // rows of a product's tile; rows of a block that shares panels
+	level Level
+	vec   uint8   // which of the methods: 0 generic, 1 AVX2, 2 AVX-512
+	rows  heights // of products in f32
+	pairs heights // of products in bf16, where tileDot exists
 
 	// tile: c(mr,32) (+)= a(mr,k)·b(k,32); a's element (i,l) is a[i*ars+l*acs], one of the two being 1; b's rows are ldb
 	// apart and fetched ahead by so many bytes.
@@ -102,17 +103,45 @@ type impl struct {
 	tileBF func(mr, k int, a []float32, ars int, b []uint16, c []float32, ldc int, acc bool, ahead int)
 	// tileDot multiplies bf16 pairs; a is bf16 with rows lda apart and kp pairs each. nil: no such instruction.
 	tileDot func(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, ahead int)
-	dotRows int // most rows of a tileDot
 	// transpose16: n blocks; dst[j*ldd+i] = src[i*lds+j] for 16x16 words; block by block src moves 16 columns
 	// right, dst 16 rows down.
 	transpose16 func(dst []uint32, ldd int, src []uint32, lds int, n int)
 }
 
+// heights are the rows of a product's tile and of the block of tiles that shares panels while they are in the cache.
+type heights struct{ tile, block int }
+
 // tiles is how many tiles, of nearly equal height, make m rows.
-func (im *impl) tiles(m int, dot bool) int {
-	mr := im.mr
-	if dot {
-		mr = im.dotRows
+func (h heights) tiles(m int) int { return (m + h.tile - 1) / h.tile }
+
+// blocks is how many blocks make so many tiles.
+func (h heights) blocks(tiles int) int { return (tiles*h.tile + h.block - 1) / h.block }
+
+// each runs f on the blocks of m rows.
+func (h heights) each(m int, f func(m0, m1 int)) {
+	tiles := h.tiles(m)
+	n := h.blocks(tiles)
+	for b := range n {
+		f(m*(tiles*b/n)/tiles, m*(tiles*(b+1)/n)/tiles)
 	}
-	return (m + mr - 1) / mr
+}
+
+// share cuts m rows and panels of 32 columns into items for the threads and runs f on their bounds: blocks of whole tiles,
+// and fewer panels an item until there are enough items to balance. A product too small to share is done in one piece.
+func (h heights) share(m, panels, k int, f func(m0, m1, j0, j1 int)) {
+	if m < 1 || panels < 1 {
+		return
+	}
+	t := Threads()
+	if t < 2 || m*panels*32*k < 1<<16 {
+		h.each(m, func(m0, m1 int) { f(m0, m1, 0, panels) })
+		return
+	}
+	tiles := h.tiles(m)
+	n := h.blocks(tiles)
+	pieces := min(panels, max(1, (4*t+n-1)/n))
+	Parallel(n*pieces, func(i int) {
+		b, p := i%n, i/n
+		f(m*(tiles*b/n)/tiles, m*(tiles*(b+1)/n)/tiles, panels*p/pieces, panels*(p+1)/pieces)
+	})
 }

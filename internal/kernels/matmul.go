@@ -30,7 +30,7 @@ func (p *Panels) MatMulRange(dst []float32, ldd int, x []float32, m, n0, n1 int,
 		pairsOf(f.xb, f.ldx, x, p.k, m, p.k)
 	}
 	panels := (n1 - n0 + 31) / 32
-	f.im.shared(m, panels, p.k, f.run)
+	f.heights().share(m, panels, p.k, f.run)
 }
 
 // pairsOf rounds x(m,k) to bf16 with rows ldx apart, an even number, padded with zeros.
@@ -60,6 +60,13 @@ type forward struct {
 	acc      bool
 }
 
+func (f *forward) heights() heights {
+	if f.xb != nil {
+		return f.im.pairs
+	}
+	return f.im.rows
+}
+
 // streamAhead is how far, in bytes, the weights are fetched ahead when few rows share them.
 const streamAhead = 8 << 10
 
@@ -74,7 +81,7 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 	if m1-m0 <= 32 {
 		ahead = streamAhead
 	}
-	tiles := f.im.tiles(m1-m0, f.xb != nil)
+	tiles := f.heights().tiles(m1 - m0)
 	for k0 := 0; k0 < f.p.k; k0 += forwardDepth {
 		k1 := min(f.p.k, k0+forwardDepth)
 		acc := f.acc || k0 > 0

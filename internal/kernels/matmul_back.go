@@ -64,7 +64,7 @@ func (b *backward) run(j0, j1 int) {
 		for j := j0; j < j1; j++ {
 			b.make(s.block[:], made[(j-j0)*size:][:size], j, l0, l1)
 		}
-		b.im.blocks(0, b.m, func(m0, m1 int) {
+		b.heights().each(b.m, func(m0, m1 int) {
 			for j := j0; j < j1; j++ {
 				b.rows(s, m0, m1, made[(j-j0)*size:], j, l0, l1)
 			}
@@ -72,11 +72,18 @@ func (b *backward) run(j0, j1 int) {
 	}
 }
 
+func (b *backward) heights() heights {
+	if b.yb != nil {
+		return b.im.pairs
+	}
+	return b.im.rows
+}
+
 func (b *backward) rows(s *scratch, m0, m1 int, made []float32, j, l0, l1 int) {
 	k := b.p.k
 	w := min(32, k-32*j)
 	acc := b.acc || l0 > 0
-	tiles := b.im.tiles(m1-m0, b.yb != nil)
+	tiles := b.heights().tiles(m1 - m0)
 	for t := range tiles {
 		i := m0 + (m1-m0)*t/tiles
 		mr := m0 + (m1-m0)*(t+1)/tiles - i

@@ -6,7 +6,7 @@ import (
 )
 
 // maxTile is the most rows that a tile of any level has.
-const maxTile = 32
+const maxTile = 128
 
 // scratch is working memory of one running item of work: packed panels and the tile that catches a ragged edge of c.
 type scratch struct {
