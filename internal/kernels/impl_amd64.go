@@ -65,6 +65,8 @@ func makeImpls() (two, five, bf, amx impl) {
 	return two, five, bf, amx
 }
 
+func slowDot() bool { return cpu.X86.HasAMXTile }
+
 func checkTranspose(dst []uint32, ldd int, src []uint32, lds int, n int) {
 	if n < 1 {
 		panic("kernels: empty transpose")

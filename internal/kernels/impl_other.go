@@ -14,3 +14,5 @@ func pause() {
 	for range 64 {
 	}
 }
+
+func slowDot() bool { return false }

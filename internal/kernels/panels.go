@@ -13,6 +13,16 @@ const (
 	BF16
 )
 
+// Fastest is what `compute: auto` means at the active level: BF16 where its products outrun those in f32, as on the tile unit
+// and with the dot product of AMD's processors. Intel's dot product has half the rate of its f32 multiply-adds; those
+// processors are known by their tile unit, used or not.
+func Fastest() Compute {
+	if l := Active(); l == AMX || l == AVX512BF16 && !slowDot() {
+		return BF16
+	}
+	return F32
+}
+
 // PanelType is the number format that panels keep weights in.
 type PanelType uint8
 
