@@ -28,7 +28,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		OnUsageError:              usageError,
 		Action:                    wantsCommand,
 		Commands: []*cli.Command{
-			runCommand(), dataCommand(), dedupCommand(), compareCommand(), generateCommand(), chatCommand(), modelsCommand(), adapterCommand(), configCommand(), versionCommand(),
+			runCommand(), dataCommand(), dedupCommand(), compareCommand(), generateCommand(), chatCommand(), modelsCommand(), adapterCommand(), configCommand(), planCommand(), doctorCommand(), benchCommand(), versionCommand(),
 		},
 	}
 	app.Commands = slices.Insert(app.Commands, 3, trainCommands()...)

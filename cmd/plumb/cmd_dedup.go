@@ -54,7 +54,7 @@ func dedupCommand() *cli.Command {
 			&cli.StringFlag{Name: "compute", Usage: "arithmetic of models: auto, f32 or bf16", Value: "auto", Destination: &o.Compute},
 			jsonFlag(&o.JSON),
 		},
-		Subcommands: []*cli.Command{undoCommand()},
+		Subcommands: []*cli.Command{undoCommand(), calibrateCommand(), trainVerifierCommand()},
 		Action: func(c *cli.Context) error {
 			o.Files, o.Against, o.Sets = c.Args().Slice(), c.StringSlice("against"), c.StringSlice("set")
 			return runDedup(c.Context, o, c.App.Writer, c.App.ErrWriter)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -24,6 +25,7 @@ type generateOptions struct {
 	Raw     bool
 	N       int
 	Limit   int
+	NoStop  bool
 	JSON    bool
 }
 
@@ -43,6 +45,7 @@ func generateCommand() *cli.Command {
 			&cli.BoolFlag{Name: "raw", Usage: "the prompt is a text to go on with, not a user's turn", Destination: &o.Raw},
 			&cli.IntFlag{Name: "n", Usage: "`N` answers a prompt", Value: 1, Destination: &o.N},
 			&cli.IntFlag{Name: "limit", Usage: "at most `N` prompts of --data; 0: all", Destination: &o.Limit},
+			&cli.BoolFlag{Name: "no-stop", Usage: "no token ends an answer before --max-new", Destination: &o.NoStop},
 			jsonFlag(&o.JSON)),
 		Action: func(c *cli.Context) error {
 			o.Adapters, o.Prompts = c.StringSlice("adapter"), c.StringSlice("prompt")
@@ -84,14 +87,20 @@ func runGenerate(ctx context.Context, o generateOptions, stdout, stderr io.Write
 		}
 		prompts[i] = model.GenPrompt{Tokens: ids, N: o.N, Key: uint64(i)}
 	}
+	opt := o.options(b)
+	if o.NoStop {
+		opt.Stop = nil
+	}
 	var all []generated
+	tokens, start := 0, time.Now()
 	for _, p := range policies {
-		answers, err := b.Model.Generate(ctx, prompts, p.Adapter, o.options(b))
+		answers, err := b.Model.Generate(ctx, prompts, p.Adapter, opt)
 		if err != nil {
 			return err
 		}
 		for i, list := range answers {
 			for _, a := range list {
+				tokens += len(a.Tokens)
 				g := generated{Policy: p.Name, Prompt: showMessages(records[i].Prompt), Tokens: len(a.Tokens), Ended: a.Stopped}
 				g.Text = b.Tokenizer.Decode(a.Tokens, true)
 				for _, lp := range a.LogProbs {
@@ -101,6 +110,8 @@ func runGenerate(ctx context.Context, o generateOptions, stdout, stderr io.Write
 			}
 		}
 	}
+	seconds := time.Since(start).Seconds()
+	fmt.Fprintf(stderr, "%d tokens in %.3f s (%.1f tokens/s)\n", tokens, seconds, float64(tokens)/seconds)
 	if o.JSON {
 		return printJSON(stdout, all)
 	}

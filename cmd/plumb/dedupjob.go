@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"path/filepath"
 	"strings"
 
 	"plumb/datasets"
 	"plumb/dedup"
+	"plumb/dedup/crossencoder"
 	"plumb/internal/kernels"
 	"plumb/internal/model"
 	"plumb/internal/run"
@@ -98,7 +98,9 @@ func (j *dedupJob) openModels(t *dedup.Tools) error {
 		if err != nil {
 			return err
 		}
-		t.Verifier = crossEncoder{e}
+		if t.Verifier, err = crossencoder.Open(e, j.Config.Verifier.Adapter); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -110,17 +112,6 @@ type embedder struct {
 }
 
 func (e embedder) Name() string { return e.name }
-
-// crossEncoder gives probabilities where the model gives logits.
-type crossEncoder struct{ encoder *model.Encoder }
-
-func (c crossEncoder) Score(ctx context.Context, pairs [][2]string) ([]float64, error) {
-	scores, err := c.encoder.Score(ctx, pairs, nil)
-	for i, s := range scores {
-		scores[i] = 1 / (1 + math.Exp(-s))
-	}
-	return scores, err
-}
 
 // fileSource reads several files as one set, as often as it is opened.
 type fileSource struct {

@@ -96,9 +96,12 @@ func openTokenizer(name string) (*tokenizer.Tokenizer, error) {
 	return tokenizer.FromGGUF(set.Metadata())
 }
 
-// computeOf turns the configuration's word into arithmetic; auto is bf16 where the processor multiplies bf16 itself.
+// computeOf turns the configuration's word into arithmetic; auto is whichever is faster here.
 func computeOf(word string) kernels.Compute {
-	if word == "bf16" || word == "auto" && kernels.Active() == kernels.AVX512BF16 {
+	switch word {
+	case "auto":
+		return kernels.Fastest()
+	case "bf16":
 		return kernels.BF16
 	}
 	return kernels.F32

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"plumb/internal/kernels"
+	"plumb/internal/model"
+	"plumb/internal/run"
+)
+
+type benchOptions struct {
+	Model   string
+	Compute string
+	Rows    int
+	Seconds float64
+	JSON    bool
+}
+
+func benchCommand() *cli.Command {
+	var o benchOptions
+	return &cli.Command{
+		Name: "bench", Usage: "measure this machine's peak, and what Plumb reaches of it",
+		Description: describe("For every instruction set that works here: the peak of one core, and what products with frozen weights reach on all\n"+
+			"threads. With --model also tokens a second of a forward pass and of generation.",
+			"plumb bench", "plumb bench --model SmolLM2-135M-Instruct.gguf --json"),
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "model", Aliases: []string{"m"}, Usage: "measure this `MODEL` too", Destination: &o.Model},
+			&cli.StringFlag{Name: "compute", Usage: "arithmetic of the model: auto, f32 or bf16", Value: "auto", Destination: &o.Compute},
+			&cli.IntFlag{Name: "rows", Usage: "`N` tokens in a product", Value: 512, Destination: &o.Rows},
+			&cli.Float64Flag{Name: "seconds", Usage: "measure each figure for about so long", Value: 0.3, Destination: &o.Seconds},
+			jsonFlag(&o.JSON),
+		},
+		Action: func(c *cli.Context) error { return runBench(c.Context, o, c.App.Writer) },
+	}
+}
+
+type benchReport struct {
+	Threads int           `json:"threads"`
+	Active  string        `json:"active"`
+	Levels  []benchLevel  `json:"levels"`
+	Model   *benchOfModel `json:"model,omitempty"`
+}
+
+// benchLevel is in GFLOP/s. Peaks are of one core; products use all threads.
+type benchLevel struct {
+	Level    string  `json:"level"`
+	PeakF32  float64 `json:"peak_f32"`
+	PeakBF16 float64 `json:"peak_bf16,omitempty"`
+	F32      float64 `json:"product_f32"`
+	BF16     float64 `json:"product_bf16"`
+}
+
+type benchOfModel struct {
+	Name     string  `json:"name"`
+	Forward  float64 `json:"forward_tokens_per_second"`
+	Generate float64 `json:"generated_tokens_per_second"`
+}
+
+// benchWidth is the width and depth of the measured product: that of a small model's layer.
+const benchWidth = 1024
+
+func runBench(ctx context.Context, o benchOptions, stdout io.Writer) error {
+	if o.Rows < 1 || !(o.Seconds > 0) {
+		return run.Usage(errors.New("bench: want --rows of 1 or more and --seconds above 0"))
+	}
+	rep := benchReport{Threads: kernels.Threads(), Active: kernels.Active().String()}
+	for _, l := range kernels.Available() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		restore := kernels.Force(l)
+		b := benchLevel{Level: l.String()}
+		b.PeakF32, b.PeakBF16 = kernels.Peak(l)
+		b.F32 = productRate(o, kernels.PanelF32, kernels.F32)
+		b.BF16 = productRate(o, kernels.PanelBF16, kernels.BF16)
+		restore()
+		rep.Levels = append(rep.Levels, b)
+	}
+	if o.Model != "" {
+		m, err := benchModel(ctx, o)
+		if err != nil {
+			return err
+		}
+		rep.Model = m
+	}
+	if o.JSON {
+		return printJSON(stdout, rep)
+	}
+	fmt.Fprintf(stdout, "%d threads, kernels %s; GFLOP/s\n\n", rep.Threads, rep.Active)
+	rows := [][]string{{"level", "peak f32, 1 core", "peak bf16, 1 core", "product f32", "of peak", "product bf16"}}
+	for _, l := range rep.Levels {
+		bf := "-"
+		if l.PeakBF16 > 0 {
+			bf = fmt.Sprintf("%.0f", l.PeakBF16)
+		}
+		share := "-"
+		if l.PeakF32 > 0 {
+			share = fmt.Sprintf("%.0f%%", 100*l.F32/l.PeakF32/float64(rep.Threads))
+		}
+		rows = append(rows, []string{l.Level, fmt.Sprintf("%.0f", l.PeakF32), bf, fmt.Sprintf("%.0f", l.F32), share, fmt.Sprintf("%.0f", l.BF16)})
+	}
+	if err := table(stdout, rows); err != nil {
+		return err
+	}
+	if m := rep.Model; m != nil {
+		_, err := fmt.Fprintf(stdout, "\n%s: forward %.0f tokens/s, generation %.0f tokens/s\n", m.Name, m.Forward, m.Generate)
+		return err
+	}
+	return nil
+}
+
+// productRate measures x(rows, width) times frozen weights (width, width), in GFLOP/s.
+func productRate(o benchOptions, t kernels.PanelType, c kernels.Compute) float64 {
+	w := kernels.NewPanels(benchWidth, benchWidth, t)
+	w.Fill(func(n int, dst []float32) {
+		for i := range dst {
+			dst[i] = float32((n*7+i*13)%17)/17 - 0.5
+		}
+	})
+	x, y := make([]float32, o.Rows*benchWidth), make([]float32, o.Rows*benchWidth)
+	for i := range x {
+		x[i] = float32(i%19)/19 - 0.5
+	}
+	w.MatMul(y, x, o.Rows, false, c) // fills caches and starts the workers
+	times, best := 0, time.Duration(0)
+	for began := time.Now(); time.Since(began).Seconds() < o.Seconds || times < 3; times++ {
+		start := time.Now()
+		w.MatMul(y, x, o.Rows, false, c)
+		if d := time.Since(start); best == 0 || d < best {
+			best = d
+		}
+	}
+	return 2 * float64(o.Rows) * benchWidth * benchWidth / best.Seconds() / 1e9
+}
+
+// benchModel measures a forward pass over one prompt and the generation of 32 samples.
+func benchModel(ctx context.Context, o benchOptions) (*benchOfModel, error) {
+	b, err := newModelCache().Open(o.Model, o.Compute, false)
+	if err != nil {
+		return nil, err
+	}
+	n := min(o.Rows, b.Model.MaxLen()-33)
+	if n < 1 {
+		return nil, fmt.Errorf("%s reads too few tokens to be measured", o.Model)
+	}
+	prompt := make([]int32, n)
+	for i := range prompt {
+		prompt[i] = int32(i * 31 % b.Model.Config.Vocab)
+	}
+	rate := func(p []int32, samples, tokens int) (float64, error) {
+		start := time.Now()
+		_, err := b.Model.Generate(ctx, []model.GenPrompt{{Tokens: p, N: samples}}, nil, model.GenOptions{MaxNew: tokens, Temperature: 1, Seed: 1})
+		return time.Since(start).Seconds(), err
+	}
+	if _, err := rate(prompt[:1], 1, 1); err != nil { // warm
+		return nil, err
+	}
+	forward, err := rate(prompt, 1, 1)
+	if err != nil {
+		return nil, err
+	}
+	generate, err := rate(prompt[:1], 32, 32)
+	if err != nil {
+		return nil, err
+	}
+	return &benchOfModel{Name: b.Model.String(), Forward: float64(n) / forward, Generate: 32 * 32 / generate}, nil
+}
