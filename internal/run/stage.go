@@ -31,6 +31,7 @@ type Manifest struct {
 	ConfigHash string            `json:"config_hash"`
 	Inputs     map[string]string `json:"inputs"` // name -> content hash
 	Started    time.Time         `json:"started"`
+	Training   time.Time         `json:"training,omitzero"` // when the first step of a trainer began, in the last process
 	Ended      time.Time         `json:"ended,omitzero"`
 	Resumed    int               `json:"resumed"` // how often the stage was taken up again
 	Outcome    string            `json:"outcome"`
@@ -240,6 +241,12 @@ func (s *Stage) Checkpoints(keep int) *Checkpoints {
 // Progress starts a progress display on the stage's output. Total 0 means unknown.
 func (s *Stage) Progress(label string, total int) *Progress {
 	return NewProgress(s.stderr, label, total)
+}
+
+// BeginTraining records that everything is loaded and the first step begins: what comes before is not training time.
+func (s *Stage) BeginTraining() error {
+	s.manifest.Training = time.Now().UTC().Truncate(time.Millisecond)
+	return s.writeManifest()
 }
 
 // Finish records how the stage ended and closes it. Results must be JSON values.

@@ -80,7 +80,7 @@ func NewLoop(st *run.Stage, opt Options, n, total int, optims ...*AdamW) (*Loop,
 	}
 	l.progress = st.Progress(filepath.Base(st.Dir()), l.Total)
 	l.progress.Resume(l.Step)
-	return l, nil
+	return l, st.BeginTraining()
 }
 
 // Done tells whether every step is finished.
