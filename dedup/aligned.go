@@ -68,22 +68,33 @@ func (v *AlignedVerifier) Save(w io.Writer) error {
 
 // Score returns the probability that the two texts of each pair say the same.
 func (v *AlignedVerifier) Score(ctx context.Context, pairs [][2]string) ([]float64, error) {
+	out, err := v.Logits(ctx, pairs)
+	for i, z := range out {
+		out[i] = sigmoid(z)
+	}
+	return out, err
+}
+
+// Logits returns the logits of Score's probabilities.
+func (v *AlignedVerifier) Logits(ctx context.Context, pairs [][2]string) ([]float64, error) {
 	out := make([]float64, len(pairs))
 	kernels.Parallel((len(pairs)+15)/16, func(g int) {
 		for i := g * 16; i < min((g+1)*16, len(pairs)) && ctx.Err() == nil; i++ {
-			out[i] = v.probability(alignFeatures(pairs[i][0], pairs[i][1]))
+			out[i] = v.logit(alignFeatures(pairs[i][0], pairs[i][1]))
 		}
 	})
 	return out, ctx.Err()
 }
 
-func (v *AlignedVerifier) probability(x [alignCount]float64) float64 {
+func (v *AlignedVerifier) logit(x [alignCount]float64) float64 {
 	z := 0.0
 	for i, w := range v.Weights {
 		z += w * x[i]
 	}
-	return 1 / (1 + math.Exp(-z))
+	return z
 }
+
+func sigmoid(z float64) float64 { return 1 / (1 + math.Exp(-z)) }
 
 // The features of a pair; each is 0 for equal texts. "Inner" words stand before the last word that both texts share, so
 // that a cut end is not taken for a change.

@@ -40,7 +40,7 @@ func TrainAligned(pairs []Labelled, trained string) (*AlignedVerifier, error) {
 		var g [alignCount]float64
 		var h [alignCount][alignCount]float64
 		for i := range x {
-			p := v.probability(x[i])
+			p := sigmoid(v.logit(x[i]))
 			d := p
 			if pairs[i].Same {
 				d--

@@ -253,7 +253,7 @@ func (c *Calibration) estimate(bins []bin, want float64) {
 	}
 	pairs := func(i int) float64 { return float64(len(bins[i].pairs)) }
 	trueEffective := effective(0, func(i int) float64 { return share[i] * pairs(i) })
-	best := -1.0
+	best := 0.0
 	c.Use = c.Threshold
 	for i := range bins {
 		p := CalibratePoint{Threshold: bins[i].low}

@@ -69,7 +69,8 @@ type VectorConfig struct {
 
 // VerifierConfig describes the stage that confirms what the others propose.
 type VerifierConfig struct {
-	Kind      string   `yaml:"kind"`      // none, aligned (built in), or a cross-encoder opened by the caller
+	Kind      string   `yaml:"kind"`      // none, aligned (built in), or an encoder's folder, opened by the caller
+	Adapter   string   `yaml:"adapter"`   // aligned: its weights; an encoder: the adapter and head that train-verifier wrote
 	Threshold float64  `yaml:"threshold"` // probability of "the same" from which a pair is confirmed
 	Confirm   []string `yaml:"confirm"`   // the stages whose pairs it confirms: minhash, vectors
 	Batch     int      `yaml:"batch"`     // pairs per call

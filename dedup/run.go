@@ -204,6 +204,8 @@ func openVerifier(c VerifierConfig, t *Tools) (Verifier, error) {
 		return nil, nil
 	case t.Verifier != nil:
 		return t.Verifier, nil
+	case c.Kind == "aligned" && c.Adapter != "":
+		return OpenAligned(c.Adapter)
 	case c.Kind == "aligned":
 		return Aligned(), nil
 	}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -243,11 +245,24 @@ func trainCrossEncoder(ctx context.Context, cfg crossencoder.Config, o trainVeri
 	if err != nil {
 		return nil, err
 	}
-	st, err := run.OpenStage(o.Out, run.Manifest{Stage: "train-verifier", Seed: cfg.Seed, ConfigHash: fmt.Sprintf("%x", resolved)})
+	inputs := map[string]string{}
+	for role, file := range map[string]string{"labels": o.Labels, "eval": o.Eval, "model": path} {
+		if file == "" {
+			continue
+		}
+		if inputs[role], err = run.HashTree(file); err != nil {
+			return nil, err
+		}
+	}
+	sum := sha256.Sum256(resolved)
+	st, err := run.OpenStage(o.Out, run.Manifest{Stage: "train-verifier", Seed: cfg.Seed, ConfigHash: hex.EncodeToString(sum[:]), Inputs: inputs})
 	if err != nil {
 		return nil, err
 	}
 	defer st.Close()
+	if st.Done() {
+		return st.Manifest().Results, nil
+	}
 	st.SetOutput(stderr)
 	res, err := crossencoder.Train(ctx, cfg, e, pairs, held, st)
 	if err != nil {
