@@ -84,7 +84,12 @@ func runPlan(ctx context.Context, o planOptions, stdout io.Writer) error {
 		return err
 	}
 	e := &estimator{shapes: map[string]shape{}, made: map[string]shape{}, data: map[string]volume{}}
-	e.rate = 1e9 * productRate(benchOptions{Rows: 512, Seconds: 0.1}, kernels.PanelF32, kernels.F32)
+	panel := kernels.PanelF32
+	compute := computeOf(x.Compute)
+	if compute == kernels.BF16 {
+		panel = kernels.PanelBF16
+	}
+	e.rate = 1e9 * productRate(benchOptions{Rows: 512, Seconds: 0.1}, panel, compute)
 	var list []stagePlan
 	for _, p := range x.plans {
 		if err := ctx.Err(); err != nil {

@@ -41,6 +41,22 @@ func (s *dedupStage) plan(p *plan) []error {
 			faults = append(faults, err)
 		}
 	}
+	// Models decide too: other weights are other work.
+	if v := s.Config.Vectors; v.Enabled && v.Encoder != "hash" {
+		if _, err := p.read("encoder", aModel, "vectors.encoder", v.Encoder); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	if v := s.Config.Verifier; v.Kind != "none" && v.Kind != "aligned" && v.Kind != "" {
+		if _, err := p.read("verifier", aModel, "verifier.kind", v.Kind); err != nil {
+			faults = append(faults, err)
+		}
+		if v.Adapter != "" {
+			if _, err := p.read("verifier adapter", anAdapter, "verifier.adapter", v.Adapter); err != nil {
+				faults = append(faults, err)
+			}
+		}
+	}
 	p.make(pairs, "pairs.arrow")
 	return faults
 }

@@ -49,6 +49,7 @@ var allowed = map[string][]string{
 	"ppo":                trainer,
 	"dedup":              {"datasets", "adapters", "internal/..."},
 	"dedup/plant":        {},
+	"dedup/crossencoder": {"dedup", "datasets", "adapters", "internal/..."},
 	"dedup/crossencoder": {"dedup", "dedup/plant", "adapters", "internal/..."},
 	"dedup/qdranttest":   {"dedup/..."},
 	"clean":              {"datasets", "adapters", "dedup", "internal/..."},
