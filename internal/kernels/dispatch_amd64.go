@@ -310,3 +310,27 @@ func (im *impl) normGain(dgain, dbias, dy, x []float32, mean, rstd float32) {
 		normGainGeneric(dgain, dbias, dy, x, mean, rstd)
 	}
 }
+
+func (im *impl) expandQ8(dst []float32, src []byte, blocks int) {
+	_ = dst[blocks*32*32-1]
+	switch im.vec {
+	case 2:
+		expandQ8AVX512(&dst[0], &src[0], blocks)
+	case 1:
+		expandQ8AVX2(&dst[0], &src[0], blocks)
+	default:
+		expandQ8Generic(dst, src, blocks)
+	}
+}
+
+func (im *impl) expandQ4(dst []float32, src []byte, blocks int) {
+	_ = dst[blocks*32*32-1]
+	switch im.vec {
+	case 2:
+		expandQ4AVX512(&dst[0], &src[0], blocks)
+	case 1:
+		expandQ4AVX2(&dst[0], &src[0], blocks)
+	default:
+		expandQ4Generic(dst, src, blocks)
+	}
+}

@@ -46,3 +46,5 @@ func (im *impl) normBack(dx, dy, x, gain []float32, mean, rstd, c0, c1 float32) 
 func (im *impl) normGain(dgain, dbias, dy, x []float32, mean, rstd float32) {
 	normGainGeneric(dgain, dbias, dy, x, mean, rstd)
 }
+func (im *impl) expandQ8(dst []float32, src []byte, blocks int) { expandQ8Generic(dst, src, blocks) }
+func (im *impl) expandQ4(dst []float32, src []byte, blocks int) { expandQ4Generic(dst, src, blocks) }

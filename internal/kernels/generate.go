@@ -5,3 +5,4 @@ package kernels
 //go:generate go -C _asm run . -set misc -out ../misc_amd64.s -stubs ../misc_amd64.go -pkg kernels
 //go:generate go -C _asm run . -set elem -out ../elementwise_amd64.s -stubs ../elementwise_amd64.go -pkg kernels
 //go:generate go -C _asm run . -set rows -out ../rows_amd64.s -stubs ../rows_amd64.go -pkg kernels
+//go:generate go -C _asm run . -set quant -out ../quant_amd64.s -stubs ../quant_amd64.go -pkg kernels

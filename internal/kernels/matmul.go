@@ -22,7 +22,7 @@ func (p *Panels) MatMulRange(dst []float32, ldd int, x []float32, m, n0, n1 int,
 		}
 		return
 	}
-	if c == BF16 && f.im.tileDot != nil && p.typ == PanelBF16 {
+	if c == BF16 && f.im.tileDot != nil && p.typ != PanelF32 {
 		s := getScratch()
 		defer putScratch(s)
 		f.ldx = (p.k + 1) &^ 1
@@ -71,22 +71,30 @@ func (f *forward) heights() heights {
 const streamAhead = 8 << 10
 
 // forwardDepth bounds the block of x that stays in the cache, 112 rows of it, while the panels pass.
-const forwardDepth = 2048
+// expandDepth is the part of a quantised panel that is expanded at once for few rows: 32 KB.
+const (
+	forwardDepth = 2048
+	expandDepth  = 256
+)
 
 // run computes rows [m0,m1) and panels [j0,j1), counted from n0.
 func (f *forward) run(m0, m1, j0, j1 int) {
 	s := getScratch()
 	defer putScratch(s)
 	ahead := 0
-	if m1-m0 <= 32 {
+	if m1-m0 <= 32 && f.p.typ < PanelQ8 {
 		ahead = streamAhead
 	}
 	tiles := f.heights().tiles(m1 - m0)
-	for k0 := 0; k0 < f.p.k; k0 += forwardDepth {
-		k1 := min(f.p.k, k0+forwardDepth)
+	depth := forwardDepth
+	if f.p.typ >= PanelQ8 && tiles == 1 {
+		depth = expandDepth
+	}
+	for k0 := 0; k0 < f.p.k; k0 += depth {
+		k1 := min(f.p.k, k0+depth)
 		acc := f.acc || k0 > 0
 		for j := j0; j < j1; j++ {
-			b := f.p.panel(f.n0/32 + j)
+			b := f.weights(s, f.p.panel(f.n0/32+j), k0, k1)
 			w := min(32, f.n1-f.n0-32*j)
 			for t := range tiles {
 				i := m0 + (m1-m0)*t/tiles
@@ -106,15 +114,37 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 	}
 }
 
-// tile adds columns [k0,k1) of x times those of panel b; k0 is even.
+// weights is the part [k0,k1) of a panel in the form that tile reads; quantised ones are expanded into scratch.
+func (f *forward) weights(s *scratch, panel []float32, k0, k1 int) []float32 {
+	switch f.p.typ {
+	case PanelF32:
+		return panel[32*k0:]
+	case PanelBF16:
+		return panel[16*k0:]
+	}
+	wide := s.panel((k1 - k0) * 32)
+	f.p.expand(f.im, wide, panel, k0, k1)
+	if f.xb == nil {
+		return wide
+	}
+	pairs := s.extra((k1 - k0) * 16)
+	rows := u32AsU16(s.block[:])
+	for l := 0; l < k1-k0; l += 32 {
+		f.im.toBF(rows, wide[l*32:][:32*32])
+		f.im.interleave(asU16(pairs[l*16:][:16*32]), rows)
+	}
+	return pairs
+}
+
+// tile adds columns [k0,k1) of x times weights b; k0 is even.
 func (f *forward) tile(mr, i, k0, k1 int, b, c []float32, ldc int, acc bool, ahead int) {
 	k := f.p.k
 	switch {
 	case f.xb != nil:
-		f.im.tileDot(mr, (k1-k0+1)/2, f.xb[i*f.ldx+k0:], f.ldx, asU16(b[16*k0:]), c, ldc, acc, ahead)
+		f.im.tileDot(mr, (k1-k0+1)/2, f.xb[i*f.ldx+k0:], f.ldx, asU16(b), c, ldc, acc, ahead)
 	case f.p.typ == PanelBF16:
-		f.im.tileBF(mr, k1-k0, f.x[i*k+k0:], k, asU16(b[16*k0:]), c, ldc, acc, ahead)
+		f.im.tileBF(mr, k1-k0, f.x[i*k+k0:], k, asU16(b), c, ldc, acc, ahead)
 	default:
-		f.im.tile(mr, k1-k0, f.x[i*k+k0:], k, 1, b[32*k0:], 32, c, ldc, acc, ahead)
+		f.im.tile(mr, k1-k0, f.x[i*k+k0:], k, 1, b, 32, c, ldc, acc, ahead)
 	}
 }

@@ -21,7 +21,7 @@ func (p *Panels) MatMulBackwardRange(dx []float32, dy []float32, ldy int, m, n0,
 		return
 	}
 	b := &backward{im: active.Load(), p: p, dx: dx, dy: dy, ldy: ldy, n0: n0, n: n1 - n0, m: m, acc: acc}
-	if c == BF16 && b.im.tileDot != nil && p.typ == PanelBF16 {
+	if c == BF16 && b.im.tileDot != nil && p.typ != PanelF32 {
 		s := getScratch()
 		defer putScratch(s)
 		b.ldb = (b.n + 1) &^ 1
@@ -62,7 +62,7 @@ func (b *backward) run(j0, j1 int) {
 	for l0 := 0; l0 < b.n; l0 += backDepth {
 		l1 := min(b.n, l0+backDepth)
 		for j := j0; j < j1; j++ {
-			b.make(s.block[:], made[(j-j0)*size:][:size], j, l0, l1)
+			b.make(s, made[(j-j0)*size:][:size], j, l0, l1)
 		}
 		b.heights().each(b.m, func(m0, m1 int) {
 			for j := j0; j < j1; j++ {
@@ -106,52 +106,69 @@ func (b *backward) rows(s *scratch, m0, m1 int, made []float32, j, l0, l1 int) {
 }
 
 // make writes W[n0+l0:n0+l1, 32*j:32*j+32] as [l][32] float32 or, for the dot product, [l/2][32][2] bf16. l0 is a multiple
-// of 32. Columns beyond K become zero. block
-// is room for 32 rows of W of 32 bf16 each.
-func (b *backward) make(block []uint32, dst []float32, j, l0, l1 int) {
-	k := b.p.k
-	w := min(32, k-32*j)
+// of 32. Columns beyond K become zero.
+func (b *backward) make(s *scratch, dst []float32, j, l0, l1 int) {
 	size := 32
 	if b.yb != nil {
 		size = 16
 	}
+	wide := s.c[: 32*32 : 32*32] // a block of a quantised panel
 	for l := l0; l < l1; l += 32 {
-		src := b.p.panel((b.n0 + l) / 32)
-		d := dst[(l-l0)*size:]
-		if b.p.typ == PanelF32 {
-			if w == 32 {
-				q := asU32(src[32*j*32:])
-				for h := range 2 {
-					b.im.transpose16(asU32(d[16*h:]), 32, q[16*h*32:], 32, 2)
-				}
-			} else {
-				for r := range 32 {
-					e := d[r*32:][:32]
-					for c := range w {
-						e[c] = src[(32*j+c)*32+r]
-					}
-					clear(e[w:])
-				}
-			}
+		panel := b.p.panel((b.n0 + l) / 32)
+		d := dst[(l-l0)*size:][:32*size]
+		switch {
+		case b.p.typ == PanelF32:
+			b.turnF32(d, panel[32*j*32:])
 			continue
+		case b.p.typ == PanelBF16:
+			b.turnBF16(s.block[:], panel[16*j*32:])
+		case b.yb == nil:
+			b.p.expand(b.im, wide, panel, 32*j, 32*j+32)
+			b.turnF32(d, wide)
+			continue
+		default:
+			b.p.expand(b.im, wide, panel, 32*j, 32*j+32)
+			turned := s.c[32*32 : 2*32*32]
+			b.turnF32(turned, wide)
+			b.im.toBF(u32AsU16(s.block[:]), turned)
 		}
-		q := asU32(src[16*j*32:])
-		if len(q) >= 16*32 {
-			b.im.transpose16(block, 16, q, 32, 2)
-		} else {
-			clear(block)
-			for c := range (w + 1) / 2 {
-				for r := range 32 {
-					block[r*16+c] = q[c*32+r]
-				}
-			}
-		}
-		rows := u32AsU16(block)
+		rows := u32AsU16(s.block[:])
 		if b.yb == nil {
-			b.im.fromBF(d[:32*32], rows)
-			continue
+			b.im.fromBF(d, rows)
+		} else {
+			b.im.interleave(asU16(d), rows)
 		}
-		e := asU16(d)
-		b.im.interleave(e[:32*32], rows)
+	}
+}
+
+// turnF32 is the transpose of src, columns of W as [..32][32] float32, 32 of them or what is left of K.
+func (b *backward) turnF32(dst, src []float32) {
+	if w := len(src) / 32; w < 32 {
+		for r := range 32 {
+			e := dst[r*32:][:32]
+			for c := range w {
+				e[c] = src[c*32+r]
+			}
+			clear(e[w:])
+		}
+		return
+	}
+	for h := range 2 {
+		b.im.transpose16(asU32(dst[16*h:]), 32, asU32(src[16*h*32:]), 32, 2)
+	}
+}
+
+// turnBF16 writes 32 rows of 32 bf16 from src, pairs of columns of W, 16 of them or what is left of K.
+func (b *backward) turnBF16(rows []uint32, src []float32) {
+	q := asU32(src)
+	if len(q) >= 16*32 {
+		b.im.transpose16(rows, 16, q, 32, 2)
+		return
+	}
+	clear(rows)
+	for c := range len(q) / 32 {
+		for r := range 32 {
+			rows[r*16+c] = q[c*32+r]
+		}
 	}
 }

@@ -30,6 +30,8 @@ type PanelType uint8
 const (
 	PanelF32  PanelType = iota // [N/32][K][32] float32
 	PanelBF16                  // [N/32][K/2][32][2] bfloat16, pairs along K
+	PanelQ8                    // blocks of 32 columns: a scale a row, 8-bit numbers
+	PanelQ4                    // blocks of 32 columns: a scale and an offset a row, 4-bit numbers
 )
 
 // Panels hold a frozen weight matrix W (N,K) in the layout that products read: groups of 32 rows, within a group
@@ -41,14 +43,22 @@ type Panels struct {
 	size int       // floats a panel
 }
 
-// NewPanels makes panels of zeros for a matrix of n rows and k columns.
+// NewPanels makes panels of zeros for a matrix of n rows and k columns. For PanelQ8 and PanelQ4 k must be a multiple of
+// QuantBlock.
 func NewPanels(n, k int, t PanelType) *Panels {
-	if n < 0 || k < 0 || t > PanelBF16 {
+	if n < 0 || k < 0 || t > PanelQ4 || t >= PanelQ8 && k%QuantBlock != 0 {
 		panic(fmt.Sprintf("kernels: no panels of %d x %d, type %d", n, k, t))
 	}
-	p := &Panels{n: n, k: k, typ: t, size: k * 32}
-	if t == PanelBF16 {
+	p := &Panels{n: n, k: k, typ: t}
+	switch t {
+	case PanelF32:
+		p.size = k * 32
+	case PanelBF16:
 		p.size = (k + 1) / 2 * 32
+	case PanelQ8:
+		p.size = k / QuantBlock * q8Size
+	case PanelQ4:
+		p.size = k / QuantBlock * q4Size
 	}
 	p.f = Alloc((n + 31) / 32 * p.size)
 	return p
@@ -71,8 +81,12 @@ func (p *Panels) count() int { return (p.n + 31) / 32 }
 func (p *Panels) panel(i int) []float32 { return p.f[i*p.size:][:p.size] }
 
 // Fill sets every weight. row writes all of row n of W into dst (length K); it is called once per row, from several
-// goroutines at once.
+// goroutines at once. PanelQ8 and PanelQ4 round each block to their numbers; FillBlocks keeps a file's own.
 func (p *Panels) Fill(row func(n int, dst []float32)) {
+	if p.typ >= PanelQ8 {
+		p.quantise(row)
+		return
+	}
 	im := active.Load()
 	Parallel(p.count(), func(i int) {
 		s := getScratch()
@@ -99,6 +113,10 @@ func (p *Panels) Fill(row func(n int, dst []float32)) {
 func (p *Panels) Row(dst []float32, n int) {
 	dst = dst[:p.k]
 	q := p.panel(n / 32)
+	if p.typ >= PanelQ8 {
+		p.quantRow(dst, q, n%32)
+		return
+	}
 	if p.typ == PanelF32 {
 		for l := range dst {
 			dst[l] = q[l*32+n%32]

@@ -51,11 +51,18 @@ func TestPanels(t *testing.T) {
 		r := rand.New(rand.NewPCG(15, 16))
 		g := &guards{t: t}
 		ms := []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 29, 33, 130}
-		for _, s := range [][2]int{{1, 1}, {31, 15}, {32, 16}, {33, 17}, {100, 47}, {160, 96}, {2 * backDepth, 40}, {70, forwardDepth + 3}} {
+		for _, s := range [][2]int{{1, 1}, {31, 15}, {32, 16}, {33, 17}, {100, 47}, {160, 96}, {2 * backDepth, 40}, {70, forwardDepth + 3}, {40, forwardDepth + 32}} {
 			n, k := s[0], s[1]
 			w := random(r, n*k)
-			for typ, held := range map[PanelType][]float32{PanelF32: w, PanelBF16: rounded(w)} {
+			for typ := PanelF32; typ <= PanelQ4; typ++ {
+				if typ >= PanelQ8 && k%QuantBlock > 0 {
+					continue
+				}
 				p := panelsOf(w, n, k, typ)
+				held := make([]float32, n*k)
+				for i := range n {
+					p.Row(held[i*k:], i)
+				}
 				for _, m := range ms {
 					if m > 40 && k*n > 10000 {
 						continue
@@ -95,11 +102,17 @@ func TestPanels(t *testing.T) {
 func TestPanelsBF16(t *testing.T) {
 	levels(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(17, 18))
-		for _, s := range [][2]int{{1, 1}, {31, 15}, {33, 18}, {100, 47}, {200, 96}, {backDepth + 40, 64}} {
+		for _, s := range [][3]int{{1, 1}, {31, 15}, {33, 18}, {100, 47}, {200, 96}, {backDepth + 40, 64}, {100, 96, int(PanelQ8)}, {50, 320, int(PanelQ4)}} {
 			n, k := s[0], s[1]
 			const m = 150
 			w, x, dy := random(r, n*k), random(r, m*k), random(r, m*n)
 			p := panelsOf(w, n, k, PanelBF16)
+			if s[2] > 0 {
+				p = panelsOf(w, n, k, PanelType(s[2]))
+				for i := range n {
+					p.Row(w[i*k:], i)
+				}
+			}
 			y, dx := make([]float32, m*n), make([]float32, m*k)
 			SetThreads(2)
 			p.MatMul(y, x, m, false, BF16)
@@ -161,6 +174,87 @@ func checkPairs(t *testing.T, name string, c, a []float32, ars, acs int, b []flo
 			// float64 and then float32 rounds twice where the sum lies on a tie, hence not bit for bit
 			if d := math.Abs(float64(c[i*n+j] - sum)); !(d <= math.Abs(float64(sum))*0x1p-20+0x1p-20) {
 				t.Fatalf("%s: element (%d,%d) is %v, want %v", name, i, j, c[i*n+j], sum)
+			}
+		}
+	}
+}
+
+// TestFillBlocks: a weight is scale*q, or scale*q + offset rounded once, whatever reads it.
+func TestFillBlocks(t *testing.T) {
+	levels(t, func(t *testing.T) {
+		const n, k = 45, 96
+		for _, typ := range []PanelType{PanelQ8, PanelQ4} {
+			r := rand.New(rand.NewPCG(19, 20))
+			want := make([]float32, n*k)
+			q := make([]int8, n*k)
+			scales, offsets := random(r, n*k/QuantBlock), random(r, n*k/QuantBlock)
+			for i := range q {
+				q[i] = int8(r.IntN(256) - 128)
+				s := scales[i/QuantBlock]
+				want[i] = s * float32(q[i])
+				if typ == PanelQ4 {
+					q[i] &= 15
+					want[i] = float32(math.FMA(float64(s), float64(q[i]), float64(offsets[i/QuantBlock])))
+				}
+			}
+			p := NewPanels(n, k, typ)
+			p.FillBlocks(func(i int, dst []int8, scale, offset []float32) {
+				copy(dst, q[i*k:])
+				copy(scale, scales[i*k/QuantBlock:])
+				copy(offset, offsets[i*k/QuantBlock:])
+			})
+			row := make([]float32, k)
+			unit, y := make([]float32, k*k), make([]float32, k*n)
+			for i := range k {
+				unit[i*k+i] = 1
+			}
+			p.MatMul(y, unit, k, false, F32)
+			for i := range n {
+				p.Row(row, i)
+				for j, v := range row {
+					if v != want[i*k+j] || y[j*n+i] != v {
+						t.Fatalf("type %d: weight (%d,%d) is %v and %v, want %v", typ, i, j, v, y[j*n+i], want[i*k+j])
+					}
+				}
+			}
+		}
+	})
+}
+
+// TestQuantising: an element is off by half a step of its block at most; a block with a NaN is NaN and spares its neighbours.
+func TestQuantising(t *testing.T) {
+	r := rand.New(rand.NewPCG(21, 22))
+	const n, k = 33, 128
+	w := random(r, n*k)
+	clear(w[5*k : 5*k+32])
+	w[7*k+40] = float32(math.NaN())
+	for typ, levels := range map[PanelType]float64{PanelQ8: 127, PanelQ4: 15} {
+		p := panelsOf(w, n, k, typ)
+		row := make([]float32, k)
+		for i := range n {
+			p.Row(row, i)
+			for j, v := range row {
+				block := w[i*k+j/32*32:][:32]
+				if i == 7 && j/32 == 1 {
+					if v == v {
+						t.Errorf("type %d: (%d,%d) is %v beside a NaN", typ, i, j, v)
+					}
+					continue
+				}
+				lo, hi := 0.0, 0.0
+				if typ == PanelQ4 {
+					lo, hi = float64(block[0]), float64(block[0])
+				}
+				for _, x := range block {
+					lo, hi = math.Min(lo, float64(x)), math.Max(hi, float64(x))
+				}
+				step := math.Max(hi, -lo) / levels
+				if typ == PanelQ4 {
+					step = (hi - lo) / levels
+				}
+				if !(math.Abs(float64(v)-float64(w[i*k+j])) <= step/2*1.0001) {
+					t.Errorf("type %d: (%d,%d) is %v, was %v", typ, i, j, v, w[i*k+j])
+				}
 			}
 		}
 	}

@@ -15,6 +15,7 @@ var sets = map[string]func(){
 	"misc":    misc,
 	"elem":    elementwise,
 	"rows":    rows,
+	"quant":   quant,
 }
 
 func main() {

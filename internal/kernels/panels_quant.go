@@ -1,0 +1,155 @@
+package kernels
+
+import (
+	"math"
+	"unsafe"
+)
+
+// QuantBlock is the number of columns that share a scale in PanelQ8 and PanelQ4.
+const QuantBlock = 32
+
+// A block of a panel, 32 rows by 32 columns: PanelQ8 [32] scales as float32, then [32 columns][32 rows] of int8; PanelQ4 [32]
+// scales, [32] offsets, then [16 pairs of columns][32 rows] bytes, the even column in the low half. Sizes in floats.
+const (
+	q8Size = 32 + 32*32/4
+	q4Size = 64 + 16*32/4
+)
+
+func asBytes(x []float32) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(x))), 4*len(x))
+}
+
+// FillBlocks sets the weights of PanelQ8 or PanelQ4 from numbers that are quantised already. row writes row n: q (length K), and a
+// scale and an offset for each block of QuantBlock columns; a weight is scale*q, for PanelQ4 scale*q + offset (rounded once)
+// with q from 0 to 15. It is called once per row, from several goroutines at once.
+func (p *Panels) FillBlocks(row func(n int, q []int8, scale, offset []float32)) {
+	if p.typ < PanelQ8 {
+		panic("kernels: FillBlocks wants quantised panels")
+	}
+	blocks := p.k / QuantBlock
+	Parallel(p.count(), func(i int) {
+		q := make([]int8, p.k)
+		scale, offset := make([]float32, blocks), make([]float32, blocks)
+		panel := p.panel(i)
+		clear(panel)
+		for r := range min(32, p.n-32*i) {
+			clear(offset)
+			row(32*i+r, q, scale, offset)
+			for b := range blocks {
+				p.setBlock(panel, b, r, q[b*QuantBlock:][:QuantBlock], scale[b], offset[b])
+			}
+		}
+	})
+}
+
+// setBlock writes row r of block b of a panel of zeros.
+func (p *Panels) setBlock(panel []float32, b, r int, q []int8, scale, offset float32) {
+	if p.typ == PanelQ8 {
+		d := panel[b*q8Size:][:q8Size]
+		d[r] = scale
+		out := asBytes(d[32:])
+		for l, v := range q {
+			out[l*32+r] = byte(v)
+		}
+		return
+	}
+	d := panel[b*q4Size:][:q4Size]
+	d[r], d[32+r] = scale, offset
+	out := asBytes(d[64:])
+	for l, v := range q {
+		out[l/2*32+r] |= byte(v&15) << (l & 1 * 4)
+	}
+}
+
+// quantise rounds rows block by block: 8 bits to scale*q with the largest magnitude at 127, 4 bits to the 16 values from the
+// block's least to its largest. A block with a NaN or Inf becomes NaN.
+func (p *Panels) quantise(row func(n int, dst []float32)) {
+	Parallel(p.count(), func(i int) {
+		x := make([]float32, p.k)
+		var q [QuantBlock]int8
+		panel := p.panel(i)
+		clear(panel)
+		for r := range min(32, p.n-32*i) {
+			row(32*i+r, x)
+			for b := range p.k / QuantBlock {
+				scale, offset := quantBlock(&q, x[b*QuantBlock:][:QuantBlock], p.typ == PanelQ4)
+				p.setBlock(panel, b, r, q[:], scale, offset)
+			}
+		}
+	})
+}
+
+func quantBlock(q *[QuantBlock]int8, x []float32, four bool) (scale, offset float32) {
+	lo, hi := x[0], x[0]
+	for _, v := range x {
+		lo, hi = min(lo, v), max(hi, v) // NaN if any is
+	}
+	if four {
+		scale, offset = (hi-lo)/15, lo
+	} else {
+		scale = max(hi, -lo) / 127
+	}
+	if scale == 0 || scale != scale || math.IsInf(float64(scale), 0) {
+		clear(q[:])
+		return scale * 0, offset + scale*0
+	}
+	for l, v := range x {
+		q[l] = int8(math.RoundToEven(float64((v - offset) / scale)))
+	}
+	return scale, offset
+}
+
+// expand writes columns [k0,k1) of a quantised panel to dst as [k1-k0][32] float32. Both are multiples of QuantBlock.
+func (p *Panels) expand(im *impl, dst, panel []float32, k0, k1 int) {
+	b, n := k0/QuantBlock, (k1-k0)/QuantBlock
+	if n == 0 {
+		return
+	}
+	if p.typ == PanelQ8 {
+		im.expandQ8(dst, asBytes(panel[b*q8Size:][:n*q8Size]), n)
+		return
+	}
+	im.expandQ4(dst, asBytes(panel[b*q4Size:][:n*q4Size]), n)
+}
+
+// quantRow is row r of a quantised panel.
+func (p *Panels) quantRow(dst, panel []float32, r int) {
+	for l := range dst {
+		b, c := l/QuantBlock, l%QuantBlock
+		if p.typ == PanelQ8 {
+			d := panel[b*q8Size:][:q8Size]
+			dst[l] = d[r] * float32(int8(asBytes(d[32:])[c*32+r]))
+			continue
+		}
+		d := panel[b*q4Size:][:q4Size]
+		q := asBytes(d[64:])[c/2*32+r] >> (c & 1 * 4) & 15
+		dst[l] = multiplyAdd(d[r], float32(q), d[32+r])
+	}
+}
+
+// multiplyAdd is a*b + c rounded once where a*b is exact in float64, as it is for a float32 and a small integer.
+func multiplyAdd(a, b, c float32) float32 {
+	return float32(math.FMA(float64(a), float64(b), float64(c)))
+}
+
+func expandQ8Generic(dst []float32, src []byte, blocks int) {
+	for i := range blocks {
+		s, d := src[i*4*q8Size:][:4*q8Size], dst[i*32*32:][:32*32]
+		scale := unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(s))), 32)
+		for j, v := range s[128:] {
+			d[j] = float32(int8(v)) * scale[j%32]
+		}
+	}
+}
+
+func expandQ4Generic(dst []float32, src []byte, blocks int) {
+	for i := range blocks {
+		s, d := src[i*4*q4Size:][:4*q4Size], dst[i*32*32:][:32*32]
+		head := unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(s))), 64)
+		for j, v := range s[256:] {
+			r := j % 32
+			d[j/32*64+r] = multiplyAdd(head[r], float32(v&15), head[32+r])
+			d[j/32*64+32+r] = multiplyAdd(head[r], float32(v>>4), head[32+r])
+		}
+	}
+}
