@@ -50,7 +50,6 @@ var allowed = map[string][]string{
 	"dedup":              {"datasets", "adapters", "internal/..."},
 	"dedup/plant":        {},
 	"dedup/crossencoder": {"dedup", "datasets", "adapters", "internal/..."},
-	"dedup/crossencoder": {"dedup", "dedup/plant", "adapters", "internal/..."},
 	"dedup/qdranttest":   {"dedup/..."},
 	"clean":              {"datasets", "adapters", "dedup", "internal/..."},
 
