@@ -8,9 +8,6 @@
 package ops
 
 import (
-	"math/bits"
-	"sync"
-
 	"github.com/nlpodyssey/spago/ag"
 	"github.com/nlpodyssey/spago/mat"
 	"github.com/nlpodyssey/spago/nn"
@@ -216,58 +213,3 @@ func Release(t *Tape, xs ...mat.Tensor) {
 		}
 	}
 }
-
-// The pool keeps buffers by size class: eight classes for each power of two, so that at most an
-// eighth is wasted and a step's buffers serve the next one whatever its token count.
-var pool struct {
-	sync.Mutex
-	free map[int][][]float32
-}
-
-func classSize(n int) int {
-	if n <= 64 {
-		return 64
-	}
-	step := 1 << max(bits.Len(uint(n-1))-4, 0)
-	return (n + step - 1) / step * step
-}
-
-// alloc returns n floats of arbitrary content.
-func alloc(n int) []float32 {
-	c := classSize(n)
-	pool.Lock()
-	if l := pool.free[c]; len(l) > 0 {
-		b := l[len(l)-1]
-		pool.free[c] = l[:len(l)-1]
-		pool.Unlock()
-		return b[:n]
-	}
-	pool.Unlock()
-	return make([]float32, n, c)
-}
-
-func free(b []float32) {
-	c := cap(b)
-	if c != classSize(c) {
-		return // not ours
-	}
-	pool.Lock()
-	if pool.free == nil {
-		pool.free = map[int][][]float32{}
-	}
-	pool.free[c] = append(pool.free[c], b[:0])
-	pool.Unlock()
-}
-
-// FreePool gives the pooled memory back to the runtime, as between two stages of a run.
-func FreePool() {
-	pool.Lock()
-	pool.free = nil
-	pool.Unlock()
-}
-
-// Scratch returns n pooled floats of arbitrary content, for FreeScratch to take back.
-func Scratch(n int) []float32 { return alloc(n) }
-
-// FreeScratch returns the memory of Scratch to the pool.
-func FreeScratch(b []float32) { free(b) }
