@@ -334,3 +334,27 @@ func (im *impl) expandQ4(dst []float32, src []byte, blocks int) {
 		expandQ4Generic(dst, src, blocks)
 	}
 }
+
+func (im *impl) expandQ8Pairs(dst []float32, src []byte, blocks int) {
+	_ = dst[blocks*32*16-1]
+	switch im.vec {
+	case 2:
+		expandQ8PairsAVX512(&dst[0], &src[0], blocks)
+	case 1:
+		expandQ8PairsAVX2(&dst[0], &src[0], blocks)
+	default:
+		expandQ8PairsGeneric(dst, src, blocks)
+	}
+}
+
+func (im *impl) expandQ4Pairs(dst []float32, src []byte, blocks int) {
+	_ = dst[blocks*32*16-1]
+	switch im.vec {
+	case 2:
+		expandQ4PairsAVX512(&dst[0], &src[0], blocks)
+	case 1:
+		expandQ4PairsAVX2(&dst[0], &src[0], blocks)
+	default:
+		expandQ4PairsGeneric(dst, src, blocks)
+	}
+}

@@ -48,3 +48,9 @@ func (im *impl) normGain(dgain, dbias, dy, x []float32, mean, rstd float32) {
 }
 func (im *impl) expandQ8(dst []float32, src []byte, blocks int) { expandQ8Generic(dst, src, blocks) }
 func (im *impl) expandQ4(dst []float32, src []byte, blocks int) { expandQ4Generic(dst, src, blocks) }
+func (im *impl) expandQ8Pairs(dst []float32, src []byte, blocks int) {
+	expandQ8PairsGeneric(dst, src, blocks)
+}
+func (im *impl) expandQ4Pairs(dst []float32, src []byte, blocks int) {
+	expandQ4PairsGeneric(dst, src, blocks)
+}

@@ -41,6 +41,10 @@ var avx2Impl, avx512Impl, avx512BF16Impl, amxImpl = makeImpls()
 
 func makeImpls() (two, five, bf, amx impl) {
 	two = genericImpl
+	two.ahead = 8 << 10
+	if slowDot() { // these have few fill buffers: more requests on the way would block the loads
+		two.ahead = 2 << 10
+	}
 	two.level, two.vec, two.rows = AVX2, 1, heights{6, 120}
 	two.tile, two.tile16, two.tileBF = tileAVX2, tile16AVX2, tileBF256
 
@@ -50,6 +54,7 @@ func makeImpls() (two, five, bf, amx impl) {
 	}
 
 	five = genericImpl
+	five.ahead = two.ahead
 	five.level, five.vec, five.rows = AVX512, 2, heights{14, 112}
 	five.tile, five.tile16, five.tileBF = tileAVX512, tile16AVX512, tileBF512
 	five.transpose16 = func(dst []uint32, ldd int, src []uint32, lds int, n int) {
@@ -65,6 +70,7 @@ func makeImpls() (two, five, bf, amx impl) {
 	return two, five, bf, amx
 }
 
+// slowDot tells Intel's server processors: their tile unit gives them away.
 func slowDot() bool { return cpu.X86.HasAMXTile }
 
 func checkTranspose(dst []uint32, ldd int, src []uint32, lds int, n int) {

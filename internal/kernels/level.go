@@ -93,6 +93,7 @@ type impl struct {
 	vec   uint8   // which of the methods: 0 generic, 1 AVX2, 2 AVX-512
 	rows  heights // of products in f32
 	pairs heights // of products in bf16, where tileDot exists
+	ahead int     // bytes that weights are fetched ahead of use when few rows share them
 
 	// tile: c(mr,32) (+)= a(mr,k)·b(k,32); a's element (i,l) is a[i*ars+l*acs], one of the two being 1; b's rows are ldb
 	// apart and fetched ahead by so many bytes.

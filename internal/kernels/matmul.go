@@ -67,9 +67,6 @@ func (f *forward) heights() heights {
 	return f.im.rows
 }
 
-// streamAhead is how far, in bytes, the weights are fetched ahead when few rows share them.
-const streamAhead = 8 << 10
-
 // forwardDepth bounds the block of x that stays in the cache, 112 rows of it, while the panels pass.
 // expandDepth is the part of a quantised panel that is expanded at once for few rows: 32 KB.
 const (
@@ -83,7 +80,7 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 	defer putScratch(s)
 	ahead := 0
 	if m1-m0 <= 32 && f.p.typ < PanelQ8 {
-		ahead = streamAhead
+		ahead = f.im.ahead
 	}
 	tiles := f.heights().tiles(m1 - m0)
 	depth := forwardDepth
@@ -122,18 +119,9 @@ func (f *forward) weights(s *scratch, panel []float32, k0, k1 int) []float32 {
 	case PanelBF16:
 		return panel[16*k0:]
 	}
-	wide := s.panel((k1 - k0) * 32)
-	f.p.expand(f.im, wide, panel, k0, k1)
-	if f.xb == nil {
-		return wide
-	}
-	pairs := s.extra((k1 - k0) * 16)
-	rows := u32AsU16(s.block[:])
-	for l := 0; l < k1-k0; l += 32 {
-		f.im.toBF(rows, wide[l*32:][:32*32])
-		f.im.interleave(asU16(pairs[l*16:][:16*32]), rows)
-	}
-	return pairs
+	b := s.panel((k1 - k0) * 32)
+	f.p.expand(f.im, b, panel, k0, k1, f.xb != nil)
+	return b
 }
 
 // tile adds columns [k0,k1) of x times weights b; k0 is even.

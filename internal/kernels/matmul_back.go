@@ -123,11 +123,11 @@ func (b *backward) make(s *scratch, dst []float32, j, l0, l1 int) {
 		case b.p.typ == PanelBF16:
 			b.turnBF16(s.block[:], panel[16*j*32:])
 		case b.yb == nil:
-			b.p.expand(b.im, wide, panel, 32*j, 32*j+32)
+			b.p.expand(b.im, wide, panel, 32*j, 32*j+32, false)
 			b.turnF32(d, wide)
 			continue
 		default:
-			b.p.expand(b.im, wide, panel, 32*j, 32*j+32)
+			b.p.expand(b.im, wide, panel, 32*j, 32*j+32, false)
 			turned := s.c[32*32 : 2*32*32]
 			b.turnF32(turned, wide)
 			b.im.toBF(u32AsU16(s.block[:]), turned)

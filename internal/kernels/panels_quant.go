@@ -44,6 +44,7 @@ func (p *Panels) FillBlocks(row func(n int, q []int8, scale, offset []float32)) 
 
 // setBlock writes row r of block b of a panel of zeros.
 func (p *Panels) setBlock(panel []float32, b, r int, q []int8, scale, offset float32) {
+	scale, offset = standardNaN(scale), standardNaN(offset)
 	if p.typ == PanelQ8 {
 		d := panel[b*q8Size:][:q8Size]
 		d[r] = scale
@@ -59,6 +60,14 @@ func (p *Panels) setBlock(panel []float32, b, r int, q []int8, scale, offset flo
 	for l, v := range q {
 		out[l/2*32+r] |= byte(v&15) << (l & 1 * 4)
 	}
+}
+
+// standardNaN replaces a NaN by the one whose rounding to bf16 by integer arithmetic is safe.
+func standardNaN(x float32) float32 {
+	if x != x {
+		return float32(math.NaN())
+	}
+	return x
 }
 
 // quantise rounds rows block by block: 8 bits to scale*q with the largest magnitude at 127, 4 bits to the 16 values from the
@@ -99,17 +108,28 @@ func quantBlock(q *[QuantBlock]int8, x []float32, four bool) (scale, offset floa
 	return scale, offset
 }
 
-// expand writes columns [k0,k1) of a quantised panel to dst as [k1-k0][32] float32. Both are multiples of QuantBlock.
-func (p *Panels) expand(im *impl, dst, panel []float32, k0, k1 int) {
+// expand writes columns [k0,k1) of a quantised panel to dst, as [k1-k0][32] float32 or as pairs of bf16 [(k1-k0)/2][32][2]. Both
+// are multiples of QuantBlock.
+func (p *Panels) expand(im *impl, dst, panel []float32, k0, k1 int, pairs bool) {
 	b, n := k0/QuantBlock, (k1-k0)/QuantBlock
 	if n == 0 {
 		return
 	}
-	if p.typ == PanelQ8 {
-		im.expandQ8(dst, asBytes(panel[b*q8Size:][:n*q8Size]), n)
-		return
+	size := q8Size
+	if p.typ == PanelQ4 {
+		size = q4Size
 	}
-	im.expandQ4(dst, asBytes(panel[b*q4Size:][:n*q4Size]), n)
+	src := asBytes(panel[b*size:][:n*size])
+	switch {
+	case p.typ == PanelQ8 && pairs:
+		im.expandQ8Pairs(dst, src, n)
+	case p.typ == PanelQ8:
+		im.expandQ8(dst, src, n)
+	case pairs:
+		im.expandQ4Pairs(dst, src, n)
+	default:
+		im.expandQ4(dst, src, n)
+	}
 }
 
 // quantRow is row r of a quantised panel.
@@ -150,6 +170,30 @@ func expandQ4Generic(dst []float32, src []byte, blocks int) {
 			r := j % 32
 			d[j/32*64+r] = multiplyAdd(head[r], float32(v&15), head[32+r])
 			d[j/32*64+32+r] = multiplyAdd(head[r], float32(v>>4), head[32+r])
+		}
+	}
+}
+
+func expandQ8PairsGeneric(dst []float32, src []byte, blocks int) {
+	for i := range blocks {
+		var wide [32 * 32]float32
+		expandQ8Generic(wide[:], src[i*4*q8Size:], 1)
+		pairsGeneric(asU16(dst[i*16*32:][:16*32]), &wide)
+	}
+}
+
+func expandQ4PairsGeneric(dst []float32, src []byte, blocks int) {
+	for i := range blocks {
+		var wide [32 * 32]float32
+		expandQ4Generic(wide[:], src[i*4*q4Size:], 1)
+		pairsGeneric(asU16(dst[i*16*32:][:16*32]), &wide)
+	}
+}
+
+func pairsGeneric(dst []uint16, wide *[32 * 32]float32) {
+	for l := range 32 {
+		for r := range 32 {
+			dst[l/2*64+2*r+l&1] = ToBF16(wide[l*32+r])
 		}
 	}
 }

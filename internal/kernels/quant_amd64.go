@@ -11,7 +11,19 @@ func expandQ8AVX2(dst *float32, src *byte, blocks int)
 func expandQ4AVX2(dst *float32, src *byte, blocks int)
 
 //go:noescape
+func expandQ8PairsAVX2(dst *float32, src *byte, blocks int)
+
+//go:noescape
+func expandQ4PairsAVX2(dst *float32, src *byte, blocks int)
+
+//go:noescape
 func expandQ8AVX512(dst *float32, src *byte, blocks int)
 
 //go:noescape
 func expandQ4AVX512(dst *float32, src *byte, blocks int)
+
+//go:noescape
+func expandQ8PairsAVX512(dst *float32, src *byte, blocks int)
+
+//go:noescape
+func expandQ4PairsAVX512(dst *float32, src *byte, blocks int)
