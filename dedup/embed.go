@@ -75,7 +75,6 @@ type wordAt struct {
 type wordBag struct {
 	text  []byte
 	words []wordAt
-	sum   []float32
 }
 
 const (

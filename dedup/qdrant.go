@@ -152,9 +152,9 @@ func (q *Qdrant) prepare(ctx context.Context, model string, shape collectionShap
 	if exists {
 		return q.check(ctx, model)
 	}
-	c := &qdrant.CreateCollection{CollectionName: q.collection,
-		VectorsConfig: qdrant.NewVectorsConfig(&qdrant.VectorParams{Size: uint64(q.dim), Distance: qdrant.Distance_Cosine, OnDisk: qdrant.PtrOf(shape.quantize)}),
-		Metadata:      qdrant.NewValueMap(map[string]any{modelField: model})}
+	vectors := &qdrant.VectorParams{Size: uint64(q.dim), Distance: qdrant.Distance_Cosine}
+	c := &qdrant.CreateCollection{CollectionName: q.collection, VectorsConfig: qdrant.NewVectorsConfig(vectors),
+		Metadata: qdrant.NewValueMap(map[string]any{modelField: model})}
 	if shape.shards > 0 {
 		c.ShardNumber = qdrant.PtrOf(shape.shards)
 	}
@@ -162,8 +162,12 @@ func (q *Qdrant) prepare(ctx context.Context, model string, shape collectionShap
 		c.ReplicationFactor = qdrant.PtrOf(shape.replicas)
 	}
 	if shape.quantize {
-		c.QuantizationConfig = qdrant.NewQuantizationScalar(&qdrant.ScalarQuantization{Type: qdrant.QuantizationType_Int8,
-			Quantile: qdrant.PtrOf(float32(0.99)), AlwaysRam: qdrant.PtrOf(true)})
+		scalar := &qdrant.ScalarQuantization{Type: qdrant.QuantizationType_Int8, Quantile: qdrant.PtrOf(float32(0.99))}
+		//lint:ignore SA1019 servers before 1.19 do not know what replaces always_ram
+		scalar.AlwaysRam = qdrant.PtrOf(true)
+		//lint:ignore SA1019 nor what replaces on_disk
+		vectors.OnDisk = qdrant.PtrOf(true)
+		c.QuantizationConfig = qdrant.NewQuantizationScalar(scalar)
 	}
 	if err := q.client.CreateCollection(ctx, c); err != nil && status.Code(err) != codes.AlreadyExists {
 		return err

@@ -212,12 +212,3 @@ func jaccard(a, b []uint32) float64 {
 	n := overlap(a, b)
 	return float64(n) / float64(len(a)+len(b)-n)
 }
-
-// containment is the share of the smaller set that lies in the larger; 0 when a set is empty.
-func containment(a, b []uint32) float64 {
-	m := min(len(a), len(b))
-	if m == 0 {
-		return 0
-	}
-	return float64(overlap(a, b)) / float64(m)
-}

@@ -26,8 +26,6 @@ type spool struct {
 // newSpool prepares a spool whose overflow goes to a file in dir ("" is the system's temporary folder).
 func newSpool(dir string, memory int) *spool { return &spool{dir: dir, memory: memory} }
 
-func (s *spool) len() int { return len(s.ends) }
-
 func (s *spool) size() int64 {
 	if len(s.ends) == 0 {
 		return 0

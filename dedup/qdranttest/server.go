@@ -95,7 +95,7 @@ func (s *Server) Resume() error {
 	s.mu.Lock()
 	s.grpc = g
 	s.mu.Unlock()
-	go g.Serve(l) //nolint:errcheck // Stop makes it return an error of no interest
+	go g.Serve(l) // Stop makes it return an error of no interest
 	return nil
 }
 
@@ -274,7 +274,8 @@ func dense(v *qdrant.Vector) []float32 {
 	if d := v.GetDense(); d != nil {
 		return d.GetData()
 	}
-	return v.GetData() //nolint:staticcheck // the client still sends the deprecated field for plain vectors
+	//lint:ignore SA1019 older clients send plain vectors in this field
+	return v.GetData()
 }
 
 func unit(v []float32) []float32 {
