@@ -18,7 +18,7 @@ type Model struct {
 	Bundle      *model.Bundle
 	Adapter     *adapters.Adapter
 	MaxLength   int // tokens; a longer text is scored by its end
-	BatchTokens int // rows of one forward pass; 0: 1024
+	BatchTokens int // rows of one forward pass; 0: 512
 }
 
 // Load opens the adapter and head in dir (PEFT's format) over a base.
@@ -85,7 +85,7 @@ func (m *Model) batchTokens() int {
 	if m.BatchTokens > 0 {
 		return m.BatchTokens
 	}
-	return 1024
+	return 512
 }
 
 // Evaluate scores held-out preferences.

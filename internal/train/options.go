@@ -35,7 +35,7 @@ type Options struct {
 // Defaults returns the peers' defaults with the learning rate of a trainer.
 func Defaults(learningRate float64) Options {
 	return Options{
-		LearningRate: learningRate, Epochs: 3, BatchSize: 8, GradAccumulation: 1, MicroBatchTokens: 1024,
+		LearningRate: learningRate, Epochs: 3, BatchSize: 8, GradAccumulation: 1, MicroBatchTokens: 512,
 		LRScheduler: "linear", AdamBeta1: 0.9, AdamBeta2: 0.999, AdamEps: 1e-8, MaxGradNorm: 1,
 		LoggingSteps: 10, SaveSteps: 100, SaveTotalLimit: 2, Seed: 42, Shuffle: true,
 	}
