@@ -87,26 +87,30 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 	if f.p.typ >= PanelQ8 && tiles == 1 {
 		depth = expandDepth
 	}
-	for k0 := 0; k0 < f.p.k; k0 += depth {
-		k1 := min(f.p.k, k0+depth)
+	chunks, panels := (f.p.k+depth-1)/depth, j1-j0
+	for n := range chunks * panels {
+		// many rows stay while panels pass; for few rows panels are read from end to end
+		chunk, j := n/panels, j0+n%panels
+		if tiles == 1 {
+			chunk, j = n%chunks, j0+n/chunks
+		}
+		k0, k1 := chunk*depth, min(f.p.k, chunk*depth+depth)
 		acc := f.acc || k0 > 0
-		for j := j0; j < j1; j++ {
-			b := f.weights(s, f.p.panel(f.n0/32+j), k0, k1)
-			w := min(32, f.n1-f.n0-32*j)
-			for t := range tiles {
-				i := m0 + (m1-m0)*t/tiles
-				mr := m0 + (m1-m0)*(t+1)/tiles - i
-				c := f.dst[i*f.ldd+32*j:]
-				if w == 32 {
-					f.tile(mr, i, k0, k1, b, c, f.ldd, acc, ahead)
-					continue
-				}
-				if acc {
-					copyTile(s.c[:], 32, c, f.ldd, mr, w)
-				}
-				f.tile(mr, i, k0, k1, b, s.c[:], 32, acc, ahead)
-				copyTile(c, f.ldd, s.c[:], 32, mr, w)
+		b := f.weights(s, f.p.panel(f.n0/32+j), k0, k1)
+		w := min(32, f.n1-f.n0-32*j)
+		for t := range tiles {
+			i := m0 + (m1-m0)*t/tiles
+			mr := m0 + (m1-m0)*(t+1)/tiles - i
+			c := f.dst[i*f.ldd+32*j:]
+			if w == 32 {
+				f.tile(mr, i, k0, k1, b, c, f.ldd, acc, ahead)
+				continue
 			}
+			if acc {
+				copyTile(s.c[:], 32, c, f.ldd, mr, w)
+			}
+			f.tile(mr, i, k0, k1, b, s.c[:], 32, acc, ahead)
+			copyTile(c, f.ldd, s.c[:], 32, mr, w)
 		}
 	}
 }

@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func expandQ8AVX2(dst *float32, src *byte, blocks int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·expandQ8AVX2(SB), NOSPLIT, $0-24
 	MOVQ dst+0(FP), AX
 	MOVQ src+8(FP), CX
@@ -21,49 +21,50 @@ block:
 	MOVQ    $0x00000010, BX
 
 row:
-	VPMOVSXBD (CX), Y4
-	VCVTDQ2PS Y4, Y4
-	VMULPS    Y0, Y4, Y4
-	VPMOVSXBD 32(CX), Y5
-	VCVTDQ2PS Y5, Y5
-	VMULPS    Y0, Y5, Y5
-	VMOVUPS   Y4, (AX)
-	VMOVUPS   Y5, 128(AX)
-	VPMOVSXBD 8(CX), Y4
-	VCVTDQ2PS Y4, Y4
-	VMULPS    Y1, Y4, Y4
-	VPMOVSXBD 40(CX), Y5
-	VCVTDQ2PS Y5, Y5
-	VMULPS    Y1, Y5, Y5
-	VMOVUPS   Y4, 32(AX)
-	VMOVUPS   Y5, 160(AX)
-	VPMOVSXBD 16(CX), Y4
-	VCVTDQ2PS Y4, Y4
-	VMULPS    Y2, Y4, Y4
-	VPMOVSXBD 48(CX), Y5
-	VCVTDQ2PS Y5, Y5
-	VMULPS    Y2, Y5, Y5
-	VMOVUPS   Y4, 64(AX)
-	VMOVUPS   Y5, 192(AX)
-	VPMOVSXBD 24(CX), Y4
-	VCVTDQ2PS Y4, Y4
-	VMULPS    Y3, Y4, Y4
-	VPMOVSXBD 56(CX), Y5
-	VCVTDQ2PS Y5, Y5
-	VMULPS    Y3, Y5, Y5
-	VMOVUPS   Y4, 96(AX)
-	VMOVUPS   Y5, 224(AX)
-	ADDQ      $0x40, CX
-	ADDQ      $0x00000100, AX
-	DECQ      BX
-	JNZ       row
-	DECQ      DX
-	JNZ       block
+	PREFETCHT0 2048(CX)
+	VPMOVSXBD  (CX), Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y0, Y4, Y4
+	VPMOVSXBD  32(CX), Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y0, Y5, Y5
+	VMOVUPS    Y4, (AX)
+	VMOVUPS    Y5, 128(AX)
+	VPMOVSXBD  8(CX), Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y1, Y4, Y4
+	VPMOVSXBD  40(CX), Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y1, Y5, Y5
+	VMOVUPS    Y4, 32(AX)
+	VMOVUPS    Y5, 160(AX)
+	VPMOVSXBD  16(CX), Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y2, Y4, Y4
+	VPMOVSXBD  48(CX), Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y2, Y5, Y5
+	VMOVUPS    Y4, 64(AX)
+	VMOVUPS    Y5, 192(AX)
+	VPMOVSXBD  24(CX), Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y3, Y4, Y4
+	VPMOVSXBD  56(CX), Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y3, Y5, Y5
+	VMOVUPS    Y4, 96(AX)
+	VMOVUPS    Y5, 224(AX)
+	ADDQ       $0x40, CX
+	ADDQ       $0x00000100, AX
+	DECQ       BX
+	JNZ        row
+	DECQ       DX
+	JNZ        block
 	VZEROUPPER
 	RET
 
 // func expandQ4AVX2(dst *float32, src *byte, blocks int)
-// Requires: AVX, AVX2, FMA3
+// Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·expandQ4AVX2(SB), NOSPLIT, $0-24
 	MOVQ dst+0(FP), AX
 	MOVQ src+8(FP), CX
@@ -79,6 +80,7 @@ block:
 	MOVQ    $0x00000010, SI
 
 row:
+	PREFETCHT0  2048(CX)
 	VPMOVZXBD   (CX), Y4
 	VPSRLD      $0x04, Y4, Y5
 	VANDPS      c0000000f<>+0(SB), Y4, Y4
@@ -143,7 +145,7 @@ DATA c0000000f<>+60(SB)/4, $0x0000000f
 GLOBL c0000000f<>(SB), RODATA|NOPTR, $64
 
 // func expandQ8PairsAVX2(dst *float32, src *byte, blocks int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·expandQ8PairsAVX2(SB), NOSPLIT, $0-24
 	MOVQ dst+0(FP), AX
 	MOVQ src+8(FP), CX
@@ -159,84 +161,85 @@ block:
 	MOVQ    $0x00000010, BX
 
 row:
-	VPMOVSXBD (CX), Y4
-	VCVTDQ2PS Y4, Y4
-	VMULPS    Y0, Y4, Y4
-	VPMOVSXBD 32(CX), Y5
-	VCVTDQ2PS Y5, Y5
-	VMULPS    Y0, Y5, Y5
-	VPSRLD    $0x10, Y4, Y6
-	VANDPS    c00000001<>+0(SB), Y6, Y6
-	VPADDD    c00007fff<>+0(SB), Y4, Y4
-	VPADDD    Y6, Y4, Y4
-	VPSRLD    $0x10, Y5, Y6
-	VANDPS    c00000001<>+0(SB), Y6, Y6
-	VPADDD    c00007fff<>+0(SB), Y5, Y5
-	VPADDD    Y6, Y5, Y5
-	VPSRLD    $0x10, Y4, Y4
-	VANDPS    cffff0000<>+0(SB), Y5, Y5
-	VORPS     Y4, Y5, Y5
-	VMOVUPS   Y5, (AX)
-	VPMOVSXBD 8(CX), Y4
-	VCVTDQ2PS Y4, Y4
-	VMULPS    Y1, Y4, Y4
-	VPMOVSXBD 40(CX), Y5
-	VCVTDQ2PS Y5, Y5
-	VMULPS    Y1, Y5, Y5
-	VPSRLD    $0x10, Y4, Y6
-	VANDPS    c00000001<>+0(SB), Y6, Y6
-	VPADDD    c00007fff<>+0(SB), Y4, Y4
-	VPADDD    Y6, Y4, Y4
-	VPSRLD    $0x10, Y5, Y6
-	VANDPS    c00000001<>+0(SB), Y6, Y6
-	VPADDD    c00007fff<>+0(SB), Y5, Y5
-	VPADDD    Y6, Y5, Y5
-	VPSRLD    $0x10, Y4, Y4
-	VANDPS    cffff0000<>+0(SB), Y5, Y5
-	VORPS     Y4, Y5, Y5
-	VMOVUPS   Y5, 32(AX)
-	VPMOVSXBD 16(CX), Y4
-	VCVTDQ2PS Y4, Y4
-	VMULPS    Y2, Y4, Y4
-	VPMOVSXBD 48(CX), Y5
-	VCVTDQ2PS Y5, Y5
-	VMULPS    Y2, Y5, Y5
-	VPSRLD    $0x10, Y4, Y6
-	VANDPS    c00000001<>+0(SB), Y6, Y6
-	VPADDD    c00007fff<>+0(SB), Y4, Y4
-	VPADDD    Y6, Y4, Y4
-	VPSRLD    $0x10, Y5, Y6
-	VANDPS    c00000001<>+0(SB), Y6, Y6
-	VPADDD    c00007fff<>+0(SB), Y5, Y5
-	VPADDD    Y6, Y5, Y5
-	VPSRLD    $0x10, Y4, Y4
-	VANDPS    cffff0000<>+0(SB), Y5, Y5
-	VORPS     Y4, Y5, Y5
-	VMOVUPS   Y5, 64(AX)
-	VPMOVSXBD 24(CX), Y4
-	VCVTDQ2PS Y4, Y4
-	VMULPS    Y3, Y4, Y4
-	VPMOVSXBD 56(CX), Y5
-	VCVTDQ2PS Y5, Y5
-	VMULPS    Y3, Y5, Y5
-	VPSRLD    $0x10, Y4, Y6
-	VANDPS    c00000001<>+0(SB), Y6, Y6
-	VPADDD    c00007fff<>+0(SB), Y4, Y4
-	VPADDD    Y6, Y4, Y4
-	VPSRLD    $0x10, Y5, Y6
-	VANDPS    c00000001<>+0(SB), Y6, Y6
-	VPADDD    c00007fff<>+0(SB), Y5, Y5
-	VPADDD    Y6, Y5, Y5
-	VPSRLD    $0x10, Y4, Y4
-	VANDPS    cffff0000<>+0(SB), Y5, Y5
-	VORPS     Y4, Y5, Y5
-	VMOVUPS   Y5, 96(AX)
-	ADDQ      $0x40, CX
-	ADDQ      $0x00000080, AX
-	DECQ      BX
-	JNZ       row
-	DECQ      DX
-	JNZ       block
+	PREFETCHT0 2048(CX)
+	VPMOVSXBD  (CX), Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y0, Y4, Y4
+	VPMOVSXBD  32(CX), Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y0, Y5, Y5
+	VPSRLD     $0x10, Y4, Y6
+	VANDPS     c00000001<>+0(SB), Y6, Y6
+	VPADDD     c00007fff<>+0(SB), Y4, Y4
+	VPADDD     Y6, Y4, Y4
+	VPSRLD     $0x10, Y5, Y6
+	VANDPS     c00000001<>+0(SB), Y6, Y6
+	VPADDD     c00007fff<>+0(SB), Y5, Y5
+	VPADDD     Y6, Y5, Y5
+	VPSRLD     $0x10, Y4, Y4
+	VANDPS     cffff0000<>+0(SB), Y5, Y5
+	VORPS      Y4, Y5, Y5
+	VMOVUPS    Y5, (AX)
+	VPMOVSXBD  8(CX), Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y1, Y4, Y4
+	VPMOVSXBD  40(CX), Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y1, Y5, Y5
+	VPSRLD     $0x10, Y4, Y6
+	VANDPS     c00000001<>+0(SB), Y6, Y6
+	VPADDD     c00007fff<>+0(SB), Y4, Y4
+	VPADDD     Y6, Y4, Y4
+	VPSRLD     $0x10, Y5, Y6
+	VANDPS     c00000001<>+0(SB), Y6, Y6
+	VPADDD     c00007fff<>+0(SB), Y5, Y5
+	VPADDD     Y6, Y5, Y5
+	VPSRLD     $0x10, Y4, Y4
+	VANDPS     cffff0000<>+0(SB), Y5, Y5
+	VORPS      Y4, Y5, Y5
+	VMOVUPS    Y5, 32(AX)
+	VPMOVSXBD  16(CX), Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y2, Y4, Y4
+	VPMOVSXBD  48(CX), Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y2, Y5, Y5
+	VPSRLD     $0x10, Y4, Y6
+	VANDPS     c00000001<>+0(SB), Y6, Y6
+	VPADDD     c00007fff<>+0(SB), Y4, Y4
+	VPADDD     Y6, Y4, Y4
+	VPSRLD     $0x10, Y5, Y6
+	VANDPS     c00000001<>+0(SB), Y6, Y6
+	VPADDD     c00007fff<>+0(SB), Y5, Y5
+	VPADDD     Y6, Y5, Y5
+	VPSRLD     $0x10, Y4, Y4
+	VANDPS     cffff0000<>+0(SB), Y5, Y5
+	VORPS      Y4, Y5, Y5
+	VMOVUPS    Y5, 64(AX)
+	VPMOVSXBD  24(CX), Y4
+	VCVTDQ2PS  Y4, Y4
+	VMULPS     Y3, Y4, Y4
+	VPMOVSXBD  56(CX), Y5
+	VCVTDQ2PS  Y5, Y5
+	VMULPS     Y3, Y5, Y5
+	VPSRLD     $0x10, Y4, Y6
+	VANDPS     c00000001<>+0(SB), Y6, Y6
+	VPADDD     c00007fff<>+0(SB), Y4, Y4
+	VPADDD     Y6, Y4, Y4
+	VPSRLD     $0x10, Y5, Y6
+	VANDPS     c00000001<>+0(SB), Y6, Y6
+	VPADDD     c00007fff<>+0(SB), Y5, Y5
+	VPADDD     Y6, Y5, Y5
+	VPSRLD     $0x10, Y4, Y4
+	VANDPS     cffff0000<>+0(SB), Y5, Y5
+	VORPS      Y4, Y5, Y5
+	VMOVUPS    Y5, 96(AX)
+	ADDQ       $0x40, CX
+	ADDQ       $0x00000080, AX
+	DECQ       BX
+	JNZ        row
+	DECQ       DX
+	JNZ        block
 	VZEROUPPER
 	RET
 
@@ -295,7 +298,7 @@ DATA cffff0000<>+60(SB)/4, $0xffff0000
 GLOBL cffff0000<>(SB), RODATA|NOPTR, $64
 
 // func expandQ4PairsAVX2(dst *float32, src *byte, blocks int)
-// Requires: AVX, AVX2, FMA3
+// Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·expandQ4PairsAVX2(SB), NOSPLIT, $0-24
 	MOVQ dst+0(FP), AX
 	MOVQ src+8(FP), CX
@@ -311,6 +314,7 @@ block:
 	MOVQ    $0x00000010, SI
 
 row:
+	PREFETCHT0  2048(CX)
 	VPMOVZXBD   (CX), Y4
 	VPSRLD      $0x04, Y4, Y5
 	VANDPS      c0000000f<>+0(SB), Y4, Y4
@@ -397,7 +401,7 @@ row:
 	RET
 
 // func expandQ8AVX512(dst *float32, src *byte, blocks int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·expandQ8AVX512(SB), NOSPLIT, $0-24
 	MOVQ dst+0(FP), AX
 	MOVQ src+8(FP), CX
@@ -411,33 +415,34 @@ block:
 	MOVQ    $0x00000010, BX
 
 row:
-	VPMOVSXBD (CX), Z2
-	VCVTDQ2PS Z2, Z2
-	VMULPS    Z0, Z2, Z2
-	VPMOVSXBD 32(CX), Z3
-	VCVTDQ2PS Z3, Z3
-	VMULPS    Z0, Z3, Z3
-	VMOVUPS   Z2, (AX)
-	VMOVUPS   Z3, 128(AX)
-	VPMOVSXBD 16(CX), Z2
-	VCVTDQ2PS Z2, Z2
-	VMULPS    Z1, Z2, Z2
-	VPMOVSXBD 48(CX), Z3
-	VCVTDQ2PS Z3, Z3
-	VMULPS    Z1, Z3, Z3
-	VMOVUPS   Z2, 64(AX)
-	VMOVUPS   Z3, 192(AX)
-	ADDQ      $0x40, CX
-	ADDQ      $0x00000100, AX
-	DECQ      BX
-	JNZ       row
-	DECQ      DX
-	JNZ       block
+	PREFETCHT0 2048(CX)
+	VPMOVSXBD  (CX), Z2
+	VCVTDQ2PS  Z2, Z2
+	VMULPS     Z0, Z2, Z2
+	VPMOVSXBD  32(CX), Z3
+	VCVTDQ2PS  Z3, Z3
+	VMULPS     Z0, Z3, Z3
+	VMOVUPS    Z2, (AX)
+	VMOVUPS    Z3, 128(AX)
+	VPMOVSXBD  16(CX), Z2
+	VCVTDQ2PS  Z2, Z2
+	VMULPS     Z1, Z2, Z2
+	VPMOVSXBD  48(CX), Z3
+	VCVTDQ2PS  Z3, Z3
+	VMULPS     Z1, Z3, Z3
+	VMOVUPS    Z2, 64(AX)
+	VMOVUPS    Z3, 192(AX)
+	ADDQ       $0x40, CX
+	ADDQ       $0x00000100, AX
+	DECQ       BX
+	JNZ        row
+	DECQ       DX
+	JNZ        block
 	VZEROUPPER
 	RET
 
 // func expandQ4AVX512(dst *float32, src *byte, blocks int)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·expandQ4AVX512(SB), NOSPLIT, $0-24
 	MOVQ dst+0(FP), AX
 	MOVQ src+8(FP), CX
@@ -451,6 +456,7 @@ block:
 	MOVQ    $0x00000010, SI
 
 row:
+	PREFETCHT0  2048(CX)
 	VPMOVZXBD   (CX), Z2
 	VPSRLD      $0x04, Z2, Z3
 	VANDPS      c0000000f<>+0(SB), Z2, Z2
@@ -479,7 +485,7 @@ row:
 	RET
 
 // func expandQ8PairsAVX512(dst *float32, src *byte, blocks int)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·expandQ8PairsAVX512(SB), NOSPLIT, $0-24
 	MOVQ dst+0(FP), AX
 	MOVQ src+8(FP), CX
@@ -493,53 +499,54 @@ block:
 	MOVQ    $0x00000010, BX
 
 row:
-	VPMOVSXBD (CX), Z2
-	VCVTDQ2PS Z2, Z2
-	VMULPS    Z0, Z2, Z2
-	VPMOVSXBD 32(CX), Z3
-	VCVTDQ2PS Z3, Z3
-	VMULPS    Z0, Z3, Z3
-	VPSRLD    $0x10, Z2, Z4
-	VANDPS    c00000001<>+0(SB), Z4, Z4
-	VPADDD    c00007fff<>+0(SB), Z2, Z2
-	VPADDD    Z4, Z2, Z2
-	VPSRLD    $0x10, Z3, Z4
-	VANDPS    c00000001<>+0(SB), Z4, Z4
-	VPADDD    c00007fff<>+0(SB), Z3, Z3
-	VPADDD    Z4, Z3, Z3
-	VPSRLD    $0x10, Z2, Z2
-	VANDPS    cffff0000<>+0(SB), Z3, Z3
-	VORPS     Z2, Z3, Z3
-	VMOVUPS   Z3, (AX)
-	VPMOVSXBD 16(CX), Z2
-	VCVTDQ2PS Z2, Z2
-	VMULPS    Z1, Z2, Z2
-	VPMOVSXBD 48(CX), Z3
-	VCVTDQ2PS Z3, Z3
-	VMULPS    Z1, Z3, Z3
-	VPSRLD    $0x10, Z2, Z4
-	VANDPS    c00000001<>+0(SB), Z4, Z4
-	VPADDD    c00007fff<>+0(SB), Z2, Z2
-	VPADDD    Z4, Z2, Z2
-	VPSRLD    $0x10, Z3, Z4
-	VANDPS    c00000001<>+0(SB), Z4, Z4
-	VPADDD    c00007fff<>+0(SB), Z3, Z3
-	VPADDD    Z4, Z3, Z3
-	VPSRLD    $0x10, Z2, Z2
-	VANDPS    cffff0000<>+0(SB), Z3, Z3
-	VORPS     Z2, Z3, Z3
-	VMOVUPS   Z3, 64(AX)
-	ADDQ      $0x40, CX
-	ADDQ      $0x00000080, AX
-	DECQ      BX
-	JNZ       row
-	DECQ      DX
-	JNZ       block
+	PREFETCHT0 2048(CX)
+	VPMOVSXBD  (CX), Z2
+	VCVTDQ2PS  Z2, Z2
+	VMULPS     Z0, Z2, Z2
+	VPMOVSXBD  32(CX), Z3
+	VCVTDQ2PS  Z3, Z3
+	VMULPS     Z0, Z3, Z3
+	VPSRLD     $0x10, Z2, Z4
+	VANDPS     c00000001<>+0(SB), Z4, Z4
+	VPADDD     c00007fff<>+0(SB), Z2, Z2
+	VPADDD     Z4, Z2, Z2
+	VPSRLD     $0x10, Z3, Z4
+	VANDPS     c00000001<>+0(SB), Z4, Z4
+	VPADDD     c00007fff<>+0(SB), Z3, Z3
+	VPADDD     Z4, Z3, Z3
+	VPSRLD     $0x10, Z2, Z2
+	VANDPS     cffff0000<>+0(SB), Z3, Z3
+	VORPS      Z2, Z3, Z3
+	VMOVUPS    Z3, (AX)
+	VPMOVSXBD  16(CX), Z2
+	VCVTDQ2PS  Z2, Z2
+	VMULPS     Z1, Z2, Z2
+	VPMOVSXBD  48(CX), Z3
+	VCVTDQ2PS  Z3, Z3
+	VMULPS     Z1, Z3, Z3
+	VPSRLD     $0x10, Z2, Z4
+	VANDPS     c00000001<>+0(SB), Z4, Z4
+	VPADDD     c00007fff<>+0(SB), Z2, Z2
+	VPADDD     Z4, Z2, Z2
+	VPSRLD     $0x10, Z3, Z4
+	VANDPS     c00000001<>+0(SB), Z4, Z4
+	VPADDD     c00007fff<>+0(SB), Z3, Z3
+	VPADDD     Z4, Z3, Z3
+	VPSRLD     $0x10, Z2, Z2
+	VANDPS     cffff0000<>+0(SB), Z3, Z3
+	VORPS      Z2, Z3, Z3
+	VMOVUPS    Z3, 64(AX)
+	ADDQ       $0x40, CX
+	ADDQ       $0x00000080, AX
+	DECQ       BX
+	JNZ        row
+	DECQ       DX
+	JNZ        block
 	VZEROUPPER
 	RET
 
 // func expandQ4PairsAVX512(dst *float32, src *byte, blocks int)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·expandQ4PairsAVX512(SB), NOSPLIT, $0-24
 	MOVQ dst+0(FP), AX
 	MOVQ src+8(FP), CX
@@ -553,6 +560,7 @@ block:
 	MOVQ    $0x00000010, SI
 
 row:
+	PREFETCHT0  2048(CX)
 	VPMOVZXBD   (CX), Z2
 	VPSRLD      $0x04, Z2, Z3
 	VANDPS      c0000000f<>+0(SB), Z2, Z2

@@ -42,6 +42,7 @@ func (v vec) expansion(name string, pairs bool, head uint32, step uint8, body fu
 	row := GP64()
 	MOVQ(U32(16), row)
 	Label("row")
+	PREFETCHT0(Mem{Base: src, Disp: 2048})
 	for j := range v.vectors() {
 		even, odd := body(src, top, j, scale[j])
 		if pairs {
