@@ -1,0 +1,83 @@
+package dpo
+
+import (
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"plumb/internal/encode"
+)
+
+func TestRefCache(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "reference.cache")
+	open := func(id byte) *refCache {
+		c, err := openRefCache(path, [32]byte{id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	pair := encode.Pair{Prompt: []int32{1, 2}, Chosen: []int32{3}, Rejected: []int32{4, 5}}
+	c := open(1)
+	kc, kr := c.keys(pair, 1)
+	if a, b := c.keys(encode.Pair{Prompt: []int32{1}, Chosen: []int32{2, 3}, Rejected: []int32{4, 5}}, 1); a == kc || b == kr {
+		t.Error("the start of the completion is not part of the key")
+	}
+	if a, _ := c.keys(pair, 0.5); a == kc {
+		t.Error("ld_alpha is not part of the key")
+	}
+	if a, _ := open(2).keys(pair, 1); a == kc {
+		t.Error("the reference is not part of the key")
+	}
+	c.put(kc, -1.25)
+	c.put(kr, math.Inf(-1))
+	c.put(kc, 99) // known already
+	if err := c.close(); err != nil {
+		t.Fatal(err)
+	}
+	// A write that was cut short.
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.WriteString("half an entry, and then the process died")
+	f.Close()
+	c = open(1)
+	if len(c.values) != 2 || c.values[kc] != -1.25 || !math.IsInf(c.values[kr], -1) {
+		t.Errorf("read back %v", c.values)
+	}
+	other := cacheKey{7}
+	c.put(other, 3)
+	if err := c.close(); err != nil {
+		t.Fatal(err)
+	}
+	if c = open(1); len(c.values) != 3 || c.values[other] != 3 {
+		t.Errorf("after the repair %v", c.values)
+	}
+	c.close()
+}
+
+// A kept reference value is used: with a wrong one in the cache the loss changes.
+func TestRefCacheIsUsed(t *testing.T) {
+	base := openBase(t, "llama")
+	enc := &encode.Encoder{Tok: base.Tokenizer, MaxLength: 64}
+	set, err := encode.All(pairsOf(1), enc.Pair)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := smallConfig()
+	tr := &trainer{cfg: cfg, objective: cfg.objective(), base: base.Model}
+	if tr.cache, err = openRefCache(filepath.Join(t.TempDir(), "cache"), [32]byte{}); err != nil {
+		t.Fatal(err)
+	}
+	defer tr.cache.close()
+	kc, kr := tr.cache.keys(set.Items[0], 1)
+	tr.cache.put(kc, -10)
+	tr.cache.put(kr, -20)
+	vals := make([]Pair, 1)
+	tr.references(newPart(set.Items, []int{0}), set.Items, vals)
+	if vals[0].RefChosen != -10 || vals[0].RefRejected != -20 {
+		t.Errorf("%+v", vals[0])
+	}
+}

@@ -1,0 +1,72 @@
+package ppo
+
+import (
+	"errors"
+	"math"
+	"slices"
+	"testing"
+
+	"plumb/internal/run"
+	"plumb/internal/train"
+)
+
+func TestValidate(t *testing.T) {
+	if f := Defaults().Validate(); len(f) != 0 {
+		t.Errorf("defaults: %v", f)
+	}
+	bad := Config{Options: train.Defaults(1), NumMiniBatches: 3, Temperature: math.NaN(), StopToken: "x", MissingEOSPenalty: -1, KLCoef: -1,
+		KLEstimator: "k2", Gamma: 2, Lam: -1, Compat: "openrlhf"}
+	var keys []string
+	for _, err := range bad.Validate() {
+		var f *run.Fault
+		if !errors.As(err, &f) {
+			t.Fatalf("%v is no Fault", err)
+		}
+		keys = append(keys, f.Key)
+	}
+	want := []string{"num_ppo_epochs", "num_mini_batches", "max_prompt_length", "response_length", "temperature", "stop_token", "missing_eos_penalty",
+		"kl_coef", "kl_estimator", "kl_horizon", "cliprange", "cliprange_value", "gamma", "lam", "compat"}
+	if !slices.Equal(keys, want) {
+		t.Errorf("faults %v,\nwant %v", keys, want)
+	}
+}
+
+func TestUpdates(t *testing.T) {
+	cfg := smallConfig() // 16 episodes an update
+	cfg.Epochs = 1.5
+	if n := cfg.Updates(40); n != 4 {
+		t.Errorf("%d updates of 60 episodes", n)
+	}
+	cfg.TotalEpisodes = 33
+	if n := cfg.Updates(40); n != 3 {
+		t.Errorf("%d updates of 33 episodes", n)
+	}
+	trl := cfg
+	trl.Compat = "trl"
+	tr := &trainer{cfg: trl, prompts: 40}
+	for u, last := range []bool{false, true, false, true} { // 40 prompts, 16 an update: 2 and a rest
+		if tr.lastOfPass(u) != last {
+			t.Errorf("update %d: want the last of a pass: %v", u, last)
+		}
+	}
+	tr = &trainer{cfg: cfg}
+	prompts := make([]prompt, 10)
+	for i := range prompts {
+		prompts[i].tokens = []int32{int32(i)}
+	}
+	var seen []int32
+	for u := range 5 { // 80 episodes: 8 epochs of 10
+		for _, e := range tr.episodes(prompts, u) {
+			if e.key != uint64(len(seen)) {
+				t.Fatalf("key %d, want %d", e.key, len(seen))
+			}
+			seen = append(seen, e.prompt[0])
+		}
+	}
+	for e := 0; e < 80; e += 10 {
+		part := slices.Sorted(slices.Values(seen[e : e+10]))
+		if part[0] != 0 || part[9] != 9 || slices.Equal(seen[e:e+10], part) {
+			t.Errorf("epoch %d visits %v", e/10, seen[e:e+10])
+		}
+	}
+}
