@@ -3,9 +3,7 @@
 package kernels
 
 import (
-	"runtime"
 	"sync"
-	"syscall"
 
 	"golang.org/x/sys/cpu"
 )
@@ -60,10 +58,5 @@ func tileDotAMX(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc in
 
 // haveAMX reports whether the tile unit multiplies bf16 and the system lets this process use it.
 var haveAMX = sync.OnceValue(func() bool {
-	if !cpu.X86.HasAMXTile || !cpu.X86.HasAMXBF16 || runtime.GOOS != "linux" {
-		return false
-	}
-	const archReqXCompPerm, tileData = 0x1023, 18
-	_, _, errno := syscall.RawSyscall(syscall.SYS_ARCH_PRCTL, archReqXCompPerm, tileData, 0)
-	return errno == 0
+	return cpu.X86.HasAMXTile && cpu.X86.HasAMXBF16 && permitAMX()
 })
