@@ -10,10 +10,10 @@ import (
 
 // tileConfig is the memory operand of LDTILECFG: palette 1, and the rows and bytes a row of eight tiles.
 type tileConfig struct {
-	palette, start uint8
-	_              [14]uint8
-	colBytes       [16]uint16
-	rows           [16]uint8
+	palette, _ uint8
+	_          [14]uint8
+	colBytes   [16]uint16
+	rows       [16]uint8
 }
 
 // tileConfigs is indexed by the rows of a product's tile, 1 to 32: tiles 0 to 3 are c, 4 and 5 a, 6 and 7 b.

@@ -34,16 +34,6 @@ func (v vec) load(m Mem) reg.VecVirtual {
 	return x
 }
 
-func (v vec) zero() reg.VecVirtual {
-	x := v.r()
-	if v.bytes == 64 {
-		VPXORD(x, x, x)
-	} else {
-		VPXOR(x, x, x)
-	}
-	return x
-}
-
 func (v vec) broadcast(param string) reg.VecVirtual {
 	x := v.r()
 	p, err := Param(param).Resolve()
@@ -108,7 +98,6 @@ func (v vec) op2(f func(ops ...Op), a, b Op) reg.VecVirtual {
 	f(b, a, d)
 	return d
 }
-func (v vec) add(a, b Op) reg.VecVirtual { return v.op2(VADDPS, a, b) }
 func (v vec) sub(a, b Op) reg.VecVirtual { return v.op2(VSUBPS, a, b) } // a-b; b may be in memory
 func (v vec) mul(a, b Op) reg.VecVirtual { return v.op2(VMULPS, a, b) }
 func (v vec) div(a, b Op) reg.VecVirtual { return v.op2(VDIVPS, a, b) }
