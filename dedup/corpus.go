@@ -278,7 +278,5 @@ func (b *bandIndexBuilder) grow(n int) {
 	for len(b.empty) < n {
 		b.empty = append(b.empty, true)
 	}
-	if more := n*b.hashes - len(b.bytes); more > 0 {
-		b.bytes = append(b.bytes, make([]byte, more)...)
-	}
+	b.growBytes(n)
 }

@@ -42,7 +42,7 @@ func (m *matcher) confirms(stage string) bool {
 }
 
 // blockText is how many bytes of text are compared at a time: it bounds memory, the result does not depend on it.
-const blockText = 64 << 20
+const blockText = 8 << 20
 
 // blocks cuts ascending pairs so that the distinct nodes of each piece have about blockText bytes of text.
 func (m *matcher) blocks(pairs []uint64, f func([]uint64) error) error {

@@ -82,9 +82,24 @@ type bandIndex struct {
 	maxBucket   int
 	keys        [][]uint32 // [band][text]
 	empty       []bool     // texts without shingles are no one's candidate
-	bytes       []byte     // the lowest byte of each position of each text's signature
+	bytes       [][]byte   // [text/signChunk]: the lowest byte of each position of each text's signature
 	hashes      int
 	agree       int // positions in which a candidate's bytes must agree
+}
+
+// signChunk is how many texts' bytes are allocated at a time: a growing slice would hold everything twice while it moves.
+const signChunk = 1 << 14
+
+func (b *bandIndex) growBytes(n int) {
+	for len(b.bytes)*signChunk < n {
+		b.bytes = append(b.bytes, make([]byte, signChunk*b.hashes))
+	}
+}
+
+// short are the bytes of text i's signature.
+func (b *bandIndex) short(i uint64) []byte {
+	at := int(i%signChunk) * b.hashes
+	return b.bytes[i/signChunk][at : at+b.hashes]
 }
 
 // sureness is how many standard deviations an estimate may fall short of the threshold before a candidate is given up
@@ -92,7 +107,8 @@ type bandIndex struct {
 const sureness = 4
 
 func newBandIndex(c MinHashConfig, n int) *bandIndex {
-	b := &bandIndex{maxBucket: c.MaxBucket, empty: make([]bool, n), hashes: c.Hashes, bytes: make([]byte, n*c.Hashes)}
+	b := &bandIndex{maxBucket: c.MaxBucket, empty: make([]bool, n), hashes: c.Hashes}
+	b.growBytes(n)
 	if c.Containment == 0 {
 		k, t := float64(c.Hashes), c.Threshold
 		b.agree = max(int(k*t-sureness*math.Sqrt(k*t*(1-t))), 0)
@@ -108,8 +124,9 @@ func newBandIndex(c MinHashConfig, n int) *bandIndex {
 // set stores text i's bands; different i may be set at the same time.
 func (b *bandIndex) set(i int, sig []uint32, empty bool) {
 	b.empty[i] = empty
+	short := b.short(uint64(i))
 	for j, v := range sig {
-		b.bytes[i*b.hashes+j] = byte(v)
+		short[j] = byte(v)
 	}
 	for band := range b.bands {
 		h := uint64(band+1) * mixB
@@ -123,7 +140,7 @@ func (b *bandIndex) set(i int, sig []uint32, empty bool) {
 
 // likely reports whether the signatures of two texts agree in enough positions, judged by a byte of each.
 func (b *bandIndex) likely(i, j uint64) bool {
-	x, y := b.bytes[int(i)*b.hashes:(int(i)+1)*b.hashes], b.bytes[int(j)*b.hashes:(int(j)+1)*b.hashes]
+	x, y := b.short(i), b.short(j)
 	const low7 = 0x7f7f7f7f7f7f7f7f
 	n := 0
 	for len(x) >= 8 && len(y) >= 8 {

@@ -182,11 +182,35 @@ func (j *judgement) promptGroups(ctx context.Context, edits map[int32]edit) ([][
 	return merged, nil
 }
 
+// fewTexts is up to how many texts comparing all with all is sooner done than an index: most prompts have one pair.
+const fewTexts = 32
+
+func nearPairs(list []string, c MinHashConfig) (pairs []Pair) {
+	if len(list) > fewTexts {
+		return MinHashPairs(list, c)
+	}
+	w := newLexer(c)
+	sets := make([][]uint32, len(list))
+	for i, text := range list {
+		sets[i] = w.set(nil, text)
+	}
+	for a := range sets {
+		for b := a + 1; b < len(sets); b++ {
+			if len(sets[a])+len(sets[b]) > 0 {
+				if s := c.score(sets[a], sets[b]); s > 0 {
+					pairs = append(pairs, Pair{a, b, s})
+				}
+			}
+		}
+	}
+	return pairs
+}
+
 // alike returns the pairs of texts that count as equal: similar by the threshold and, where there is a verifier, confirmed.
 func (j *judgement) alike(ctx context.Context, list []string) ([]Pair, error) {
 	c := j.m.cfg.MinHash
 	c.Threshold, c.Containment, c.Bands = j.m.cfg.Preference.Threshold, 0, 0
-	pairs := MinHashPairs(list, c)
+	pairs := nearPairs(list, c)
 	if j.m.verifier == nil || len(pairs) == 0 {
 		return pairs, nil
 	}

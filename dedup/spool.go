@@ -11,7 +11,7 @@ import (
 
 // spoolMemory is how much of a spool stays in memory; the rest goes to a temporary file, so that a set larger than memory
 // costs no more than this.
-const spoolMemory = 256 << 20
+const spoolMemory = 64 << 20
 
 // spool is a list of byte strings: appended once, then read by position, by any number of goroutines.
 type spool struct {
