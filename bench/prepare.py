@@ -2,9 +2,10 @@
 
     python bench/prepare.py --gguf DIR_OR_FILE --hh harmless-base-1700.jsonl.gz --out bench/work
 
-The pairs are the first N whose two sides are both at most 512 tokens, as prompt/chosen/rejected text.
+The pairs are the first N whose two sides are both at most 512 tokens, as prompt/chosen/rejected text. The first 1,000 chosen
+conversations, whole, are what encoders embed.
 """
-import argparse, gzip, json, pathlib
+import argparse, gzip, itertools, json, pathlib
 
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
@@ -67,6 +68,9 @@ def main():
     with open(out / "pairs.jsonl", "w") as f:
         for r in rows:
             f.write(json.dumps(r) + "\n")
+    with open(out / "conversations.jsonl", "w") as f:
+        for line in itertools.islice(gzip.open(a.hh, "rt"), 1000):
+            f.write(json.dumps(json.loads(line)["chosen"]) + "\n")
     n = lambda k: sum(len(tok(r[k]).input_ids) for r in rows) / len(rows)
     print(f"{len(rows)} pairs, means {n('prompt'):.0f} prompt, {n('chosen'):.0f} chosen, {n('rejected'):.0f} rejected tokens")
 

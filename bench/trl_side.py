@@ -1,13 +1,22 @@
-"""One training of TRL on the benchmark's pairs; prints a line of JSON.
+"""One training of TRL 1.16 on the benchmark's pairs; prints a line of JSON.
 
     python bench/trl_side.py dpo|reward --work bench/work [--bf16] [--precompute] [--threads N]
 """
-import argparse, json, resource, time
+import argparse, json, time
 
 import torch
 from datasets import load_dataset
 from peft import LoraConfig
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback
+
+
+class Clock(TrainerCallback):
+    """Remembers when the first step began."""
+
+    first = 0.0
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        self.first = self.first or time.time()
 
 
 def main():
@@ -18,6 +27,7 @@ def main():
     p.add_argument("--precompute", action="store_true")
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--batch", type=int, default=4)
+    p.add_argument("--pairs", type=int, default=0, help="the first so many; 0: all")
     p.add_argument("--out", default="/tmp/trl-out")
     a = p.parse_args()
     torch.set_num_threads(a.threads)
@@ -25,6 +35,9 @@ def main():
     model = f"{a.work}/smollm2"
     tok = AutoTokenizer.from_pretrained(model)
     data = load_dataset("json", data_files=f"{a.work}/pairs.jsonl", split="train")
+    if a.pairs:
+        data = data.select(range(a.pairs))
+    tokens = {k: sum(len(tok(r[k]).input_ids) for r in data) for k in ("prompt", "chosen", "rejected")}
     dtype = torch.bfloat16 if a.bf16 else torch.float32
     lora = dict(r=8, lora_alpha=16, target_modules="all-linear", lora_dropout=0.0)
     common = dict(output_dir=a.out, per_device_train_batch_size=a.batch, num_train_epochs=1, max_length=512, logging_steps=1,
@@ -41,14 +54,16 @@ def main():
         m.config.pad_token_id = tok.pad_token_id
         t = RewardTrainer(m, args=RewardConfig(**common), train_dataset=data, processing_class=tok,
                           peft_config=LoraConfig(task_type="SEQ_CLS", **lora))
+    clock = Clock()
+    t.add_callback(clock)
     # With a precomputed reference TRL computes it on first use of the loader: that is part of the work.
     start = time.perf_counter()
-    r = t.train()
+    t.train()
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     losses = [round(h["loss"], 4) for h in t.state.log_history if "loss" in h]
-    print(json.dumps({"work": a.what, "pairs": len(data), "seconds": round(seconds, 2), "pairs_per_s": round(len(data) / seconds, 3),
-                      "peak_mb": round(peak), "losses": losses, "bf16": a.bf16, "precompute": a.precompute}))
+    print(json.dumps({"work": a.what, "pairs": len(data), "seconds": round(seconds, 2), "rate": len(data) / seconds, "losses": losses,
+                      "bf16": a.bf16, "precompute": a.precompute, "first_step": clock.first, "tokens": tokens,
+                      "trainable": sum(x.numel() for x in t.model.parameters() if x.requires_grad)}))
 
 
 if __name__ == "__main__":

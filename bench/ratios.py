@@ -1,0 +1,207 @@
+"""Starts both sides of a comparison in one run, one after the other, each a process of its own, and prints the ratio.
+
+    python bench/ratios.py dpo|reward|ppo|generate|embed|product|cores --plumb ./plumb --work bench/work --python PYTHON [--level amx]
+
+prepare.py makes WORK. Every measurement is also appended to WORK/results.jsonl. bench/README.md says what is counted.
+"""
+import argparse, array, json, math, pathlib, shutil, struct, sys
+
+import flops
+from side import LEVELS, best, peer, report, spawn
+
+OPTIONS = ["epochs=1", "batch_size=4", "learning_rate=1e-4", "max_length=512", "logging_steps=1", "save_steps=0"]
+
+
+def plumb_stage(a, kind, sets, level=None, cores=None, pairs=0):
+    """One stage by the built binary as a user runs it, from scratch: training seconds are those between the first step's begin and
+    the last metrics line; what comes before (reading the model, encoding) and after (the checkpoint) is in the wall time only."""
+    out = a.work / "runs" / kind
+    shutil.rmtree(out, ignore_errors=True)
+    config = a.work / f"{kind}.yaml"
+    config.write_text("")
+    sets = [f"model={a.work}/smollm2", f"data={a.work}/pairs.jsonl", f"limit={pairs}"] + sets
+    r = spawn([a.plumb, kind, config, "--out", out] + [x for s in sets for x in ("--set", s)], level or a.level, cores)
+    m = json.loads((out / "manifest.json").read_text())
+    lines = [json.loads(x) for x in (out / "metrics.jsonl").read_text().splitlines()]
+    began = stamp(m["training"])
+    seconds = stamp(lines[-1]["time"]) - began
+    return {"seconds": round(seconds, 3), "kernel": m["kernel"], "wall": r["wall"], "peak_mb": r["peak_mb"], "cpu": r["cpu"], "first_step": round(began - r["began"], 3),
+            "steps": len(lines), "dropped": m["results"].get("dropped")}
+
+
+def stamp(text):
+    import datetime
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
+def ratio(a, work, ours, theirs, **more):
+    o, t = best(ours, "rate"), best(theirs, "rate")
+    report(a.work, work=work, level=a.level, ratio=round(o["rate"] / t["rate"], 2), plumb=o["rate"], peer=t["rate"], peer_mode=t["mode"],
+           memory=round(t["peak_mb"] / o["peak_mb"], 2), plumb_mb=o["peak_mb"], peer_mb=t["peak_mb"], **more)
+
+
+def modes(a):
+    """The peer's arithmetics worth trying: bf16 is emulated, and hopeless, without instructions for it."""
+    if a.modes:
+        return a.modes.split(",")
+    return {"avx2": ["f32"], "avx512": ["f32"]}.get(a.level, ["bf16", "f32"])
+
+
+def training(a, kind):
+    """DPO or reward training over the pairs, one epoch."""
+    ours, theirs = [], []
+    variants = [(m, p) for m in modes(a) for p in ((True, False) if kind == "dpo" and a.both else (True,))]
+    for i, (m, precompute) in enumerate(variants * a.repeat):
+        flags = ["--bf16"] * (m == "bf16") + ["--precompute"] * (precompute and kind == "dpo")
+        t = peer(a.python, "trl_side.py", kind, "--work", a.work, "--pairs", a.pairs, *flags, level=a.level)
+        t["mode"] = m + (", reference precomputed" if precompute else "") * (kind == "dpo")
+        t["first_step"] = round(t["first_step"] - t["began"], 2)
+        theirs.append(t)
+        report(a.work, work=kind, side="trl 1.16", level=a.level, **t)
+        for _ in range(2):  # it is short: twice for each of the peer's
+            o = plumb_stage(a, kind, OPTIONS + ["lora.r=8", "lora.alpha=16"], pairs=a.pairs)
+            o["rate"] = t["pairs"] / o["seconds"]
+            useful = flops.preference(a.work, t["tokens"], t["pairs"], kind)
+            o["useful_gflops"] = round(useful / o["seconds"] / 1e9, 1)
+            ours.append(o)
+            report(a.work, work=kind, side="plumb", level=a.level, **o)
+    o = best(ours, "rate")
+    ratio(a, kind, ours, theirs, useful_gflops=o["useful_gflops"], first_step=o["first_step"], peer_first_step=best(theirs, "rate")["first_step"])
+
+
+def ppo(a):
+    """PPO: 16 episodes an update, 64 new tokens, 4 epochs, one reward model for both sides."""
+    reward = a.work / "runs" / "reward"
+    if not (reward / "adapter").exists():
+        plumb_stage(a, "reward", OPTIONS + ["lora.r=8", "lora.alpha=16"])
+    sets = [f"reward={reward}", "batch_size=16", "num_ppo_epochs=4", "num_mini_batches=1", "response_length=64", "stop_token=none", "temperature=0.7",
+            "learning_rate=1e-5", "lora.r=8", "lora.alpha=16", "save_steps=0"]
+    ours, theirs = [], []
+    for m in modes(a)[:1] * a.repeat:
+        t = peer(a.ppo_python, "trl_ppo_side.py", "--work", a.work, "--reward", reward / "adapter", "--updates", a.updates,
+                 "--device_batch", a.device_batch, *["--bf16"] * (m == "bf16"), level=a.level)
+        t["mode"] = m
+        theirs.append(t)
+        report(a.work, side="trl 0.23.1", level=a.level, **t)
+        for _ in range(2):
+            o = plumb_stage(a, "ppo", sets + [f"max_steps={a.updates}"])
+            o["rate"] = t["episodes"] / o["seconds"]
+            o["trainable_policy"], o["trainable_critic"] = (numbers(a.work / "runs" / "ppo" / x) for x in ("adapter", "critic"))
+            ours.append(o)
+            report(a.work, work="ppo", side="plumb", level=a.level, **o)
+    keys = ("trainable_policy", "trainable_critic")
+    ratio(a, "ppo", ours, theirs, first_step=ours[0]["first_step"], **{k: ours[0][k] for k in keys}, **{"peer_" + k: theirs[0][k] for k in keys})
+
+
+def numbers(adapter):
+    """How many numbers an adapter's file holds."""
+    with open(adapter / "adapter_model.safetensors", "rb") as f:
+        head = json.loads(f.read(struct.unpack("<Q", f.read(8))[0]))
+    return sum(math.prod(t["shape"]) for name, t in head.items() if name != "__metadata__")
+
+
+def generate(a):
+    """Batch 16 against transformers, batch 1 against llama.cpp on the same 4-bit file and against transformers."""
+    for batch, new in ((16, 64), (1, 128)):
+        sides = [("transformers " + m, a.python, ["--bf16"] * (m == "bf16"), f"{a.work}/smollm2") for m in modes(a)]
+        if batch == 1 and a.gguf and a.llama_python:
+            sides.append(("llama.cpp, same file", a.llama_python, ["--gguf", a.gguf], a.gguf))
+        for name, python, flags, model in sides:
+            ours, theirs = [], []
+            for _ in range(a.repeat):
+                t = peer(python, "generate_side.py", "--work", a.work, "--batch", batch, "--new", new, *flags, level=a.level)
+                theirs.append({**t, "mode": name})
+                report(a.work, side=name, level=a.level, **t)
+                for _ in range(2):
+                    r = spawn([a.plumb, "generate", "--model", model, "--data", a.work / "pairs.jsonl", "--limit", batch, "--max-new", new, "--no-stop", "--json"], a.level)
+                    rate = float(r["err"].split("(")[-1].split()[0])
+                    ours.append({"rate": rate, "peak_mb": r["peak_mb"], "wall": r["wall"]})
+                    report(a.work, work="generate", side="plumb", level=a.level, batch=batch, model=pathlib.Path(model).name, **ours[-1])
+            ratio(a, f"generate, batch {batch}, against {name}", ours, theirs)
+
+
+def embed(a):
+    """MiniLM over 1,000 conversations cut at 256 tokens, tokenizing included; cosines against sentence-transformers' f32."""
+    texts = a.work / "conversations.jsonl"
+    vectors = {}
+    for m in dict.fromkeys(modes(a) + ["f32"]):
+        ours, theirs = [], []
+        for _ in range(a.repeat):
+            file = a.work / f"st_{m}.f32"
+            t = peer(a.st_python, "embed_side.py", "--model", a.minilm, "--texts", texts, "--vectors", file, *["--bf16"] * (m == "bf16"), level=a.level)
+            theirs.append({**t, "mode": m})
+            vectors["peer " + m] = file
+            report(a.work, side="sentence-transformers", level=a.level, **t)
+            file = a.work / f"plumb_{m}.f32"
+            o = peer(a.embed_binary, "", "-model", a.minilm, "-texts", texts, "-vectors", file, "-compute", m, level=a.level)
+            ours.append(o)
+            vectors["plumb " + m] = file
+            report(a.work, side="plumb", level=a.level, **o)
+        ratio(a, f"embed {m}", ours, theirs)
+    for name, file in vectors.items():
+        print(f"least cosine of {name} to sentence-transformers f32: {least_cosine(file, vectors['peer f32']):.6f}")
+
+
+def least_cosine(x, y, dim=384):
+    read = lambda f: array.array("f", f.read_bytes())
+    x, y = read(x), read(y)
+    least = 1.0
+    for i in range(0, len(x), dim):
+        p, q = x[i:i + dim], y[i:i + dim]
+        least = min(least, sum(map(float.__mul__, p, q)) / math.sqrt(sum(v * v for v in p) * sum(v * v for v in q)))
+    return least
+
+
+def product(a):
+    """The product 1024x576x1536: torch's, and ours beside the peak measured in the same run."""
+    t = peer(a.python, "product_side.py", level=a.level)
+    report(a.work, work="product", side="torch", level=a.level, **t)
+    root = pathlib.Path(__file__).parent.parent
+    r = spawn(["go", "test", "./internal/kernels", "-run", "^$", "-bench", f"^BenchmarkProduct$/^{a.level}$", "-benchtime", "1x", "-timeout", "20m"], cwd=root)
+    print(r["out"])
+    for line in r["out"].splitlines():
+        f = line.split()
+        if f and f[0].startswith("BenchmarkProduct/"):
+            v = dict(zip(f[3::2], map(float, f[2::2])))
+            report(a.work, work="product", side="plumb", level=a.level, form="/".join(f[0].split("/")[2:]), gflops=v["GFLOP/s"], share=v["%peak"])
+
+
+def cores(a):
+    """DPO on one core and on two; generation too."""
+    sets = OPTIONS + ["lora.r=8", "lora.alpha=16"]
+    one, two = [], []
+    for _ in range(a.repeat + 1):
+        one.append(plumb_stage(a, "dpo", sets, cores={0}, pairs=a.pairs)["seconds"])
+        two.append(plumb_stage(a, "dpo", sets, pairs=a.pairs)["seconds"])
+    report(a.work, work="cores", level=a.level, one=one, two=two, ratio=round(min(one) / min(two), 2))
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("what", choices=["dpo", "reward", "ppo", "generate", "embed", "product", "cores"])
+    p.add_argument("--plumb", type=pathlib.Path, default="./plumb")
+    p.add_argument("--work", type=pathlib.Path, default="bench/work")
+    p.add_argument("--level", choices=list(LEVELS), required=True, help="instruction set that both sides are held to")
+    p.add_argument("--python", default=sys.executable, help="python with TRL 1.16")
+    p.add_argument("--ppo-python", help="python with TRL 0.23.1")
+    p.add_argument("--st-python", help="python with sentence-transformers")
+    p.add_argument("--llama-python", help="python with llama-cpp-python")
+    p.add_argument("--gguf", help="SmolLM2-135M-Instruct Q4_1")
+    p.add_argument("--minilm", help="folder of all-MiniLM-L6-v2")
+    p.add_argument("--embed-binary", default="bench/work/embed", help="built from ./bench/embed")
+    p.add_argument("--modes", help="of the peer: bf16,f32")
+    p.add_argument("--both", action="store_true", help="TRL's DPO without its precomputed reference too")
+    p.add_argument("--pairs", type=int, default=0)
+    p.add_argument("--updates", type=int, default=1)
+    p.add_argument("--device_batch", type=int, default=16)
+    p.add_argument("--repeat", type=int, default=1)
+    a = p.parse_args()
+    a.plumb, a.work = a.plumb.resolve(), a.work.resolve()
+    if a.what in ("dpo", "reward"):
+        training(a, a.what)
+    else:
+        {"ppo": ppo, "generate": generate, "embed": embed, "product": product, "cores": cores}[a.what](a)
+
+
+if __name__ == "__main__":
+    main()
