@@ -51,6 +51,35 @@ func TestLossesByHand(t *testing.T) {
 	}
 }
 
+// Half the log ratios of TestLossesByHand under twice its beta: what depends on bc and br alone is as there, and the losses
+// whose target moves with beta are worked out anew.
+func TestBetaByHand(t *testing.T) {
+	ln3, l := math.Log(3), math.Log
+	pair := Pair{Chosen: -5 + ln3, RefChosen: -5, Rejected: -7 + ln3/2, RefRejected: -7, ChosenTokens: 2, RejectedTokens: 1}
+	for _, c := range []struct {
+		name string
+		want float64
+	}{
+		{"sigmoid", l(4.0 / 3)},
+		{"hinge", 0},
+		{"cdpo", 0.9*l(4.0/3) + 0.1*l(4)},
+		{"robust", (0.9*l(4.0/3) - 0.1*l(4)) / 0.8},
+		{"exo_pair", 0.75*l(0.75/0.9) + 0.25*l(0.25/0.1)},
+		{"nca_pair", l(10.0/9) + 0.5*l(10) + 0.5*l(4)},
+		{"bco_pair", l(10.0/9) + l(4)},
+		{"apo_zero", 0.1 + 0.75},
+		{"apo_down", 0.9 + 0.25},
+		{"aot", 0.9*l(4.0/3) + 0.1*l(4)},
+		{"aot_unpaired", 0.9*l(4.0/3) + 0.1*l(4)},
+		{"ipo", 1.0 / 16}, // (ln 3 / 2 - ln 3 / 2 - 1/4)^2
+		{"sppo_hard", (ln3-0.25)*(ln3-0.25) + (ln3/2+0.25)*(ln3/2+0.25)},
+	} {
+		o := Objective{Types: []string{c.name}, Beta: 2, LabelSmoothing: 0.1}
+		got, _ := o.Loss([]Pair{pair}, Of([]Pair{pair}))
+		near(t, c.name, got, c.want, 1e-12)
+	}
+}
+
 // Reference-free losses, from average log-probabilities ln(1/2) and ln(1/4) of 2 and 3 tokens.
 func TestReferenceFreeByHand(t *testing.T) {
 	pair := Pair{Chosen: 2 * math.Log(0.5), Rejected: 3 * math.Log(0.25), ChosenTokens: 2, RejectedTokens: 3}
