@@ -111,7 +111,7 @@ func (s *jsonSource) element() (text []byte, long bool, err error) {
 	}
 	depth, inString, escaped := 0, false, false
 	for {
-		chunk, err := s.in.buf.Peek(1)
+		_, err := s.in.buf.Peek(1)
 		if err != nil {
 			if errors.Is(err, io.EOF) && !s.array && depth == 0 && !inString {
 				return bytes.TrimSpace(s.buf), long, nil
@@ -121,7 +121,7 @@ func (s *jsonSource) element() (text []byte, long bool, err error) {
 			}
 			return nil, false, err
 		}
-		chunk, _ = s.in.buf.Peek(s.in.buf.Buffered())
+		chunk, _ := s.in.buf.Peek(s.in.buf.Buffered())
 		for i, c := range chunk {
 			switch {
 			case escaped:

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -194,7 +193,7 @@ func TestResolvedStagesLoadAgain(t *testing.T) {
 		if string(first) != string(second) {
 			t.Errorf("%s: resolved again\n%s\nfirst\n%s", kind, second, first)
 		}
-		if seed := fmt.Sprint("seed: 5"); !strings.Contains(string(first), seed) {
+		if seed := "seed: 5"; !strings.Contains(string(first), seed) {
 			t.Errorf("%s does not take the experiment's seed", kind)
 		}
 	}

@@ -54,11 +54,11 @@ func open(f *os.File) (t datasets.Table, err error) {
 	}
 	a, err := pqarrow.NewFileReader(r, pqarrow.ArrowReadProperties{BatchSize: batchRows}, memory.NewGoAllocator())
 	if err != nil {
-		return nil, fmt.Errorf("Parquet: %w", err)
+		return nil, fmt.Errorf("reading Parquet: %w", err)
 	}
 	schema, err := a.Schema()
 	if err != nil {
-		return nil, fmt.Errorf("Parquet: %w", err)
+		return nil, fmt.Errorf("reading Parquet: %w", err)
 	}
 	// What a file says of itself is kept beside the Arrow schema by some writers and inside it by others.
 	meta := schema.Metadata()
@@ -82,7 +82,7 @@ func (t *table) Next() (rec arrow.Record, err error) {
 				return nil, err
 			}
 			if t.batch, err = t.arrow.GetRecordReader(context.Background(), nil, []int{t.group}); err != nil {
-				return nil, fmt.Errorf("Parquet: %w", err)
+				return nil, fmt.Errorf("reading Parquet: %w", err)
 			}
 			t.group++
 		}

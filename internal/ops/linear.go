@@ -71,8 +71,6 @@ func (w *Weight) gradBy(dy []float32, ldy int, x []float32, m, n0, n1 int) {
 	}
 }
 
-func (w *Weight) trainable() bool { return w.Param != nil && w.Param.RequiresGrad() }
-
 // LoRA is the low-rank update s·B·A of one linear layer (Hu et al., 2021, arXiv:2106.09685).
 type LoRA struct {
 	nn.Module
@@ -97,7 +95,6 @@ type linear struct {
 	l       *Linear
 	lora    *LoRA
 	tape    *Tape
-	mask    func(x []float32) []float32
 	rows    int
 	u       []float32 // x·Aᵀ (T, r), kept for Backward
 	dropped []float32 // x after dropout

@@ -28,17 +28,7 @@ func init() {
 	}
 }
 
-// toByteLevel writes each byte of s as its visible character.
-func toByteLevel(s string) string {
-	var b strings.Builder
-	b.Grow(len(s) + len(s)/4)
-	for i := 0; i < len(s); i++ {
-		b.WriteRune(byteRune[s[i]])
-	}
-	return b.String()
-}
-
-// fromByteLevel is the reverse of toByteLevel; ok is false when s holds a character that stands for no byte.
+// fromByteLevel returns the bytes that the visible characters of s stand for; ok is false when s holds a character that stands for no byte.
 func fromByteLevel(s string) (raw string, ok bool) {
 	buf := make([]byte, 0, len(s))
 	for _, r := range s {

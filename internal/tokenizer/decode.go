@@ -220,14 +220,14 @@ func parseDecoder(b json.RawMessage) (decoder, error) {
 		return metaspaceDec{replacement: f.Replacement, prepends: f.Scheme != "never" && or(f.PrefixSpace, true)}, nil
 	case "Replace":
 		if f.Pattern.String == nil {
-			return nil, fmt.Errorf("Replace: a regular expression is not supported")
+			return nil, fmt.Errorf("decoder Replace: a regular expression is not supported")
 		}
 		return replaceDec{*f.Pattern.String, f.Content}, nil
 	case "Fuse":
 		return fuseDec{}, nil
 	case "Strip":
 		if f.Content == "" {
-			return nil, fmt.Errorf("Strip: content is empty")
+			return nil, fmt.Errorf("decoder Strip: content is empty")
 		}
 		return stripDec{f.Content, f.Start, f.Stop}, nil
 	case "ByteFallback":

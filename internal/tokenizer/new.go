@@ -44,6 +44,34 @@ func NewByteLevel(chatTemplate string) *Tokenizer {
 	return t
 }
 
+// Special tokens of NewBytePairs: ids 256 to 258, after the 256 bytes.
+const (
+	PairPadding = "[PAD]"
+	PairStart   = "[CLS]"
+	PairEnd     = "[SEP]"
+)
+
+// NewBytePairs returns the tokenizer of a byte-level encoder: token b is byte b, and a pair is read as BERT reads it,
+// [CLS] a [SEP] of type 0 and b [SEP] of type 1.
+func NewBytePairs() *Tokenizer {
+	f := &file{Version: "1.0", PreTokenizer: byteLevelJSON(false), Decoder: byteLevelJSON(true),
+		PostProcessor: json.RawMessage(fmt.Sprintf(`{"type":"BertProcessing","sep":[%q,258],"cls":[%q,257]}`, PairEnd, PairStart)),
+		Model:         modelFile{Type: "BPE", Vocab: vocabFile{}, Merges: []merge{}}}
+	for b := range 256 {
+		f.Model.Vocab[string(byteRune[b])] = int32(b)
+	}
+	for i, tok := range []string{PairPadding, PairStart, PairEnd} {
+		f.AddedTokens = append(f.AddedTokens, addedToken{ID: int32(256 + i), Content: tok, Special: true})
+	}
+	t, err := build(f)
+	if err != nil {
+		panic(fmt.Sprintf("tokenizer: the built-in vocabulary of pairs: %v", err)) // constant input: only a mistake here can fail
+	}
+	t.pad = 256
+	t.named = map[string]string{"pad_token": PairPadding, "cls_token": PairStart, "sep_token": PairEnd}
+	return t
+}
+
 func byteLevelJSON(useRegex bool) json.RawMessage {
 	return json.RawMessage(fmt.Sprintf(`{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":%t}`, useRegex))
 }

@@ -195,7 +195,7 @@ func parseNormalizer(b json.RawMessage) (normalizer, error) {
 	case "Replace":
 		m, err := parseMatcher(f.Pattern)
 		if err != nil {
-			return nil, fmt.Errorf("Replace: %w", err)
+			return nil, fmt.Errorf("normalizer Replace: %w", err)
 		}
 		return replaceNorm{m, strings.Clone(f.Content)}, nil
 	case "Sequence":

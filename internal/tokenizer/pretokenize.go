@@ -225,7 +225,7 @@ func parseCut(p preFile) (preTokenizer, error) {
 	case "Punctuation":
 		how, ok := behaviors[p.Behavior]
 		if !ok && p.Behavior != "" {
-			return nil, fmt.Errorf("Punctuation: behavior %q is not supported", p.Behavior)
+			return nil, fmt.Errorf("pre-tokenizer Punctuation: behavior %q is not supported", p.Behavior)
 		}
 		if p.Behavior == "" {
 			how = isolated
@@ -233,7 +233,7 @@ func parseCut(p preFile) (preTokenizer, error) {
 		return splitPre{find: runs(true, isBertPunct), how: how}, nil
 	case "CharDelimiterSplit":
 		if p.Delimiter == "" {
-			return nil, fmt.Errorf("CharDelimiterSplit: delimiter is empty")
+			return nil, fmt.Errorf("pre-tokenizer CharDelimiterSplit: delimiter is empty")
 		}
 		return splitPre{find: literal(p.Delimiter), how: removed}, nil
 	case "Metaspace":
@@ -251,11 +251,11 @@ func parseCut(p preFile) (preTokenizer, error) {
 	case "Split":
 		how, ok := behaviors[p.Behavior]
 		if !ok {
-			return nil, fmt.Errorf("Split: behavior %q is not supported", p.Behavior)
+			return nil, fmt.Errorf("pre-tokenizer Split: behavior %q is not supported", p.Behavior)
 		}
 		var pat struct{ Regex *string }
 		if err := json.Unmarshal(p.Pattern, &pat); err != nil {
-			return nil, fmt.Errorf("Split: pattern: %w", err)
+			return nil, fmt.Errorf("pre-tokenizer Split: pattern: %w", err)
 		}
 		// The known patterns match everywhere: isolated, and removed when inverted, keep just the matches.
 		if pat.Regex != nil && (how == isolated || how == removed && p.Invert) {
@@ -265,7 +265,7 @@ func parseCut(p preFile) (preTokenizer, error) {
 		}
 		m, err := parseMatcher(p.Pattern)
 		if err != nil {
-			return nil, fmt.Errorf("Split: %w", err)
+			return nil, fmt.Errorf("pre-tokenizer Split: %w", err)
 		}
 		return splitPre{find: m, how: how, invert: p.Invert}, nil
 	}

@@ -1,7 +1,5 @@
 package tokenizer
 
-import "unicode/utf8"
-
 // A scanner returns the end of the match that starts at s[i]; the patterns below match at every position, so pieces
 // touch. Each is the leftmost-first reading of a regular expression with backtracking, written by hand.
 type scanner func(s string, i int) int
@@ -190,13 +188,4 @@ func eachDigit(s string, emit func(from, to int)) {
 	if from < len(s) {
 		emit(from, len(s))
 	}
-}
-
-// runeLen is the width of the character at s[i].
-func runeLen(s string, i int) int {
-	if s[i] < utf8.RuneSelf {
-		return 1
-	}
-	_, n := utf8.DecodeRuneInString(s[i:])
-	return n
 }
