@@ -77,6 +77,7 @@ func TestTinyRepeatsItselfAtAnyThreadCount(t *testing.T) {
 	kernels.SetThreads(1)
 	mustPlumb(t, tiny(two)...)
 	wantEqualRuns(t, "one thread", bytesOf(t, two), bytesOf(t, one))
+	wantMetricsDocumented(t, one, "sft", "reward", "dpo", "ppo")
 
 	// A second call finds everything done; a changed stage runs again, and what depends on it.
 	var rep runReport
