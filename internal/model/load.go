@@ -38,8 +38,8 @@ func (b *Bundle) Hash() (string, error) {
 	return b.hash, b.err
 }
 
-// Open reads a model from a folder (config.json, *.safetensors, tokenizer.json) or a .gguf file. Weights in
-// bf16 stay so; the others are held in f32, or rounded to bf16 when opt computes in bf16.
+// Open reads a model from a folder (config.json, *.safetensors, tokenizer.json) or a .gguf file. Weights are held as
+// stored: bf16, 8-bit and 4-bit blocks stay so; the others are f32, or rounded to bf16 when opt computes in bf16.
 func Open(path string, opt Options) (*Bundle, error) {
 	path, err := resolve(path)
 	if err != nil {
@@ -98,12 +98,14 @@ func fromSet(set *weights.Set, src []byte, opt Options) (*Model, error) {
 	return m, s.finish()
 }
 
+// source reads tensors in the layout that holds what is stored, so that quantised weights stay quantised. Weights in
+// f32 or f16 are rounded to bf16 where products are computed in it.
 func (opt Options) source(set *weights.Set) *source {
-	return &source{set: set, compute: opt.Compute, trainable: opt.Trainable, panel: func(d weights.DType) kernels.PanelType {
-		if d == weights.BF16 || opt.Compute == kernels.BF16 {
-			return kernels.PanelBF16
+	return &source{set: set, compute: opt.Compute, trainable: opt.Trainable, panel: func(t *weights.Tensor) kernels.PanelType {
+		if p := t.PanelType(); p != kernels.PanelF32 || opt.Compute != kernels.BF16 {
+			return p
 		}
-		return kernels.PanelF32
+		return kernels.PanelBF16
 	}}
 }
 

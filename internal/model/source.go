@@ -22,7 +22,7 @@ type source struct {
 	eps        float64 // of norms
 	initRange  float64
 	trainable  bool
-	panel      func(weights.DType) kernels.PanelType
+	panel      func(*weights.Tensor) kernels.PanelType
 	transposed bool   // linear weights are stored (in, out)
 	prefix     string // to be cut from names that the checkpoint stores without it
 	errs       []error
@@ -123,14 +123,18 @@ func (s *source) matrix(w *ops.Weight, name string, rows, cols int, linear strin
 		s.names[w.Param] = name
 	case tr:
 		data := t.Float32()
-		w.Frozen = kernels.NewPanels(rows, cols, s.panel(t.DType))
+		panel := s.panel(t)
+		if panel > kernels.PanelBF16 { // blocks run along the stored rows, not along ours
+			panel = kernels.PanelF32
+		}
+		w.Frozen = kernels.NewPanels(rows, cols, panel)
 		w.Frozen.Fill(func(n int, dst []float32) {
 			for k := range dst {
 				dst[k] = data[k*rows+n]
 			}
 		})
 	default:
-		w.Frozen = t.Panels(s.panel(t.DType))
+		w.Frozen = t.Panels(s.panel(t))
 	}
 }
 
