@@ -58,6 +58,14 @@ func configCommand() *cli.Command {
 					return runConfigDefaults(o, c.App.Writer)
 				},
 			},
+			{
+				Name: "schema", Usage: "print the JSON schema of a stage", ArgsUsage: "KIND",
+				Description: describe("Names, types and defaults of a stage's keys, for editors that complete YAML.", "plumb config schema dpo"),
+				Action: func(c *cli.Context) error {
+					o.Kind = c.Args().First()
+					return runConfigSchema(o, c.App.Writer)
+				},
+			},
 		},
 	}
 }
