@@ -5,8 +5,10 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 
 	"plumb/internal/ops"
@@ -164,6 +166,8 @@ func (a *Adapter) Clone() *Adapter {
 		return nil
 	}
 	c := &Adapter{Config: a.Config, BaseModel: a.BaseModel, TaskType: a.TaskType}
+	c.Config.Targets = slices.Clone(a.Config.Targets)
+	c.Config.RankPattern, c.Config.AlphaPattern = maps.Clone(a.Config.RankPattern), maps.Clone(a.Config.AlphaPattern)
 	for _, l := range a.Layers {
 		c.add(l.Shape, copyParam(l.LoRA.A), copyParam(l.LoRA.B))
 		*c.Layers[len(c.Layers)-1].LoRA = ops.LoRA{

@@ -7,6 +7,7 @@ package adapters
 import (
 	"fmt"
 	"maps"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -47,10 +48,10 @@ func (c Config) Validate() (faults []error) {
 	if c.R < 1 {
 		bad("r", c.R, "a rank of at least 1")
 	}
-	if c.Alpha <= 0 {
+	if !(c.Alpha > 0) || math.IsInf(c.Alpha, 0) {
 		bad("alpha", c.Alpha, "a number above 0")
 	}
-	if c.Dropout < 0 || c.Dropout >= 1 {
+	if !(c.Dropout >= 0 && c.Dropout < 1) {
 		bad("dropout", c.Dropout, "a probability in [0, 1)")
 	}
 	if len(c.Targets) == 0 {

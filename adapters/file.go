@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -98,6 +99,8 @@ type fileConfig struct {
 	RankPattern  map[string]int     `json:"rank_pattern"`
 	AlphaPattern map[string]float64 `json:"alpha_pattern"`
 	Bias         string             `json:"bias"`
+	sel          selection
+	head         bool // modules_to_save names a score head
 }
 
 // refused names the keys of other kinds of adapter that Plumb does not compute; each must be absent, null,
@@ -126,7 +129,14 @@ func Load(dir string, linears []Shape) (*Adapter, error) {
 	defer set.Close()
 	for _, s := range linears {
 		an, bn := prefix+s.Path+".lora_A.weight", prefix+s.Path+".lora_B.weight"
-		if !set.Has(an) && !set.Has(bn) {
+		has := set.Has(an) || set.Has(bn)
+		if !fc.sel.any && has != fc.sel.wants(s.Path) {
+			if has {
+				return nil, fmt.Errorf("%s: it holds %s, which %s does not target", dir, an, configFile)
+			}
+			return nil, fmt.Errorf("%s: %s targets %s, and %s is missing", dir, configFile, s.Path, an)
+		}
+		if !has {
 			continue
 		}
 		wa, err := take(set, an, -1, s.In)
@@ -146,9 +156,20 @@ func Load(dir string, linears []Shape) (*Adapter, error) {
 	}
 	for _, name := range []string{"score.weight", "classifier.weight"} {
 		if set.Has(prefix + name) {
+			if a.Head != nil {
+				return nil, fmt.Errorf("%s: it holds both score.weight and classifier.weight", dir)
+			}
 			if a.Head, err = take(set, prefix+name, 1, -1); err != nil {
 				return nil, err
 			}
+		}
+	}
+	if a.Head == nil && fc.head {
+		return nil, fmt.Errorf("%s: modules_to_save names a score head, and %sscore.weight is missing", dir, prefix)
+	}
+	if a.Head != nil && len(linears) > 0 { // a model's first linear layer reads the hidden state, as a head does
+		if n := a.Head.Shape()[1]; n != linears[0].In {
+			return nil, fmt.Errorf("%s: the score head has %d columns, the base model's hidden size is %d", dir, n, linears[0].In)
 		}
 	}
 	if err := set.Unused(); err != nil {
@@ -175,7 +196,13 @@ func take(set *weights.Set, name string, rows, cols int) (*nn.Param, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ops.NewParam(want[0], want[1], t.Float32()), nil
+	data := t.Float32()
+	for i, v := range data {
+		if v-v != 0 { // NaN or infinite
+			return nil, fmt.Errorf("%s: element %d is %v", name, i, v)
+		}
+	}
+	return ops.NewParam(want[0], want[1], data), nil
 }
 
 func readConfig(path string) (*fileConfig, error) {
@@ -219,9 +246,24 @@ func readConfig(path string) (*fileConfig, error) {
 			errs = append(errs, fmt.Errorf("%s: modules_to_save %q: only a score head is supported", path, m))
 		}
 	}
-	for k := range fc.RankPattern {
+	fc.head = len(extra) > 0
+	if fc.sel, err = readSelection(raw); err != nil {
+		errs = append(errs, fmt.Errorf("%s: %w", path, err))
+	}
+	if fc.Dropout < 0 || fc.Dropout >= 1 {
+		errs = append(errs, fmt.Errorf("%s: lora_dropout %v: want a probability in [0, 1)", path, fc.Dropout))
+	}
+	var init string // these initialisations change the base's own weights
+	if json.Unmarshal(raw["init_lora_weights"], &init) == nil {
+		for _, k := range []string{"pissa", "olora", "loftq", "corda", "lora_ga"} {
+			if strings.HasPrefix(strings.ToLower(init), k) {
+				errs = append(errs, fmt.Errorf("%s: init_lora_weights %q changes the base model's weights: convert the adapter to plain LoRA", path, init))
+			}
+		}
+	}
+	for _, k := range slices.Concat(slices.Sorted(maps.Keys(fc.RankPattern)), slices.Sorted(maps.Keys(fc.AlphaPattern))) {
 		if _, err := pattern(k); err != nil {
-			errs = append(errs, fmt.Errorf("%s: rank_pattern %q: %w", path, k, err))
+			errs = append(errs, fmt.Errorf("%s: rank_pattern or alpha_pattern %q: %w", path, k, err))
 		}
 	}
 	return fc, errors.Join(errs...)
