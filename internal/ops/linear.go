@@ -97,6 +97,7 @@ type linear struct {
 	tape    *Tape
 	rows    int
 	u       []float32 // x·Aᵀ (T, r), kept for Backward
+	drop    Dropout   // the masks of this pass; the tape may have gone on to another
 	dropped []float32 // x after dropout
 }
 
@@ -136,7 +137,8 @@ func (f *linear) Forward() (mat.Tensor, error) {
 		r := f.lora.A.Shape()[0]
 		if f.tape != nil && f.tape.Train && f.lora.Dropout > 0 {
 			f.dropped = alloc(rows * in)
-			f.tape.Drop.apply(f.dropped, x, rows, in, f.lora.Dropout, f.lora.ID)
+			f.drop = f.tape.Drop
+			f.drop.apply(f.dropped, x, rows, in, f.lora.Dropout, f.lora.ID)
 			x = f.dropped
 		}
 		f.u = alloc(rows * r)
@@ -192,7 +194,7 @@ func (f *linear) Backward(gy mat.Tensor) error {
 	dd := alloc(m * in)
 	defer free(dd)
 	kernels.Gemm(false, false, m, in, r, du, r, a, in, dd, in, false)
-	f.tape.Drop.apply(dd, dd, m, in, f.lora.Dropout, f.lora.ID)
+	f.drop.apply(dd, dd, m, in, f.lora.Dropout, f.lora.ID)
 	addTo(dx, dd)
 	return nil
 }
