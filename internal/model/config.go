@@ -170,7 +170,10 @@ func (c *Config) gpt2(src []byte) error {
 }
 
 // limits keep a hostile file from asking for absurd memory before its tensors are looked at.
-const maxDim = 1 << 24
+const (
+	maxDim    = 1 << 24
+	maxLayers = 1 << 12
+)
 
 func (c *Config) check() error {
 	var bad []string
@@ -192,6 +195,15 @@ func (c *Config) check() error {
 	if c.Heads%c.KVHeads != 0 {
 		return fmt.Errorf("num_attention_heads %d is not a multiple of num_key_value_heads %d", c.Heads, c.KVHeads)
 	}
+	if c.Type == "gpt2" && c.Hidden%c.Heads != 0 {
+		return fmt.Errorf("n_embd %d is not a multiple of n_head %d", c.Hidden, c.Heads)
+	}
+	if c.Layers > maxLayers {
+		return fmt.Errorf("num_hidden_layers is %d, want at most %d", c.Layers, maxLayers)
+	}
+	if !(c.NormEps >= 0) || !(c.RopeTheta > 0) {
+		return fmt.Errorf("the norms' eps is %v and rope_theta %v: want numbers not below and above 0", c.NormEps, c.RopeTheta)
+	}
 	if c.HeadDim%2 != 0 {
 		return fmt.Errorf("head_dim %d is odd", c.HeadDim)
 	}
@@ -205,6 +217,8 @@ func (c *Config) file() map[string]any {
 		for k, v := range c.raw {
 			out[k] = v
 		}
+		delete(out, "dtype") // the source's: Save writes f32, and transformers loads in the type named here
+		out["torch_dtype"] = "float32"
 		return out
 	}
 	return map[string]any{

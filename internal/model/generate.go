@@ -3,6 +3,7 @@ package model
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 
@@ -76,6 +77,9 @@ func (m *Model) Generate(ctx context.Context, prompts []GenPrompt, a *adapters.A
 		}
 		g.admit()
 		g.step()
+		if g.err != nil {
+			return nil, g.err
+		}
 	}
 	return g.out, nil
 }
@@ -90,21 +94,22 @@ type generator struct {
 	active []*sample
 	out    [][]Completion
 	pick   picker
+	err    error
 }
 
 func (g *generator) init(prompts []GenPrompt) error {
 	if g.opt.MaxNew < 1 {
 		return fmt.Errorf("generate: max new tokens is %d, want at least 1", g.opt.MaxNew)
 	}
-	if g.opt.Temperature < 0 || g.opt.TopP < 0 || g.opt.TopP > 1 || g.opt.TopK < 0 {
+	if g.opt.Temperature > 0 {
+		g.invT = float32(1 / g.opt.Temperature)
+	}
+	if !(g.opt.Temperature >= 0) || !(g.opt.TopP >= 0 && g.opt.TopP <= 1) || g.opt.TopK < 0 || g.invT == 0 || math.IsInf(float64(g.invT), 0) {
 		return fmt.Errorf("generate: temperature %v, top_p %v, top_k %d: want temperature and top_k not negative, top_p in [0, 1]",
 			g.opt.Temperature, g.opt.TopP, g.opt.TopK)
 	}
 	if g.opt.BatchSize <= 0 {
 		g.opt.BatchSize = 32
-	}
-	if g.opt.Temperature > 0 {
-		g.invT = float32(1 / g.opt.Temperature)
 	}
 	g.pick = picker{greedy: g.opt.Temperature == 0, topP: g.opt.TopP, topK: g.opt.TopK}
 	for i, p := range prompts {
@@ -217,6 +222,10 @@ func (g *generator) step() {
 // draw takes the next token of s from scaled logits and reports whether s is finished.
 func (g *generator) draw(s *sample, logits []float32) (done bool) {
 	lse := ops.LogSumExpRow(logits)
+	if math.IsNaN(lse) || math.IsInf(lse, 0) {
+		g.err = fmt.Errorf("generate: prompt %d, sample %d: the logits of token %d are not finite", s.prompt.index, s.n, len(s.out.Tokens)+1)
+		return true
+	}
 	tok := g.pick.token(logits, lse, s.rng)
 	s.last = tok
 	s.out.Tokens = append(s.out.Tokens, tok)
@@ -268,16 +277,19 @@ func (k *picker) token(logits []float32, lse float64, rng *rand.Rand) int32 {
 	}
 	slices.SortFunc(k.order, func(a, b int32) int { // by probability, ties by id
 		switch {
-		case k.p[a] > k.p[b]:
+		case logits[a] > logits[b]:
 			return -1
-		case k.p[a] < k.p[b]:
+		case logits[a] < logits[b]:
 			return 1
 		}
 		return int(a - b)
 	})
 	n := len(k.order)
 	if k.topK > 0 {
-		n = min(n, k.topK)
+		// Transformers keeps all that are as likely as the last of the K.
+		for n = min(n, k.topK); n < len(k.order) && logits[k.order[n]] == logits[k.order[n-1]]; {
+			n++
+		}
 	}
 	if k.topP > 0 && k.topP < 1 {
 		var kept float64

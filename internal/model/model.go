@@ -85,7 +85,9 @@ func (m *Model) forward(p *pass, tokens, pos []int32) mat.Tensor {
 	p.heads = m.heads()
 	x := m.Embed.Apply(p.t, tokens)
 	if m.Positions != nil {
-		x = ops.Add(p.t, m.Positions.Apply(p.t, pos), x)
+		at := m.Positions.Apply(p.t, pos)
+		x = ops.Add(p.t, at, x)
+		ops.Release(p.t, at)
 	} else {
 		p.rot = rotary(&m.Config, pos)
 	}

@@ -2,6 +2,7 @@ package model
 
 import (
 	"math/rand/v2"
+	"slices"
 	"strings"
 
 	"plumb/internal/kernels"
@@ -77,13 +78,13 @@ func (s *source) take(name string, shape ...int) *weights.Tensor {
 
 // vector reads or initialises a tensor of n values.
 func (s *source) vector(name string, n int, fill float32) *nn.Param {
-	data := make([]float32, n)
+	var data []float32
 	if s.set == nil {
-		for i := range data {
-			data[i] = fill
-		}
+		data = slices.Repeat([]float32{fill}, n)
 	} else if t := s.take(name, n); t != nil {
-		copy(data, t.Float32())
+		data = t.Float32()
+	} else {
+		n = 1 // the model will not be used: no memory for what a hostile file asks for
 	}
 	p := ops.NewParam(1, n, data)
 	p.SetRequiresGrad(s.trainable)
