@@ -90,6 +90,12 @@ func ParseConfig(src []byte) (Config, error) {
 func (c *Config) llama() error {
 	if c.KVHeads == 0 {
 		c.KVHeads = c.Heads
+		if c.Type == "mistral" { // transformers' default, unlike Llama's
+			c.KVHeads = 8
+		}
+	}
+	if c.HeadDim == 0 && c.Type == "qwen3" {
+		c.HeadDim = 128
 	}
 	if c.HeadDim == 0 && c.Heads > 0 {
 		c.HeadDim = c.Hidden / c.Heads
@@ -101,6 +107,7 @@ func (c *Config) llama() error {
 		Params        *RopeScaling `json:"rope_parameters"`
 		SlidingWindow *int         `json:"sliding_window"`
 		UseSliding    bool         `json:"use_sliding_window"`
+		Partial       *float64     `json:"partial_rotary_factor"`
 	}
 	b, _ := json.Marshal(c.raw)
 	if err := json.Unmarshal(b, &extra); err != nil {
@@ -111,6 +118,12 @@ func (c *Config) llama() error {
 			c.RopeTheta = p.Theta
 		}
 		c.Rope = p
+	}
+	if extra.Partial != nil && *extra.Partial != 1 {
+		return fmt.Errorf("partial_rotary_factor %v is not supported", *extra.Partial)
+	}
+	if _, said := c.raw["sliding_window"]; !said && c.Type == "mistral" {
+		c.Window = 4096
 	}
 	if extra.SlidingWindow != nil {
 		switch {

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -189,6 +190,9 @@ func (s *source) head(name string, vocab, hidden int, tied bool) *ops.Weight {
 func NewRandom(c Config, seed uint64) (*Model, error) {
 	if err := c.check(); err != nil {
 		return nil, err
+	}
+	if c.Type != "llama" {
+		return nil, fmt.Errorf("a new model of type %q: only llama is made from scratch", c.Type)
 	}
 	return build(c, &source{rng: run.Rand(seed, "model"), trainable: true}), nil
 }
