@@ -131,16 +131,19 @@ func (e *Encoder) buildHead(s *source, prefix string) {
 	c := &e.Config
 	classifier := func(path string) *ops.Linear {
 		labels := 1
+		if s.set == nil {
+			return s.linear(path, c.Hidden, labels, true)
+		}
 		if sh := s.set.Shape(path + ".weight"); len(sh) == 2 {
 			labels = sh[0]
 		}
 		return s.linear(path, c.Hidden, labels, true)
 	}
 	switch {
-	case s.set.Has("classifier.out_proj.weight"):
+	case s.set != nil && s.set.Has("classifier.out_proj.weight"):
 		e.Dense = s.linear("classifier.dense", c.Hidden, c.Hidden, true)
 		e.Out = classifier("classifier.out_proj")
-	case s.set.Has("classifier.weight"):
+	case s.has("classifier.weight"):
 		e.Dense = s.linear(prefix+"pooler.dense", c.Hidden, c.Hidden, true)
 		e.Out = classifier("classifier")
 	default:

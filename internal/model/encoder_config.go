@@ -26,6 +26,9 @@ type EncoderConfig struct {
 	Buckets      int               `json:"relative_attention_num_buckets"`
 	Labels       map[string]string `json:"id2label"`
 	InitRange    float64           `json:"initializer_range"`
+	// Restart gives the second text of a pair the positions of the first, so that what stands in the same place is seen to.
+	// The key is ours: elsewhere the position ids must be given.
+	Restart bool `json:"plumb_restart_positions"`
 }
 
 func parseEncoderConfig(src []byte) (c EncoderConfig, err error) {
@@ -40,6 +43,11 @@ func parseEncoderConfig(src []byte) (c EncoderConfig, err error) {
 	default:
 		return c, fmt.Errorf("config.json: model_type %q: known encoders are bert, roberta and mpnet", c.Type)
 	}
+	return c, c.check()
+}
+
+// check returns every fault of the shape.
+func (c *EncoderConfig) check() (err error) {
 	for name, v := range map[string]int{"hidden_size": c.Hidden, "num_hidden_layers": c.Layers, "num_attention_heads": c.Heads,
 		"intermediate_size": c.Intermediate, "vocab_size": c.Vocab, "max_position_embeddings": c.MaxPositions} {
 		if v < 1 || v > maxDim {
@@ -47,7 +55,7 @@ func parseEncoderConfig(src []byte) (c EncoderConfig, err error) {
 		}
 	}
 	if err != nil {
-		return c, err
+		return err
 	}
 	switch {
 	case c.Hidden%c.Heads != 0:
@@ -57,7 +65,19 @@ func parseEncoderConfig(src []byte) (c EncoderConfig, err error) {
 	case c.PosType != "absolute":
 		err = fmt.Errorf("config.json: position_embedding_type %q: only absolute is supported", c.PosType)
 	}
-	return c, err
+	return err
+}
+
+// file returns the config.json that transformers loads as BertForSequenceClassification.
+func (c *EncoderConfig) file() map[string]any {
+	return map[string]any{
+		"architectures": []string{"BertForSequenceClassification"}, "model_type": c.Type, "hidden_size": c.Hidden,
+		"num_hidden_layers": c.Layers, "num_attention_heads": c.Heads, "intermediate_size": c.Intermediate, "vocab_size": c.Vocab,
+		"max_position_embeddings": c.MaxPositions, "type_vocab_size": c.TypeVocab, "layer_norm_eps": c.Eps, "hidden_act": c.Act,
+		"pad_token_id": c.Pad, "initializer_range": c.InitRange, "id2label": map[string]string{"0": "same"},
+		"label2id": map[string]int{"same": 0}, "hidden_dropout_prob": 0, "attention_probs_dropout_prob": 0,
+		"torch_dtype": "float32", "plumb_restart_positions": c.Restart,
+	}
 }
 
 // firstPosition is the row of the position table that the first token reads: RoBERTa and MPNet count from

@@ -27,8 +27,7 @@ func (e *Encoder) inPasses(ctx context.Context, n int, input func(i int) (ids, t
 		b, first := &batch.Tree{}, i
 		for i < n && (b.Rows() == 0 || b.Rows() < encoderRows) {
 			ids, types := input(i)
-			b.Add(-1, ids, 0)
-			b.Types = append(b.Types, types...)
+			e.AddInput(b, ids, types, 0)
 			i++
 		}
 		h := e.Forward(nil, b, a)
@@ -82,10 +81,29 @@ func (e *Encoder) PairTree(pairs [][2]string) *batch.Tree {
 	b := &batch.Tree{}
 	for i, p := range pairs {
 		ids, types := e.Tokenizer.EncodePair(p[0], p[1], e.MaxLen)
-		b.Add(-1, ids, uint64(i))
-		b.Types = append(b.Types, types...)
+		e.AddInput(b, ids, types, uint64(i))
 	}
 	return b
+}
+
+// AddInput adds one input, of ids and their types, to b as a root. Where the encoder restarts positions, the second text
+// counts from 1 as the first does, whose [CLS] is 0.
+func (e *Encoder) AddInput(b *batch.Tree, ids, types []int32, key uint64) {
+	start := len(b.Pos)
+	b.Add(-1, ids, key)
+	b.Types = append(b.Types, types...)
+	if !e.Config.Restart {
+		return
+	}
+	for i := range ids {
+		if types[i] == 1 {
+			if i > 0 && types[i-1] == 1 {
+				b.Pos[start+i] = b.Pos[start+i-1] + 1
+			} else {
+				b.Pos[start+i] = 1
+			}
+		}
+	}
 }
 
 // Firsts lists the row of each root's first token, where classifiers read.
@@ -95,6 +113,16 @@ func Firsts(b *batch.Tree) []int {
 		rows[i] = s.Start
 	}
 	return rows
+}
+
+// Logits returns the classifier's output for each root of b, (roots, labels), from the states that Forward returned: the
+// head of a when it has one, else the encoder's own classifier, which must be there.
+func (e *Encoder) Logits(t *ops.Tape, b *batch.Tree, hidden mat.Tensor, a *adapters.Adapter) mat.Tensor {
+	x := ops.Gather(t, hidden, Firsts(b))
+	if a != nil && a.Head != nil {
+		return ops.Project(t, x, a.Head, nil)
+	}
+	return e.Out.Apply(t, ops.Tanh(t, e.Dense.Apply(t, x, nil)), nil)
 }
 
 // Score returns the logit of each pair from a cross-encoder's own classifier, or from the head of a when a has
@@ -113,13 +141,7 @@ func (e *Encoder) Score(ctx context.Context, pairs [][2]string, a *adapters.Adap
 	err := e.inPasses(ctx, len(pairs), func(i int) ([]int32, []int32) {
 		return e.Tokenizer.EncodePair(pairs[i][0], pairs[i][1], e.MaxLen)
 	}, a, func(first int, b *batch.Tree, hidden mat.Tensor) {
-		x := ops.Gather(nil, hidden, Firsts(b))
-		var y mat.Tensor
-		if own {
-			y = e.Out.Apply(nil, ops.Tanh(nil, e.Dense.Apply(nil, x, nil)), nil)
-		} else {
-			y = ops.Project(nil, x, a.Head, nil)
-		}
+		y := e.Logits(nil, b, hidden, a)
 		for i, v := range ops.F32(y) {
 			out[first+i] = float64(v)
 		}
