@@ -81,7 +81,7 @@ func Train(ctx context.Context, cfg Config, in Inputs, st *run.Stage) (res Resul
 		return res, fmt.Errorf("ppo: training data: %w", err)
 	}
 	if len(dropped) > 0 {
-		fmt.Fprintf(st.Output(), "ppo: %d of %d prompts used; %v\n", len(prompts), len(in.Train), dropped)
+		fmt.Fprintf(st.Output(), "ppo: %d of %d prompts used; %s\n", len(prompts), len(in.Train), encode.Reasons(dropped))
 	}
 	t, err := newTrainer(cfg, in)
 	if err != nil {

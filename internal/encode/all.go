@@ -70,9 +70,12 @@ func where(rec *datasets.Record, i int) string {
 }
 
 // Report tells how many records were dropped and why, "" when none was.
-func (s Set[T]) Report() string {
+func (s Set[T]) Report() string { return Reasons(s.Dropped) }
+
+// Reasons says how many records were dropped for each reason, "" for none.
+func Reasons(dropped map[string]int) string {
 	var parts []string
-	for reason, n := range s.Dropped {
+	for reason, n := range dropped {
 		parts = append(parts, fmt.Sprintf("%d dropped: %s", n, reason))
 	}
 	slices.Sort(parts)
