@@ -23,7 +23,7 @@ const maxRecords = 20000
 
 // Defaults are the quickstart's.
 func Defaults() Config {
-	return Config{Demonstrations: 12800, Pairs: 6000, HeldOut: 640, Tau: 0.14, ExactCopies: 120, NearCopies: 180}
+	return Config{Demonstrations: 12800, Pairs: 5200, HeldOut: 520, Tau: 0.14, ExactCopies: 120, NearCopies: 180}
 }
 
 // Validate returns every fault at once.
