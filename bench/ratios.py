@@ -14,13 +14,13 @@ OPTIONS = ["epochs=1", "batch_size=4", "learning_rate=1e-4", "max_length=512", "
 
 def plumb_stage(a, kind, sets, level=None, cores=None, pairs=0):
     """One stage by the built binary as a user runs it, from scratch: training seconds are those between the first step's begin and
-    the last metrics line; what comes before (reading the model, encoding) and after (the checkpoint) is in the wall time only."""
+    the last metrics line; what comes before (reading the model, encoding) and after (the checkpoint) is in the wall and processor time only."""
     out = a.work / "runs" / kind
     shutil.rmtree(out, ignore_errors=True)
     config = a.work / f"{kind}.yaml"
     config.write_text("")
     sets = [f"model={a.work}/smollm2", f"data={a.work}/pairs.jsonl", f"limit={pairs}"] + sets
-    r = spawn([a.plumb, kind, config, "--out", out] + [x for s in sets for x in ("--set", s)], level or a.level, cores)
+    r = spawn([a.plumb, kind, config, "--out", out] + [x for s in sets for x in ("--set", s)], level or a.level, cores, threads=a.threads)
     m = json.loads((out / "manifest.json").read_text())
     lines = [json.loads(x) for x in (out / "metrics.jsonl").read_text().splitlines()]
     began = stamp(m["training"])
@@ -36,6 +36,8 @@ def stamp(text):
 
 def ratio(a, work, ours, theirs, **more):
     o, t = best(ours, "rate"), best(theirs, "rate")
+    if "cpu_rate" in o:
+        more["cpu_ratio"] = round(best(ours, "cpu_rate")["cpu_rate"] / best(theirs, "cpu_rate")["cpu_rate"], 2)
     report(a.work, work=work, level=a.level, ratio=round(o["rate"] / t["rate"], 2), plumb=o["rate"], peer=t["rate"], peer_mode=t["mode"],
            memory=round(t["peak_mb"] / o["peak_mb"], 2), plumb_mb=o["peak_mb"], peer_mb=t["peak_mb"], **more)
 
@@ -53,14 +55,15 @@ def training(a, kind):
     variants = [(m, p) for m in modes(a) for p in ((True, False) if kind == "dpo" and a.both else (True,))]
     for i, (m, precompute) in enumerate(variants * a.repeat):
         flags = ["--bf16"] * (m == "bf16") + ["--precompute"] * (precompute and kind == "dpo")
-        t = peer(a.python, "trl_side.py", kind, "--work", a.work, "--pairs", a.pairs, *flags, level=a.level)
+        t = peer(a.python, "trl_side.py", kind, "--work", a.work, "--pairs", a.pairs, "--threads", a.threads or 2, *flags, level=a.level, threads=a.threads)
         t["mode"] = m + (", reference precomputed" if precompute else "") * (kind == "dpo")
         t["first_step"] = round(t["first_step"] - t["began"], 2)
         theirs.append(t)
-        report(a.work, work=kind, side="trl 1.16", level=a.level, **t)
+        report(a.work, side="trl 1.16", level=a.level, **t)
         for _ in range(2):  # it is short: twice for each of the peer's
             o = plumb_stage(a, kind, OPTIONS + ["lora.r=8", "lora.alpha=16"], pairs=a.pairs)
             o["rate"] = t["pairs"] / o["seconds"]
+            o["cpu_rate"], t["cpu_rate"] = t["pairs"] / o["cpu"], t["pairs"] / t["cpu"]
             useful = flops.preference(a.work, t["tokens"], t["pairs"], kind)
             o["useful_gflops"] = round(useful / o["seconds"] / 1e9, 1)
             ours.append(o)
@@ -79,13 +82,15 @@ def ppo(a):
     ours, theirs = [], []
     for m in modes(a)[:1] * a.repeat:
         t = peer(a.ppo_python, "trl_ppo_side.py", "--work", a.work, "--reward", reward / "adapter", "--updates", a.updates,
-                 "--device_batch", a.device_batch, *["--bf16"] * (m == "bf16"), level=a.level)
+                 "--device_batch", a.device_batch, "--threads", a.threads or 2, *["--bf16"] * (m == "bf16"), level=a.level,
+                 threads=a.threads)
         t["mode"] = m
         theirs.append(t)
         report(a.work, side="trl 0.23.1", level=a.level, **t)
         for _ in range(2):
             o = plumb_stage(a, "ppo", sets + [f"max_steps={a.updates}"])
             o["rate"] = t["episodes"] / o["seconds"]
+            o["cpu_rate"], t["cpu_rate"] = t["episodes"] / o["cpu"], t["episodes"] / t["cpu"]
             o["trainable_policy"], o["trainable_critic"] = (numbers(a.work / "runs" / "ppo" / x) for x in ("adapter", "critic"))
             ours.append(o)
             report(a.work, work="ppo", side="plumb", level=a.level, **o)
@@ -103,13 +108,14 @@ def numbers(adapter):
 def generate(a):
     """Batch 16 against transformers, batch 1 against llama.cpp on the same 4-bit file and against transformers."""
     for batch, new in ((16, 64), (1, 128)):
-        sides = [("transformers " + m, a.python, ["--bf16"] * (m == "bf16"), f"{a.work}/smollm2") for m in modes(a)]
-        if batch == 1 and a.gguf and a.llama_python:
-            sides.append(("llama.cpp, same file", a.llama_python, ["--gguf", a.gguf], a.gguf))
-        for name, python, flags, model in sides:
+        sides = [("transformers " + m, [a.python, "generate_side.py", "--work", a.work, "--batch", batch, "--new", new] + ["--bf16"] * (m == "bf16"),
+                  f"{a.work}/smollm2") for m in modes(a)]
+        if batch == 1 and a.gguf and a.llama:
+            sides.append(("llama.cpp, same file", ["node", "llama_side.mjs", a.llama, a.gguf, a.work / "pairs.jsonl", new, 3, 2], a.gguf))
+        for name, command, model in sides:
             ours, theirs = [], []
             for _ in range(a.repeat):
-                t = peer(python, "generate_side.py", "--work", a.work, "--batch", batch, "--new", new, *flags, level=a.level)
+                t = peer(*command, level=a.level)
                 theirs.append({**t, "mode": name})
                 report(a.work, side=name, level=a.level, **t)
                 for _ in range(2):
@@ -185,7 +191,7 @@ def main():
     p.add_argument("--python", default=sys.executable, help="python with TRL 1.16")
     p.add_argument("--ppo-python", help="python with TRL 0.23.1")
     p.add_argument("--st-python", help="python with sentence-transformers")
-    p.add_argument("--llama-python", help="python with llama-cpp-python")
+    p.add_argument("--llama", help="folder whose node_modules has node-llama-cpp")
     p.add_argument("--gguf", help="SmolLM2-135M-Instruct Q4_1")
     p.add_argument("--minilm", help="folder of all-MiniLM-L6-v2")
     p.add_argument("--embed-binary", default="bench/work/embed", help="built from ./bench/embed")
@@ -194,6 +200,7 @@ def main():
     p.add_argument("--pairs", type=int, default=0)
     p.add_argument("--updates", type=int, default=1)
     p.add_argument("--device_batch", type=int, default=16)
+    p.add_argument("--threads", type=int, default=0, help="of both sides of a training; 0: ours all, the peer's 2")
     p.add_argument("--repeat", type=int, default=1)
     a = p.parse_args()
     a.plumb, a.work = a.plumb.resolve(), a.work.resolve()

@@ -11,11 +11,13 @@ LEVELS = {
 }
 
 
-def spawn(cmd, level=None, cores=None, cwd=None):
+def spawn(cmd, level=None, cores=None, cwd=None, threads=0):
     """Runs cmd to its end: its output, wall seconds, and peak resident MB and processor seconds as the kernel reports them."""
     env = dict(os.environ, TOKENIZERS_PARALLELISM="true", HF_HUB_OFFLINE="1", TRANSFORMERS_VERBOSITY="error")
     if level:
         env.update(LEVELS[level], PLUMB_KERNELS=level)
+    if threads:
+        env.update(OMP_NUM_THREADS=str(threads), GOMAXPROCS=str(threads))
     pin = (lambda: os.sched_setaffinity(0, cores)) if cores else None
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         began, clock = time.time(), time.perf_counter()
@@ -31,20 +33,20 @@ def spawn(cmd, level=None, cores=None, cwd=None):
     return r
 
 
-def peer(python, script, *args, level=None, cores=None):
+def peer(python, script, *args, level=None, cores=None, threads=0):
     """Runs one of this folder's *_side.py, or a program where script is ""; its last line of output is a JSON object."""
-    r = spawn([python, *([pathlib.Path(__file__).parent / script] if script else []), *args], level, cores)
+    r = spawn([python, *([pathlib.Path(__file__).parent / script] if script else []), *args], level, cores, threads=threads)
     line = [x for x in r["out"].splitlines() if x.startswith("{")][-1]
-    return {**json.loads(line), "peak_mb": r["peak_mb"], "wall": r["wall"], "cpu": r["cpu"], "began": r["began"]}
+    return {**json.loads(line), "peak_mb": r["peak_mb"], "wall": r["wall"], "process_cpu": r["cpu"], "began": r["began"]}
 
 
 def best(runs, key):
     return max(runs, key=lambda r: r[key])
 
 
-def report(work, **fields):
-    """Appends a measurement to WORK/results.jsonl and prints it."""
+def report(folder, /, **fields):
+    """Appends a measurement to the folder's results.jsonl and prints it."""
     fields = {"date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), "load": os.getloadavg()[0], **fields}
-    with open(pathlib.Path(work) / "results.jsonl", "a") as f:
+    with open(pathlib.Path(folder) / "results.jsonl", "a") as f:
         f.write(json.dumps(fields) + "\n")
     print(json.dumps(fields), flush=True)
