@@ -191,8 +191,8 @@ func NewRandom(c Config, seed uint64) (*Model, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	if c.Type != "llama" {
-		return nil, fmt.Errorf("a new model of type %q: only llama is made from scratch", c.Type)
+	if c.Type != "llama" && len(c.raw) == 0 { // Save would not know the names of the other families' keys
+		return nil, fmt.Errorf("a new model of type %q: take its configuration from ParseConfig", c.Type)
 	}
 	return build(c, &source{rng: run.Rand(seed, "model"), trainable: true}), nil
 }
