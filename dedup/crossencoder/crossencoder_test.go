@@ -83,7 +83,7 @@ func TestTrainingTeachesMiniLM(t *testing.T) {
 	if res.Eval.Loss >= math.Ln2 || res.Eval.AUC < 0.6 {
 		t.Errorf("held out: %+v, want a loss below %.3f", *res.Eval, math.Ln2)
 	}
-	v, err := Open(e, res.Adapter)
+	v, err := Open(e, res.Folder)
 	if err != nil {
 		t.Fatal(err)
 	}

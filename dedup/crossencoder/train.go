@@ -16,10 +16,41 @@ import (
 	"plumb/internal/train"
 )
 
-// Verifier is an encoder with a trained adapter and head. It is a dedup.Verifier.
+// Verifier is an encoder with a trained adapter and head, or with a classifier of its own. It is a dedup.Verifier.
 type Verifier struct {
 	Encoder *model.Encoder
 	Adapter *adapters.Adapter // nil: the encoder's own classifier
+}
+
+// small tells an encoder that TrainSmall made: it is shown views of the texts.
+func (v *Verifier) small() bool { return v.Encoder.Config.Restart }
+
+// logits scores pairs. To a small encoder texts that differ in case and spacing only are as alike as can be, and those whose
+// differences are too long to be read are not.
+func (v *Verifier) logits(ctx context.Context, pairs [][2]string) ([]float64, error) {
+	if !v.small() {
+		return v.Encoder.Score(ctx, pairs, v.Adapter)
+	}
+	const sure = 20 // a probability of 1 - 2e-9
+	var ask [][2]string
+	var of []int
+	out := make([]float64, len(pairs))
+	for i, p := range pairs {
+		a, b, differ := view(p[0], p[1])
+		switch {
+		case !differ:
+			out[i] = sure
+		case len(a)+len(b)+3 > v.Encoder.MaxLen:
+			out[i] = -sure
+		default:
+			ask, of = append(ask, [2]string{a, b}), append(of, i)
+		}
+	}
+	scores, err := v.Encoder.Score(ctx, ask, nil)
+	for k, z := range scores {
+		out[of[k]] = z
+	}
+	return out, err
 }
 
 // Open reads an adapter that Train wrote; with dir empty the encoder must be a cross-encoder itself.
@@ -39,7 +70,7 @@ func Open(e *model.Encoder, dir string) (*Verifier, error) {
 
 // Score returns the probability that the texts of each pair say the same.
 func (v *Verifier) Score(ctx context.Context, pairs [][2]string) ([]float64, error) {
-	s, err := v.Encoder.Score(ctx, pairs, v.Adapter)
+	s, err := v.logits(ctx, pairs)
 	for i, z := range s {
 		s[i] = train.Sigmoid(z)
 	}
@@ -49,7 +80,7 @@ func (v *Verifier) Score(ctx context.Context, pairs [][2]string) ([]float64, err
 // Measure scores labelled pairs.
 func (v *Verifier) Measure(ctx context.Context, pairs []dedup.Labelled) (Report, error) {
 	texts, same := split(pairs)
-	logits, err := v.Encoder.Score(ctx, texts, v.Adapter)
+	logits, err := v.logits(ctx, texts)
 	if err != nil {
 		return Report{}, err
 	}
@@ -68,16 +99,19 @@ func split(pairs []dedup.Labelled) ([][2]string, []bool) {
 // Result is a trained verifier.
 type Result struct {
 	Verifier *Verifier
-	Adapter  string // folder of adapter and head
+	Folder   string // of adapter and head, or of a small encoder
 	Steps    int
 	Eval     *Report // nil without held-out pairs
 }
 
 type trainer struct {
-	cfg   Config
-	v     *Verifier
-	texts [][2]string
-	same  []bool
+	cfg    Config
+	v      *Verifier
+	texts  [][2]string
+	same   []bool
+	params []train.Param
+	save   func(dir string) error
+	folder string // below the stage's, where save writes at the end
 }
 
 // Train trains an adapter and a head on pairs and writes them to the stage's folder adapter/. It continues from the stage's
@@ -96,9 +130,36 @@ func Train(ctx context.Context, cfg Config, e *model.Encoder, pairs, held []dedu
 	a.WithHead(e.Config.Hidden, cfg.HeadInitStd, cfg.Seed)
 	a.BaseModel = e.Path
 	a.SetTrainable(true)
-	t := &trainer{cfg: cfg, v: &Verifier{e, a}}
+	t := &trainer{cfg: cfg, v: &Verifier{e, a}, params: train.Params(a.Params()), save: a.Save, folder: "adapter"}
 	t.texts, t.same = split(pairs)
+	return t.train(ctx, held, st)
+}
 
+// TrainSmall trains an encoder from nothing, all its weights, and writes it to the stage's folder model/, which OpenEncoder reads.
+// Pairs with nothing to show, or too much, are left out.
+func TrainSmall(ctx context.Context, cfg Config, pairs, held []dedup.Labelled, st *run.Stage) (Result, error) {
+	if err := errors.Join(cfg.Validate()...); err != nil {
+		return Result{}, run.Usage(err)
+	}
+	e, err := NewSmall(cfg.Small, cfg.Seed)
+	if err != nil {
+		return Result{}, run.Usage(fmt.Errorf("train-verifier: %w", err))
+	}
+	t := &trainer{cfg: cfg, v: &Verifier{Encoder: e}, params: train.Params(e.Params()), save: e.Save, folder: "model"}
+	texts, same := split(pairs)
+	for i, p := range texts {
+		if a, b, ok := view(p[0], p[1]); ok && len(a)+len(b)+3 <= e.MaxLen {
+			t.texts, t.same = append(t.texts, [2]string{a, b}), append(t.same, same[i])
+		}
+	}
+	if len(t.texts) == 0 {
+		return Result{}, fmt.Errorf("train-verifier: no pair to train on that fits %d bytes", e.MaxLen)
+	}
+	return t.train(ctx, held, st)
+}
+
+func (t *trainer) train(ctx context.Context, held []dedup.Labelled, st *run.Stage) (Result, error) {
+	cfg := t.cfg
 	var evaluate train.Evaluation
 	var report *Report
 	if len(held) > 0 {
@@ -111,12 +172,12 @@ func Train(ctx context.Context, cfg Config, e *model.Encoder, pairs, held []dedu
 			return map[string]float64{"eval_loss": r.Loss, "eval_accuracy": r.Accuracy, "eval_precision": r.Precision, "eval_recall": r.Recall, "eval_auc": r.AUC}, nil
 		}
 	}
-	opt := train.NewAdamW("verifier", train.Params(a.Params()), cfg.Options)
-	loop, err := train.NewLoop(st, cfg.Options, len(pairs), 0, opt)
+	opt := train.NewAdamW("verifier", t.params, cfg.Options)
+	loop, err := train.NewLoop(st, cfg.Options, len(t.texts), 0, opt)
 	if err != nil {
 		return Result{}, err
 	}
-	loop.Extra = func(dir string) error { return a.Save(filepath.Join(dir, "adapter")) }
+	loop.Extra = func(dir string) error { return t.save(filepath.Join(dir, t.folder)) }
 	if err := loop.Begin(ctx, evaluate); err != nil {
 		return Result{}, err
 	}
@@ -141,8 +202,8 @@ func Train(ctx context.Context, cfg Config, e *model.Encoder, pairs, held []dedu
 			return Result{}, err
 		}
 	}
-	dir := st.Path("adapter")
-	if err := a.Save(dir); err != nil {
+	dir := st.Path(t.folder)
+	if err := t.save(dir); err != nil {
 		return Result{}, err
 	}
 	if report == nil && evaluate != nil {
@@ -150,7 +211,7 @@ func Train(ctx context.Context, cfg Config, e *model.Encoder, pairs, held []dedu
 			return Result{}, err
 		}
 	}
-	return Result{Verifier: t.v, Adapter: dir, Steps: loop.Step, Eval: report}, nil
+	return Result{Verifier: t.v, Folder: dir, Steps: loop.Step, Eval: report}, nil
 }
 
 // step computes the gradients of one batch, scaled by share, and returns its share of the loss.
@@ -166,16 +227,15 @@ func (t *trainer) step(indices []int, step uint64, share float64) float64 {
 		tree := &batch.Tree{}
 		var same []bool
 		for k := part[0]; k < part[1]; k++ {
-			tree.Add(-1, ids[k], uint64(indices[k]))
-			tree.Types = append(tree.Types, types[k]...)
+			e.AddInput(tree, ids[k], types[k], uint64(indices[k]))
 			same = append(same, t.same[indices[k]])
 		}
 		tape := ops.NewTape()
-		if t.v.Adapter.Config.Dropout > 0 {
+		if a := t.v.Adapter; a != nil && a.Config.Dropout > 0 {
 			tape.Train, tape.Drop = true, ops.Dropout{Seed: t.cfg.Seed, Step: step}
 		}
 		hidden := e.Forward(tape, tree, t.v.Adapter)
-		scores := ops.Project(tape, ops.Gather(tape, hidden, model.Firsts(tree)), t.v.Adapter.Head, nil)
+		scores := e.Logits(tape, tree, hidden, t.v.Adapter)
 		logits := make([]float64, len(same))
 		for i, z := range ops.F32(scores) {
 			logits[i] = float64(z)

@@ -42,8 +42,9 @@ var (
 // Planter plants with one random stream. Half says which half of the word lists it draws from (0 or 1), so that a
 // test set can hold no replacement that a training set held; -1 uses all.
 type Planter struct {
-	Rand *rand.Rand
-	Half int
+	Rand      *rand.Rand
+	Half      int
+	Sentences int // at most, in a text that Pairs makes; 0: 8
 }
 
 func pick[T any](r *rand.Rand, list []T) T { return list[r.IntN(len(list))] }

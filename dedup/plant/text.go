@@ -58,11 +58,15 @@ type Pair struct {
 // a third are look-alikes, half of those edited like a copy as well; the others share a template or nothing.
 func (p *Planter) Pairs(n int, from []string) []Pair {
 	var out []Pair
+	most := p.Sentences
+	if most < 1 {
+		most = 8
+	}
 	base := func() string {
 		if len(from) > 0 {
 			return pick(p.Rand, from)
 		}
-		return p.Text(1 + p.Rand.IntN(8))
+		return p.Text(1 + p.Rand.IntN(most))
 	}
 	for len(out) < n {
 		a := base()
