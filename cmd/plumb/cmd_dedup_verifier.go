@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -11,11 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"plumb/configs"
 	"plumb/dedup"
-	"plumb/dedup/crossencoder"
-	"plumb/dedup/plant"
-	"plumb/internal/model"
 	"plumb/internal/run"
 )
 
@@ -117,160 +111,4 @@ func readLabels(path string) ([]dedup.Labelled, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return list, nil
-}
-
-type trainVerifierOptions struct {
-	Model   string
-	Labels  string
-	Eval    string
-	Out     string
-	Config  string
-	Sets    []string
-	Compute string
-	JSON    bool
-}
-
-func trainVerifierCommand() *cli.Command {
-	var o trainVerifierOptions
-	return &cli.Command{
-		Name: "train-verifier", Usage: "train what confirms duplicates, on planted pairs or your own",
-		Description: describe("With --model an encoder gets an adapter and a head that read both texts together; without, the built-in\n"+
-			"alignment gets new weights. Pairs are planted unless --labels names a file; look-alikes differ in one number, name,\n"+
-			"negation or opposite. Planted held-out pairs have another seed and other words.",
-			"plumb dedup train-verifier --model all-MiniLM-L6-v2 --out verifier",
-			"plumb dedup pairs.arrow --out clean.arrow --set verifier.kind=all-MiniLM-L6-v2 --set verifier.adapter=verifier/adapter",
-			"plumb dedup train-verifier --labels judged.jsonl --out weights.json"),
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "model", Usage: "an encoder's `FOLDER` or name", Destination: &o.Model},
-			&cli.StringFlag{Name: "labels", Usage: "judged pairs from `FILE`", Destination: &o.Labels},
-			&cli.StringFlag{Name: "eval", Usage: "held-out judged pairs from `FILE`", Destination: &o.Eval},
-			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "the run `DIRECTORY`, or the file of weights", Destination: &o.Out},
-			&cli.StringFlag{Name: "config", Usage: "the training from `FILE`", Destination: &o.Config},
-			setFlag(),
-			&cli.StringFlag{Name: "compute", Usage: "arithmetic of models: auto, f32 or bf16", Value: "auto", Destination: &o.Compute},
-			jsonFlag(&o.JSON),
-		},
-		Action: func(c *cli.Context) error {
-			o.Sets = c.StringSlice("set")
-			return runTrainVerifier(c.Context, o, c.App.Writer, c.App.ErrWriter)
-		},
-	}
-}
-
-func runTrainVerifier(ctx context.Context, o trainVerifierOptions, stdout, stderr io.Writer) error {
-	if err := needFlags("out", o.Out); err != nil {
-		return err
-	}
-	cfg := crossencoder.Defaults()
-	name, src := "defaults", []byte(nil)
-	if o.Config != "" {
-		b, err := os.ReadFile(o.Config)
-		if err != nil {
-			return run.Usage(err)
-		}
-		name, src = o.Config, b
-	}
-	if err := configs.Load(name, src, o.Sets, &cfg); err != nil {
-		return err
-	}
-	pairs, err := readLabels(o.Labels)
-	if err != nil {
-		return err
-	}
-	held, err := readLabels(o.Eval)
-	if err != nil {
-		return err
-	}
-	trained := fmt.Sprintf("%d pairs of %s", len(pairs), o.Labels)
-	if o.Labels == "" {
-		pairs = plantPairs(cfg.Seed, 0, cfg.Pairs)
-		trained = fmt.Sprintf("%d pairs planted with seed %d, first half of the word lists", len(pairs), cfg.Seed)
-	}
-	if o.Eval == "" && o.Labels == "" {
-		held = plantPairs(cfg.Seed+1, 1, cfg.EvalPairs)
-	}
-	var report any
-	if o.Model == "" {
-		report, err = trainAligned(ctx, pairs, held, trained, o.Out)
-	} else {
-		report, err = trainCrossEncoder(ctx, cfg, o, pairs, held, stderr)
-	}
-	if err != nil {
-		return err
-	}
-	if o.JSON {
-		return printJSON(stdout, report)
-	}
-	_, err = fmt.Fprintf(stdout, "%s: %+v\n", o.Out, report)
-	return err
-}
-
-// plantPairs makes labelled pairs from one half of the planter's words.
-func plantPairs(seed uint64, half, n int) []dedup.Labelled {
-	p := plant.Planter{Rand: run.Rand(seed, "dedup verifier pairs"), Half: half}
-	var out []dedup.Labelled
-	for _, x := range p.Pairs(n, nil) {
-		out = append(out, dedup.Labelled{A: x.A, B: x.B, Same: x.Same})
-	}
-	return out
-}
-
-// trainAligned writes weights of the built-in verifier and returns how they do on held-out pairs.
-func trainAligned(ctx context.Context, pairs, held []dedup.Labelled, trained, out string) (any, error) {
-	v, err := dedup.TrainAligned(pairs, trained)
-	if err != nil {
-		return nil, err
-	}
-	if err := run.WriteFile(out, v.Save); err != nil {
-		return nil, err
-	}
-	ask, same := make([][2]string, len(held)), make([]bool, len(held))
-	for i, p := range held {
-		ask[i], same[i] = [2]string{min(p.A, p.B), max(p.A, p.B)}, p.Same
-	}
-	logits, err := v.Logits(ctx, ask)
-	return crossencoder.Measure(logits, same), err
-}
-
-func trainCrossEncoder(ctx context.Context, cfg crossencoder.Config, o trainVerifierOptions, pairs, held []dedup.Labelled, stderr io.Writer) (any, error) {
-	path, err := findModel(o.Model)
-	if err != nil {
-		return nil, err
-	}
-	e, err := model.OpenEncoder(path, model.Options{Compute: computeOf(o.Compute)})
-	if err != nil {
-		return nil, err
-	}
-	resolved, err := configs.Resolve(cfg)
-	if err != nil {
-		return nil, err
-	}
-	inputs := map[string]string{}
-	for role, file := range map[string]string{"labels": o.Labels, "eval": o.Eval, "model": path} {
-		if file == "" {
-			continue
-		}
-		if inputs[role], err = run.HashTree(file); err != nil {
-			return nil, err
-		}
-	}
-	sum := sha256.Sum256(resolved)
-	st, err := run.OpenStage(o.Out, run.Manifest{Stage: "train-verifier", Seed: cfg.Seed, ConfigHash: hex.EncodeToString(sum[:]), Inputs: inputs})
-	if err != nil {
-		return nil, err
-	}
-	defer st.Close()
-	if st.Done() {
-		return st.Manifest().Results, nil
-	}
-	st.SetOutput(stderr)
-	res, err := crossencoder.Train(ctx, cfg, e, pairs, held, st)
-	if err != nil {
-		return nil, errors.Join(err, st.Fail(err))
-	}
-	results := map[string]any{"steps": res.Steps, "pairs": len(pairs), "adapter": res.Adapter}
-	if res.Eval != nil {
-		results["eval"] = *res.Eval
-	}
-	return results, st.Finish("done", results)
 }

@@ -20,6 +20,7 @@ import (
 type dedupJob struct {
 	Config      dedup.Config
 	Compute     string
+	Verifier    string // the folder of Config.Verifier.Kind, where that names no model
 	Files       []string
 	Format      string
 	Against     []string // test sets
@@ -90,6 +91,11 @@ func (j *dedupJob) openModels(t *dedup.Tools) error {
 		t.Embedder = embedder{e, fmt.Sprintf("%s@%s/%v", filepath.Base(path), hash[:12], opt.Compute == kernels.BF16)}
 	}
 	if k := j.Config.Verifier.Kind; k != "none" && k != "aligned" && len(j.Config.Verifier.Confirm) > 0 {
+		if j.Verifier != "" {
+			k = j.Verifier
+		} else if k == smallKind {
+			return run.Usage(&run.Fault{Key: "verifier.kind", Value: k, Want: "the folder of a verifier: plumb dedup train-verifier --out verifier makes verifier/model"})
+		}
 		path, err := findModel(k)
 		if err != nil {
 			return err

@@ -26,6 +26,9 @@ func init() {
 
 const roleTests = "tests"
 
+// smallKind as verifier.kind is a small cross-encoder: that of the latest verifier stage, else one trained in the dedup stage itself.
+const smallKind = "small"
+
 func (s *dedupStage) plan(p *plan) []error {
 	var faults []error
 	if _, err := p.read(roleData, pairs, "data", s.Data); err != nil {
@@ -47,7 +50,17 @@ func (s *dedupStage) plan(p *plan) []error {
 			faults = append(faults, err)
 		}
 	}
-	if v := s.Config.Verifier; v.Kind != "none" && v.Kind != "aligned" && v.Kind != "" {
+	switch v := s.Config.Verifier; {
+	case v.Kind == "none" || v.Kind == "aligned" || v.Kind == "" || v.Kind == smallKind && p.stage(smallKind) == nil && p.latest(aVerifier) == nil:
+	case v.Kind == smallKind && p.stage(smallKind) == nil: // an earlier stage trains it
+		if _, err := p.read("verifier", aVerifier, "verifier.kind", ""); err != nil {
+			faults = append(faults, err)
+		}
+	case p.stage(v.Kind) != nil:
+		if _, err := p.read("verifier", aVerifier, "verifier.kind", v.Kind); err != nil {
+			faults = append(faults, err)
+		}
+	default:
 		if _, err := p.read("verifier", aModel, "verifier.kind", v.Kind); err != nil {
 			faults = append(faults, err)
 		}
@@ -74,6 +87,17 @@ func (s *dedupStage) run(r *stageRun) (map[string]any, error) {
 	}
 	if len(job.Against) > 0 {
 		job.Certificate = r.dir.Path("certificate.json")
+	}
+	switch {
+	case len(s.Config.Verifier.Confirm) == 0:
+	case r.path("verifier") != "":
+		job.Verifier = r.path("verifier")
+	case s.Config.Verifier.Kind == smallKind:
+		path, err := r.smallVerifier(s.Config.Seed)
+		if err != nil {
+			return nil, err
+		}
+		job.Verifier = path
 	}
 	rep, err := job.run(r.ctx)
 	if err != nil {
