@@ -4,61 +4,19 @@ import (
 	"context"
 	"encoding/json"
 	"math"
-	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"plumb/adapters"
 	"plumb/datasets"
 	"plumb/internal/encode"
+	"plumb/internal/model"
 	"plumb/internal/ops"
+	"plumb/internal/oracletest"
 	"plumb/internal/run"
 	"plumb/internal/testpaths"
-	"plumb/internal/weights"
 )
-
-// prefix is PEFT's before every name.
-const prefix = "base_model.model."
-
-func readJSON(t *testing.T, into any, elem ...string) {
-	t.Helper()
-	b, err := os.ReadFile(testpaths.Oracle(t, elem...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(b, into); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// wantTensors compares each parameter's values (got) with the tensor of that name in a golden file: norm of
-// the difference over norm of the golden, at most tol. It returns the largest.
-func wantTensors(t *testing.T, what string, a *adapters.Adapter, got func(adapters.Param) []float32, tol float64, elem ...string) float64 {
-	t.Helper()
-	set, err := weights.Open(testpaths.Oracle(t, elem...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer set.Close()
-	worst := 0.0
-	for _, p := range a.Params() {
-		tensor, err := set.Take(prefix+p.Name, p.Shape()...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		d := distance(got(p), tensor.Float32())
-		worst = max(worst, d)
-		if !(d <= tol) {
-			t.Errorf("%s: %s differs by %g, want at most %g", what, p.Name, d, tol)
-		}
-	}
-	if err := set.Unused(); err != nil {
-		t.Errorf("%s: %v", what, err)
-	}
-	return worst
-}
-
-func gradOf(p adapters.Param) []float32 { return ops.Grad(p.Param) }
 
 type lossCase struct {
 	Beta           float64
@@ -81,8 +39,8 @@ func TestOracleLosses(t *testing.T) {
 	worst, count := 0.0, 0
 	for _, name := range []string{"llama", "gpt2", "llama3", "qwen2"} {
 		var c lossCase
-		readJSON(t, &c, "losses", name, "case.json")
-		base := openBase(t, name)
+		oracletest.JSON(t, &c, testpaths.Oracle(t, "losses", name, "case.json"))
+		base := oracletest.Base(t, testpaths.Oracle(t, name, "model"), model.Options{})
 		var pairs []encode.Pair
 		for _, p := range c.Pairs {
 			pairs = append(pairs, encode.Pair{Prompt: p.Prompt, Chosen: p.Chosen, Rejected: p.Rejected})
@@ -97,7 +55,7 @@ func TestOracleLosses(t *testing.T) {
 			}
 			cfg := Defaults()
 			cfg.LossType, cfg.Beta, cfg.LabelSmoothing = []string{loss}, c.Beta, c.LabelSmoothing
-			tr := &trainer{cfg: cfg, objective: cfg.objective(), base: base.Model, policy: loadAdapter(t, base, name, "adapters", "lora")}
+			tr := &trainer{cfg: cfg, objective: cfg.objective(), base: base.Model, policy: oracletest.Adapter(t, base, testpaths.Oracle(t, name, "adapters", "lora"))}
 			tr.policy.SetTrainable(true)
 			var err error
 			if tr.cache, err = openRefCache(filepath.Join(t.TempDir(), "cache"), [32]byte{}); err != nil {
@@ -114,7 +72,7 @@ func TestOracleLosses(t *testing.T) {
 				}
 			}
 			if ok {
-				d := wantTensors(t, name+" "+loss, tr.policy, gradOf, 1e-4, "losses", name, loss+".safetensors")
+				d := oracletest.WantTensors(t, name+" "+loss, tr.policy, oracletest.GradOf, 1e-4, testpaths.Oracle(t, "losses", name, loss+".safetensors"))
 				worst = max(worst, d)
 				count++
 			}
@@ -124,7 +82,7 @@ func TestOracleLosses(t *testing.T) {
 		for what, side := range map[string]struct {
 			a    *adapters.Adapter
 			want []float64
-		}{"policy": {loadAdapter(t, base, name, "adapters", "lora"), c.LogPs}, "reference": {nil, c.RefLogPs}} {
+		}{"policy": {oracletest.Adapter(t, base, testpaths.Oracle(t, name, "adapters", "lora")), c.LogPs}, "reference": {nil, c.RefLogPs}} {
 			vals := make([]Pair, 6)
 			part.fill(vals, part.logProbs(base.Model, side.a, nil), pairs, 1)
 			for i, v := range vals {
@@ -194,8 +152,8 @@ func side(t *testing.T, raw json.RawMessage) []datasets.Message {
 func TestOracleTrainer(t *testing.T) {
 	for _, name := range []string{"dpo", "dpo_ipo"} {
 		var c trainerCase
-		readJSON(t, &c, "trainers", name, "case.json")
-		base := openBase(t, c.Model)
+		oracletest.JSON(t, &c, testpaths.Oracle(t, "trainers", name, "case.json"))
+		base := oracletest.Base(t, testpaths.Oracle(t, c.Model, "model"), model.Options{})
 		o := c.Options
 		cfg := Defaults()
 		cfg.LearningRate, cfg.MaxSteps, cfg.BatchSize, cfg.GradAccumulation, cfg.LRScheduler = o.LR, o.Steps, o.Batch, o.Accum, o.Sched
@@ -216,12 +174,12 @@ func TestOracleTrainer(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := encode.Pair{Prompt: c.Dataset[i].Prompt, Chosen: c.Dataset[i].Chosen, Rejected: c.Dataset[i].Rejected}
-			if !equalIDs(got.Prompt, want.Prompt) || !equalIDs(got.Chosen, want.Chosen) || !equalIDs(got.Rejected, want.Rejected) {
+			if !slices.Equal(got.Prompt, want.Prompt) || !slices.Equal(got.Chosen, want.Chosen) || !slices.Equal(got.Rejected, want.Rejected) {
 				t.Fatalf("%s: example %d is %v, want %v", name, i, got, want)
 			}
 		}
-		in := Inputs{Base: base, Start: loadAdapter(t, base, c.Model, "adapters", c.Adapter), Train: recs}
-		st := openStage(t, filepath.Join(t.TempDir(), "dpo"))
+		in := Inputs{Base: base, Start: oracletest.Adapter(t, base, testpaths.Oracle(t, c.Model, "adapters", c.Adapter)), Train: recs}
+		st := oracletest.Stage(t, filepath.Join(t.TempDir(), "dpo"), "dpo")
 		res, err := trainWithReference(cfg, in, c.Reference == "base", st)
 		if err != nil {
 			t.Fatal(err)
@@ -231,7 +189,7 @@ func TestOracleTrainer(t *testing.T) {
 			t.Fatalf("%s: %d rows, want %d, %v", name, len(rows), len(c.Log), err)
 		}
 		worst := compareLogs(t, name, rows, c.Log)
-		moved := wantTensors(t, name+" final", res.Policy, func(p adapters.Param) []float32 { return ops.F32(p.Param) }, 1e-3, "trainers", name, "final.safetensors")
+		moved := oracletest.WantTensors(t, name+" final", res.Policy, func(p adapters.Param) []float32 { return ops.F32(p.Param) }, 1e-3, testpaths.Oracle(t, "trainers", name, "final.safetensors"))
 		t.Logf("%s: largest difference of a logged number %.2g, of a final tensor %.2g", name, worst, moved)
 	}
 }
@@ -241,18 +199,6 @@ func trainWithReference(cfg Config, in Inputs, bare bool, st *run.Stage) (Result
 		in.Reference = &Reference{}
 	}
 	return Train(context.Background(), cfg, in, st)
-}
-
-func equalIDs(a, b []int32) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
 }
 
 // compareLogs compares every number of every step within 1e-3, large ones (grad_norm, logps) relatively.

@@ -7,6 +7,9 @@ import (
 	"testing"
 
 	"plumb/internal/encode"
+	"plumb/internal/model"
+	"plumb/internal/oracletest"
+	"plumb/internal/testpaths"
 )
 
 func TestRefCache(t *testing.T) {
@@ -60,7 +63,7 @@ func TestRefCache(t *testing.T) {
 
 // A kept reference value is used: with a wrong one in the cache the loss changes.
 func TestRefCacheIsUsed(t *testing.T) {
-	base := openBase(t, "llama")
+	base := oracletest.Base(t, testpaths.Oracle(t, "llama", "model"), model.Options{})
 	enc := &encode.Encoder{Tok: base.Tokenizer, MaxLength: 64}
 	set, err := encode.All(pairsOf(1), enc.Pair)
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -19,38 +18,10 @@ import (
 	"plumb/internal/encode"
 	"plumb/internal/model"
 	"plumb/internal/ops"
+	"plumb/internal/oracletest"
 	"plumb/internal/run"
 	"plumb/internal/testpaths"
 )
-
-func openBase(t *testing.T, name string) *model.Bundle {
-	t.Helper()
-	b, err := model.Open(testpaths.Oracle(t, name, "model"), model.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-func loadAdapter(t *testing.T, base *model.Bundle, elem ...string) *adapters.Adapter {
-	t.Helper()
-	a, err := adapters.Load(testpaths.Oracle(t, elem...), base.Model.Linears())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
-}
-
-func openStage(t *testing.T, dir string) *run.Stage {
-	t.Helper()
-	st, err := run.OpenStage(dir, run.Manifest{Stage: "dpo", ConfigHash: "c"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	st.SetOutput(io.Discard)
-	t.Cleanup(func() { st.Close() })
-	return st
-}
 
 func pairsOf(n int) []datasets.Record {
 	var recs []datasets.Record
@@ -73,10 +44,10 @@ func smallConfig() Config {
 }
 
 func TestTrainLearns(t *testing.T) {
-	base := openBase(t, "llama")
+	base := oracletest.Base(t, testpaths.Oracle(t, "llama", "model"), model.Options{})
 	cfg := smallConfig()
 	cfg.Epochs = 5
-	st := openStage(t, filepath.Join(t.TempDir(), "dpo"))
+	st := oracletest.Stage(t, filepath.Join(t.TempDir(), "dpo"), "dpo")
 	res, err := Train(context.Background(), cfg, Inputs{Base: base, Train: pairsOf(26), Eval: pairsOf(13)}, st)
 	if err != nil {
 		t.Fatal(err)
@@ -102,9 +73,9 @@ func TestTrainLearns(t *testing.T) {
 // Before the first step the policy is its reference, whatever it starts from: every log ratio is
 // exactly 0 and the loss is ln 2.
 func TestReferenceIsTheStart(t *testing.T) {
-	base := openBase(t, "llama")
-	for name, start := range map[string]*adapters.Adapter{"bare base": nil, "adapter": loadAdapter(t, base, "llama", "adapters", "lora")} {
-		st := openStage(t, filepath.Join(t.TempDir(), "dpo"))
+	base := oracletest.Base(t, testpaths.Oracle(t, "llama", "model"), model.Options{})
+	for name, start := range map[string]*adapters.Adapter{"bare base": nil, "adapter": oracletest.Adapter(t, base, testpaths.Oracle(t, "llama", "adapters", "lora"))} {
+		st := oracletest.Stage(t, filepath.Join(t.TempDir(), "dpo"), "dpo")
 		cfg := smallConfig()
 		cfg.MaxSteps = 1
 		if _, err := Train(context.Background(), cfg, Inputs{Base: base, Start: start, Train: pairsOf(4)}, st); err != nil {
@@ -129,7 +100,7 @@ func gradientsOf(t *testing.T, base *model.Bundle, cfg Config, batch int) (float
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr := &trainer{cfg: cfg, objective: cfg.objective(), base: base.Model, policy: loadAdapter(t, base, "llama", "adapters", "lora")}
+	tr := &trainer{cfg: cfg, objective: cfg.objective(), base: base.Model, policy: oracletest.Adapter(t, base, testpaths.Oracle(t, "llama", "adapters", "lora"))}
 	tr.policy.SetTrainable(true)
 	if tr.cache, err = openRefCache(filepath.Join(t.TempDir(), "cache"), [32]byte{}); err != nil {
 		t.Fatal(err)
@@ -154,7 +125,7 @@ func gradientsOf(t *testing.T, base *model.Bundle, cfg Config, batch int) (float
 // Micro-batches change neither loss nor gradients beyond rounding, for losses that sort within the
 // batch too; and 8 batches of one pair equal one batch of 8 where the loss is a mean over pairs.
 func TestMicroBatchesAndAccumulation(t *testing.T) {
-	base := openBase(t, "llama")
+	base := oracletest.Base(t, testpaths.Oracle(t, "llama", "model"), model.Options{})
 	for _, c := range []struct {
 		types      []string
 		ld         float64
@@ -178,25 +149,12 @@ func TestMicroBatchesAndAccumulation(t *testing.T) {
 				t.Errorf("%v, batch %d, %d tokens: loss %g, want %g", c.types, s[0], s[1], got, want)
 			}
 			for name, w := range grads {
-				if d := distance(g[name], w); d > 1e-5 {
+				if d := oracletest.Distance(g[name], w); d > 1e-5 {
 					t.Errorf("%v, batch %d, %d tokens: gradient of %s differs by %g", c.types, s[0], s[1], name, d)
 				}
 			}
 		}
 	}
-}
-
-// distance is the norm of a - b over that of b.
-func distance(a, b []float32) float64 {
-	if len(a) != len(b) {
-		return math.Inf(1)
-	}
-	var d, n float64
-	for i := range b {
-		d += float64(a[i]-b[i]) * float64(a[i]-b[i])
-		n += float64(b[i]) * float64(b[i])
-	}
-	return math.Sqrt(d / n)
 }
 
 // countdown is a context that is cancelled after being asked a number of times: it stops a
@@ -256,11 +214,11 @@ func wantSame(t *testing.T, what string, got, want map[string]string) {
 
 // The same bytes at any thread count, and however often the run was interrupted.
 func TestSameBytes(t *testing.T) {
-	base := openBase(t, "gpt2")
+	base := oracletest.Base(t, testpaths.Oracle(t, "gpt2", "model"), model.Options{})
 	cfg := smallConfig()
 	cfg.EvalSteps, cfg.LoggingSteps, cfg.Lora.Dropout = 4, 3, 0.1
 	train := func(ctx context.Context, dir string) error {
-		st := openStage(t, dir)
+		st := oracletest.Stage(t, dir, "dpo")
 		defer st.Close()
 		_, err := Train(ctx, cfg, Inputs{Base: base, Train: pairsOf(17), Eval: pairsOf(4)}, st)
 		return err
@@ -301,7 +259,7 @@ func TestSameBytes(t *testing.T) {
 }
 
 func TestBadInput(t *testing.T) {
-	base := openBase(t, "llama")
+	base := oracletest.Base(t, testpaths.Oracle(t, "llama", "model"), model.Options{})
 	for name, c := range map[string]struct {
 		recs []datasets.Record
 		want string
@@ -312,7 +270,7 @@ func TestBadInput(t *testing.T) {
 	} {
 		cfg := smallConfig()
 		cfg.MaxLength = 10
-		_, err := Train(context.Background(), cfg, Inputs{Base: base, Train: c.recs}, openStage(t, filepath.Join(t.TempDir(), "dpo")))
+		_, err := Train(context.Background(), cfg, Inputs{Base: base, Train: c.recs}, oracletest.Stage(t, filepath.Join(t.TempDir(), "dpo"), "dpo"))
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
@@ -321,10 +279,10 @@ func TestBadInput(t *testing.T) {
 
 // A NaN in a weight stops the run at its step, and no adapter is written.
 func TestNaNStops(t *testing.T) {
-	base := openBase(t, "llama")
-	start := loadAdapter(t, base, "llama", "adapters", "lora")
+	base := oracletest.Base(t, testpaths.Oracle(t, "llama", "model"), model.Options{})
+	start := oracletest.Adapter(t, base, testpaths.Oracle(t, "llama", "adapters", "lora"))
 	ops.F32(start.Params()[0].Param)[0] = float32(math.NaN())
-	st := openStage(t, filepath.Join(t.TempDir(), "dpo"))
+	st := oracletest.Stage(t, filepath.Join(t.TempDir(), "dpo"), "dpo")
 	_, err := Train(context.Background(), smallConfig(), Inputs{Base: base, Start: start, Train: pairsOf(4)}, st)
 	if err == nil || !strings.Contains(err.Error(), "step 1: the loss is NaN") || !strings.Contains(err.Error(), "no checkpoint yet") {
 		t.Errorf("error %v", err)

@@ -13,6 +13,7 @@ import (
 	"plumb/internal/batch"
 	"plumb/internal/model"
 	"plumb/internal/ops"
+	"plumb/internal/oracletest"
 	"plumb/internal/testpaths"
 	"plumb/internal/train"
 	"plumb/internal/weights"
@@ -143,7 +144,7 @@ func oracleRun(t *testing.T, name string) {
 	if o.Penalty != nil {
 		cfg.MissingEOSPenalty = *o.Penalty
 	}
-	base := openBase(t, c.Model)
+	base := oracletest.Base(t, testpaths.Oracle(t, c.Model, "model"), model.Options{})
 	load := func(m *model.Model, elem ...string) *adapters.Adapter {
 		a, err := adapters.Load(testpaths.Oracle(t, elem...), m.Linears())
 		if err != nil {
@@ -158,12 +159,12 @@ func oracleRun(t *testing.T, name string) {
 	}
 	tr.reference = nil // TRL turns the adapter off
 	tr.prompts = 16
-	st := openStage(t, filepath.Join(t.TempDir(), "ppo"))
+	st := oracletest.Stage(t, filepath.Join(t.TempDir(), "ppo"), "ppo")
 	loop, err := train.NewLoop(st, cfg.Options, 16, len(c.Updates), tr.policyOpt, tr.criticOpt)
 	if err != nil {
 		t.Fatal(err)
 	}
-	judgeModel := openBase(t, c.RewardModel)
+	judgeModel := oracletest.Base(t, testpaths.Oracle(t, c.RewardModel, "model"), model.Options{})
 	judge := load(judgeModel.Model, c.RewardModel, "adapters", "reward")
 	rollouts, grads, final := openGolden(t, "ppo", name, "rollouts.safetensors"), openGolden(t, "ppo", name, "grads.safetensors"), openGolden(t, "ppo", name, "final.safetensors")
 	ctx := context.Background()
@@ -238,7 +239,7 @@ func oracleRun(t *testing.T, name string) {
 			if _, err := tr.gradients(ctx, group, 1/float64(o.Accum)); err != nil {
 				t.Fatal(err)
 			}
-			worstGrad = max(worstGrad, grads.wantParams("0.0", "0.0.policy", tr.policy, gradOf, 1e-4), grads.wantParams("0.0", "0.0.value", tr.critic, gradOf, 1e-4))
+			worstGrad = max(worstGrad, grads.wantParams("0.0", "0.0.policy", tr.policy, oracletest.GradOf, 1e-4), grads.wantParams("0.0", "0.0.value", tr.critic, oracletest.GradOf, 1e-4))
 			tr.policyOpt.ZeroGrad()
 			tr.criticOpt.ZeroGrad()
 		}
@@ -259,7 +260,7 @@ func oracleRun(t *testing.T, name string) {
 					tr.criticOpt.Step(loop.LR())
 				}
 			}
-			worstGrad = max(worstGrad, grads.wantParams("0.3", "0.3.policy", tr.policy, gradOf, 1e-4), grads.wantParams("0.3", "0.3.value", tr.critic, gradOf, 1e-4))
+			worstGrad = max(worstGrad, grads.wantParams("0.3", "0.3.policy", tr.policy, oracletest.GradOf, 1e-4), grads.wantParams("0.3", "0.3.value", tr.critic, oracletest.GradOf, 1e-4))
 			tr.policyOpt.Restore()
 			tr.criticOpt.Restore()
 		}
@@ -300,8 +301,6 @@ func treeOf(seq []int32) *batch.Tree {
 	tree.Add(-1, seq, 0)
 	return tree
 }
-
-func gradOf(p adapters.Param) []float32 { return ops.Grad(p.Param) }
 
 func pick(episodes []*episode, indices []int) []*episode {
 	var out []*episode

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -18,29 +17,10 @@ import (
 	"plumb/datasets"
 	"plumb/internal/model"
 	"plumb/internal/ops"
+	"plumb/internal/oracletest"
 	"plumb/internal/run"
 	"plumb/internal/testpaths"
 )
-
-func openBase(t *testing.T, name string) *model.Bundle {
-	t.Helper()
-	b, err := model.Open(testpaths.Oracle(t, name, "model"), model.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-func openStage(t *testing.T, dir string) *run.Stage {
-	t.Helper()
-	st, err := run.OpenStage(dir, run.Manifest{Stage: "ppo", ConfigHash: "c"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	st.SetOutput(io.Discard)
-	t.Cleanup(func() { st.Close() })
-	return st
-}
 
 func questions(n int) []datasets.Record {
 	var recs []datasets.Record
@@ -84,10 +64,10 @@ func smallConfig() Config {
 }
 
 func TestTrainLearns(t *testing.T) {
-	base := openBase(t, "llama")
+	base := oracletest.Base(t, testpaths.Oracle(t, "llama", "model"), model.Options{})
 	cfg := smallConfig()
 	cfg.MaxSteps, cfg.NumMiniBatches, cfg.BatchSize, cfg.KLCoef, cfg.LearningRate = 14, 2, 32, 1e-3, 3e-3
-	st := openStage(t, filepath.Join(t.TempDir(), "ppo"))
+	st := oracletest.Stage(t, filepath.Join(t.TempDir(), "ppo"), "ppo")
 	res, err := Train(context.Background(), cfg, Inputs{Base: base, Reward: scorerFunc(letters), Train: questions(40), Eval: questions(32)}, st)
 	if err != nil {
 		t.Fatal(err)
@@ -130,7 +110,7 @@ func TestTrainLearns(t *testing.T) {
 // prepared returns a trainer and episodes that were sampled and judged.
 func prepared(t *testing.T, cfg Config) (*trainer, []*episode) {
 	t.Helper()
-	base := openBase(t, "llama")
+	base := oracletest.Base(t, testpaths.Oracle(t, "llama", "model"), model.Options{})
 	load := func(name string) *adapters.Adapter {
 		a, err := adapters.Load(testpaths.Oracle(t, "llama", "adapters", name), base.Model.Linears())
 		if err != nil {
@@ -283,12 +263,12 @@ func outcome(t *testing.T, dir string) map[string]string {
 
 // The same bytes at any thread count, and however often the run was interrupted, in a rollout or in training.
 func TestSameBytes(t *testing.T) {
-	base := openBase(t, "gpt2")
+	base := oracletest.Base(t, testpaths.Oracle(t, "gpt2", "model"), model.Options{})
 	cfg := smallConfig()
 	cfg.BatchSize, cfg.NumPPOEpochs, cfg.KLTarget, cfg.MaxSteps, cfg.EvalSteps = 2, 2, 0.5, 5, 3
 	cfg.ResponseLength = 6
 	train := func(ctx context.Context, dir string) error {
-		st := openStage(t, dir)
+		st := oracletest.Stage(t, dir, "ppo")
 		defer st.Close()
 		_, err := Train(ctx, cfg, Inputs{Base: base, Reward: scorerFunc(letters), Train: questions(7), Eval: questions(2)}, st)
 		return err
@@ -339,14 +319,14 @@ func TestSameBytes(t *testing.T) {
 
 // A scorer that does not answer twice alike is asked once about a sample, even where an update is done again.
 func TestScoresAreKept(t *testing.T) {
-	base := openBase(t, "gpt2")
+	base := oracletest.Base(t, testpaths.Oracle(t, "gpt2", "model"), model.Options{})
 	cfg := smallConfig()
 	cfg.MaxSteps = 1
 	dir := filepath.Join(t.TempDir(), "ppo")
 	calls := 0
 	moody := scorerFunc(func(Example) float64 { calls++; return float64(calls) })
 	for n := 16; n < 1000; n++ { // later and later: some stops are after the scores
-		st := openStage(t, dir)
+		st := oracletest.Stage(t, dir, "ppo")
 		_, err := Train(&countdown{Context: context.Background(), left: n}, cfg, Inputs{Base: base, Reward: moody, Train: questions(16)}, st)
 		st.Close()
 		if err == nil {
@@ -366,7 +346,7 @@ type badScorer struct {
 func (b badScorer) Score(context.Context, []Example) ([]float64, error) { return b.scores, b.err }
 
 func TestBadInput(t *testing.T) {
-	base := openBase(t, "llama")
+	base := oracletest.Base(t, testpaths.Oracle(t, "llama", "model"), model.Options{})
 	nan := slices.Repeat([]float64{math.NaN()}, 16)
 	for name, c := range map[string]struct {
 		reward Scorer
@@ -385,7 +365,7 @@ func TestBadInput(t *testing.T) {
 		if c.change != nil {
 			c.change(&cfg)
 		}
-		_, err := Train(context.Background(), cfg, Inputs{Base: base, Reward: c.reward, Train: c.recs}, openStage(t, filepath.Join(t.TempDir(), "ppo")))
+		_, err := Train(context.Background(), cfg, Inputs{Base: base, Reward: c.reward, Train: c.recs}, oracletest.Stage(t, filepath.Join(t.TempDir(), "ppo"), "ppo"))
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}

@@ -2,9 +2,7 @@ package reward
 
 import (
 	"context"
-	"encoding/json"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -15,62 +13,10 @@ import (
 	"plumb/internal/encode"
 	"plumb/internal/model"
 	"plumb/internal/ops"
+	"plumb/internal/oracletest"
 	"plumb/internal/run"
 	"plumb/internal/testpaths"
-	"plumb/internal/weights"
 )
-
-// prefix is PEFT's before every name.
-const prefix = "base_model.model."
-
-func readJSON(t *testing.T, into any, elem ...string) {
-	t.Helper()
-	b, err := os.ReadFile(testpaths.Oracle(t, elem...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(b, into); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// wantTensors compares each parameter's values (got) with the tensor of that name in a golden file: norm of
-// the difference over norm of the golden, at most tol. It returns the largest.
-func wantTensors(t *testing.T, what string, a *adapters.Adapter, got func(adapters.Param) []float32, tol float64, elem ...string) float64 {
-	t.Helper()
-	set, err := weights.Open(testpaths.Oracle(t, elem...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer set.Close()
-	worst := 0.0
-	for _, p := range a.Params() {
-		tensor, err := set.Take(prefix+p.Name, p.Shape()...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		d := distance(got(p), tensor.Float32())
-		worst = max(worst, d)
-		if !(d <= tol) {
-			t.Errorf("%s: %s differs by %g, want at most %g", what, p.Name, d, tol)
-		}
-	}
-	if err := set.Unused(); err != nil {
-		t.Errorf("%s: %v", what, err)
-	}
-	return worst
-}
-
-func gradOf(p adapters.Param) []float32 { return ops.Grad(p.Param) }
-
-func loadAdapter(t *testing.T, base *model.Bundle, elem ...string) *adapters.Adapter {
-	t.Helper()
-	a, err := adapters.Load(testpaths.Oracle(t, elem...), base.Model.Linears())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
-}
 
 type lossCase struct {
 	Pairs []struct {
@@ -95,8 +41,8 @@ func TestOracleLosses(t *testing.T) {
 	worst := 0.0
 	for _, name := range []string{"llama", "gpt2"} {
 		var c lossCase
-		readJSON(t, &c, "losses", name, "case.json")
-		base := openBase(t, name)
+		oracletest.JSON(t, &c, testpaths.Oracle(t, "losses", name, "case.json"))
+		base := oracletest.Base(t, testpaths.Oracle(t, name, "model"), model.Options{})
 		for _, loss := range []string{"reward", "reward_margin"} {
 			cfg := Defaults()
 			var pairs []encode.Pair
@@ -108,7 +54,7 @@ func TestOracleLosses(t *testing.T) {
 				}
 				pairs = append(pairs, pair(p.Chosen, p.Rejected, p.Margin))
 			}
-			tr := &trainer{cfg: cfg, base: base.Model, adapter: loadAdapter(t, base, name, "adapters", "reward"), pairs: pairs}
+			tr := &trainer{cfg: cfg, base: base.Model, adapter: oracletest.Adapter(t, base, testpaths.Oracle(t, name, "adapters", "reward")), pairs: pairs}
 			tr.adapter.SetTrainable(true)
 			got, metrics := tr.step([]int{0, 1, 2, 3, 4, 5}, 0, 1)
 			if want := c.Losses[loss]; math.Abs(got-want) > 1e-5 {
@@ -119,7 +65,7 @@ func TestOracleLosses(t *testing.T) {
 					t.Errorf("%s %s: %s is %g, want %g", name, loss, metric, metrics[metric], w)
 				}
 			}
-			worst = max(worst, wantTensors(t, name+" "+loss, tr.adapter, gradOf, 1e-4, "losses", name, loss+".safetensors"))
+			worst = max(worst, oracletest.WantTensors(t, name+" "+loss, tr.adapter, oracletest.GradOf, 1e-4, testpaths.Oracle(t, "losses", name, loss+".safetensors")))
 			m := &Model{Bundle: base, Adapter: tr.adapter}
 			for i, p := range pairs {
 				tree := &batch.Tree{}
@@ -168,8 +114,8 @@ type trainerCase struct {
 func TestOracleTrainer(t *testing.T) {
 	for _, name := range []string{"reward", "reward_margin"} {
 		var c trainerCase
-		readJSON(t, &c, "trainers", name, "case.json")
-		base := openBase(t, c.Model)
+		oracletest.JSON(t, &c, testpaths.Oracle(t, "trainers", name, "case.json"))
+		base := oracletest.Base(t, testpaths.Oracle(t, c.Model, "model"), model.Options{})
 		o := c.Options
 		cfg := Defaults()
 		cfg.LearningRate, cfg.MaxSteps, cfg.BatchSize, cfg.GradAccumulation, cfg.LRScheduler = o.LR, o.Steps, o.Batch, o.Accum, o.Sched
@@ -189,8 +135,8 @@ func TestOracleTrainer(t *testing.T) {
 				t.Errorf("%s: pair %d is %v", name, i, p)
 			}
 		}
-		st := openStage(t, filepath.Join(t.TempDir(), "reward"))
-		res, err := Train(context.Background(), cfg, Inputs{Base: base, Start: loadAdapter(t, base, c.Model, "adapters", c.Adapter), Train: recs}, st)
+		st := oracletest.Stage(t, filepath.Join(t.TempDir(), "reward"), "reward")
+		res, err := Train(context.Background(), cfg, Inputs{Base: base, Start: oracletest.Adapter(t, base, testpaths.Oracle(t, c.Model, "adapters", c.Adapter)), Train: recs}, st)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -199,7 +145,7 @@ func TestOracleTrainer(t *testing.T) {
 			t.Fatalf("%s: %d rows, want %d, %v", name, len(rows), len(c.Log), err)
 		}
 		worst := compareLogs(t, name, rows, c.Log)
-		moved := wantTensors(t, name+" final", res.Model.Adapter, func(p adapters.Param) []float32 { return ops.F32(p.Param) }, 1e-3, "trainers", name, "final.safetensors")
+		moved := oracletest.WantTensors(t, name+" final", res.Model.Adapter, func(p adapters.Param) []float32 { return ops.F32(p.Param) }, 1e-3, testpaths.Oracle(t, "trainers", name, "final.safetensors"))
 		t.Logf("%s: largest difference of a logged number %.2g, of a final tensor %.2g", name, worst, moved)
 	}
 }

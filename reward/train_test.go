@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -17,29 +16,10 @@ import (
 	"plumb/internal/encode"
 	"plumb/internal/model"
 	"plumb/internal/ops"
+	"plumb/internal/oracletest"
 	"plumb/internal/run"
 	"plumb/internal/testpaths"
 )
-
-func openBase(t *testing.T, name string) *model.Bundle {
-	t.Helper()
-	b, err := model.Open(testpaths.Oracle(t, name, "model"), model.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-func openStage(t *testing.T, dir string) *run.Stage {
-	t.Helper()
-	st, err := run.OpenStage(dir, run.Manifest{Stage: "reward", ConfigHash: "c"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	st.SetOutput(io.Discard)
-	t.Cleanup(func() { st.Close() })
-	return st
-}
 
 // pairsOf makes preferences that a model can learn: the better answer repeats the question's letter.
 func pairsOf(n int) []datasets.Record {
@@ -63,8 +43,8 @@ func smallConfig() Config {
 }
 
 func TestTrainLearns(t *testing.T) {
-	base := openBase(t, "llama")
-	st := openStage(t, filepath.Join(t.TempDir(), "reward"))
+	base := oracletest.Base(t, testpaths.Oracle(t, "llama", "model"), model.Options{})
+	st := oracletest.Stage(t, filepath.Join(t.TempDir(), "reward"), "reward")
 	cfg := smallConfig()
 	cfg.Epochs = 6
 	recs := append(pairsOf(26), datasets.Record{Chosen: datasets.Text("x"), Rejected: datasets.Text("x")})
@@ -109,7 +89,7 @@ func TestTrainLearns(t *testing.T) {
 // Micro-batches do not change a batch's loss, metrics or gradients beyond rounding, and accumulation of 8
 // batches of one pair equals one batch of 8.
 func TestMicroBatchesAndAccumulation(t *testing.T) {
-	base := openBase(t, "llama")
+	base := oracletest.Base(t, testpaths.Oracle(t, "llama", "model"), model.Options{})
 	set, err := encode.All(pairsOf(8), encoder(base, 1024).RewardPair)
 	if err != nil {
 		t.Fatal(err)
@@ -145,30 +125,17 @@ func TestMicroBatchesAndAccumulation(t *testing.T) {
 			t.Errorf("batch %d, %d tokens: loss %g, want %g", c[0], c[1], got, want)
 		}
 		for name, w := range grads {
-			if d := distance(g[name], w); d > 1e-5 {
+			if d := oracletest.Distance(g[name], w); d > 1e-5 {
 				t.Errorf("batch %d, %d tokens: gradient of %s differs by %g", c[0], c[1], name, d)
 			}
 		}
 	}
 }
 
-// distance is the norm of a - b over that of b.
-func distance(a, b []float32) float64 {
-	if len(a) != len(b) {
-		return math.Inf(1)
-	}
-	var d, n float64
-	for i := range b {
-		d += float64(a[i]-b[i]) * float64(a[i]-b[i])
-		n += float64(b[i]) * float64(b[i])
-	}
-	return math.Sqrt(d / n)
-}
-
 func TestResume(t *testing.T) {
-	base := openBase(t, "gpt2")
+	base := oracletest.Base(t, testpaths.Oracle(t, "gpt2", "model"), model.Options{})
 	train := func(ctx context.Context, dir string) error {
-		st := openStage(t, dir)
+		st := oracletest.Stage(t, dir, "reward")
 		defer st.Close()
 		_, err := Train(ctx, smallConfig(), Inputs{Base: base, Train: pairsOf(17), Eval: pairsOf(4)}, st)
 		return err
@@ -218,7 +185,7 @@ func (c *countdown) Err() error {
 }
 
 func TestBadInput(t *testing.T) {
-	base := openBase(t, "llama")
+	base := oracletest.Base(t, testpaths.Oracle(t, "llama", "model"), model.Options{})
 	for name, c := range map[string]struct {
 		recs []datasets.Record
 		want string
@@ -229,7 +196,7 @@ func TestBadInput(t *testing.T) {
 	} {
 		cfg := smallConfig()
 		cfg.MaxLength = 10
-		_, err := Train(context.Background(), cfg, Inputs{Base: base, Train: c.recs}, openStage(t, filepath.Join(t.TempDir(), "reward")))
+		_, err := Train(context.Background(), cfg, Inputs{Base: base, Train: c.recs}, oracletest.Stage(t, filepath.Join(t.TempDir(), "reward"), "reward"))
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}

@@ -2,9 +2,7 @@ package sft
 
 import (
 	"context"
-	"encoding/json"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -14,75 +12,10 @@ import (
 	"plumb/internal/encode"
 	"plumb/internal/model"
 	"plumb/internal/ops"
+	"plumb/internal/oracletest"
 	"plumb/internal/run"
 	"plumb/internal/testpaths"
-	"plumb/internal/weights"
 )
-
-// prefix is PEFT's before every name.
-const prefix = "base_model.model."
-
-func readJSON(t *testing.T, into any, elem ...string) {
-	t.Helper()
-	b, err := os.ReadFile(testpaths.Oracle(t, elem...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(b, into); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// wantTensors compares each parameter's values (got) with the tensor of that name in a golden file: norm of
-// the difference over norm of the golden, at most tol. It returns the largest.
-func wantTensors(t *testing.T, what string, a *adapters.Adapter, got func(adapters.Param) []float32, tol float64, elem ...string) float64 {
-	t.Helper()
-	set, err := weights.Open(testpaths.Oracle(t, elem...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer set.Close()
-	worst := 0.0
-	for _, p := range a.Params() {
-		tensor, err := set.Take(prefix+p.Name, p.Shape()...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		d := distance(got(p), tensor.Float32())
-		worst = max(worst, d)
-		if !(d <= tol) {
-			t.Errorf("%s: %s differs by %g, want at most %g", what, p.Name, d, tol)
-		}
-	}
-	if err := set.Unused(); err != nil {
-		t.Errorf("%s: %v", what, err)
-	}
-	return worst
-}
-
-func gradOf(p adapters.Param) []float32 { return ops.Grad(p.Param) }
-
-func loadAdapter(t *testing.T, base *model.Bundle, elem ...string) *adapters.Adapter {
-	t.Helper()
-	a, err := adapters.Load(testpaths.Oracle(t, elem...), base.Model.Linears())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
-}
-
-// distance is the norm of a - b over that of b.
-func distance(a, b []float32) float64 {
-	if len(a) != len(b) {
-		return math.Inf(1)
-	}
-	var d, n float64
-	for i := range b {
-		d += float64(a[i]-b[i]) * float64(a[i]-b[i])
-		n += float64(b[i]) * float64(b[i])
-	}
-	return math.Sqrt(d / n)
-}
 
 type lossCase struct {
 	Rows []struct {
@@ -99,14 +32,14 @@ func TestOracleLoss(t *testing.T) {
 	worst := 0.0
 	for _, name := range []string{"llama", "gpt2", "llama3", "qwen2"} {
 		var c lossCase
-		readJSON(t, &c, "losses", name, "case.json")
-		base := openBase(t, name, false)
+		oracletest.JSON(t, &c, testpaths.Oracle(t, "losses", name, "case.json"))
+		base := oracletest.Base(t, testpaths.Oracle(t, name, "model"), model.Options{})
 		var items []encode.Example
 		var all []int
 		for i, r := range c.Rows {
 			items, all = append(items, encode.Example{Tokens: r.Tokens, From: r.From}), append(all, i)
 		}
-		tr := &trainer{cfg: Defaults(), model: base.Model, tok: base.Tokenizer, adapter: loadAdapter(t, base, name, "adapters", "lora")}
+		tr := &trainer{cfg: Defaults(), model: base.Model, tok: base.Tokenizer, adapter: oracletest.Adapter(t, base, testpaths.Oracle(t, name, "adapters", "lora"))}
 		tr.adapter.SetTrainable(true)
 		got, metrics := tr.step(items, all, 0, countLabels(items, all))
 		if want := c.Losses["sft"]; math.Abs(got-want) > 1e-4 {
@@ -117,7 +50,7 @@ func TestOracleLoss(t *testing.T) {
 				t.Errorf("%s: %s is %g, want %g", name, metric, metrics[metric], w)
 			}
 		}
-		worst = max(worst, wantTensors(t, name, tr.adapter, gradOf, 1e-4, "losses", name, "sft.safetensors"))
+		worst = max(worst, oracletest.WantTensors(t, name, tr.adapter, oracletest.GradOf, 1e-4, testpaths.Oracle(t, "losses", name, "sft.safetensors")))
 	}
 	t.Logf("largest relative difference of a gradient: %.2g", worst)
 }
@@ -152,8 +85,8 @@ type trainerCase struct {
 func TestOracleTrainer(t *testing.T) {
 	for _, name := range []string{"sft", "sft_text"} {
 		var c trainerCase
-		readJSON(t, &c, "trainers", name, "case.json")
-		base := openBase(t, c.Model, false)
+		oracletest.JSON(t, &c, testpaths.Oracle(t, "trainers", name, "case.json"))
+		base := oracletest.Base(t, testpaths.Oracle(t, c.Model, "model"), model.Options{})
 		o := c.Options
 		cfg := Defaults()
 		cfg.LearningRate, cfg.MaxSteps, cfg.BatchSize, cfg.GradAccumulation, cfg.LRScheduler = o.LR, o.Steps, o.Batch, o.Accum, o.Sched
@@ -173,8 +106,8 @@ func TestOracleTrainer(t *testing.T) {
 				t.Errorf("%s: example %d is %v, want %v, %v", name, i, x, want, err)
 			}
 		}
-		st := openStage(t, filepath.Join(t.TempDir(), "sft"))
-		res, err := Train(context.Background(), cfg, Inputs{Base: base, Start: loadAdapter(t, base, c.Model, "adapters", c.Adapter), Train: recs}, st)
+		st := oracletest.Stage(t, filepath.Join(t.TempDir(), "sft"), "sft")
+		res, err := Train(context.Background(), cfg, Inputs{Base: base, Start: oracletest.Adapter(t, base, testpaths.Oracle(t, c.Model, "adapters", c.Adapter)), Train: recs}, st)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -183,7 +116,7 @@ func TestOracleTrainer(t *testing.T) {
 			t.Fatalf("%s: %d rows, want %d, %v", name, len(rows), len(c.Log), err)
 		}
 		worst := compareLogs(t, name, rows, c.Log)
-		moved := wantTensors(t, name+" final", res.Adapter, func(p adapters.Param) []float32 { return ops.F32(p.Param) }, 1e-3, "trainers", name, "final.safetensors")
+		moved := oracletest.WantTensors(t, name+" final", res.Adapter, func(p adapters.Param) []float32 { return ops.F32(p.Param) }, 1e-3, testpaths.Oracle(t, "trainers", name, "final.safetensors"))
 		t.Logf("%s: largest difference of a logged number %.2g, of a final tensor %.2g", name, worst, moved)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -17,29 +16,10 @@ import (
 	"plumb/internal/encode"
 	"plumb/internal/model"
 	"plumb/internal/ops"
+	"plumb/internal/oracletest"
 	"plumb/internal/run"
 	"plumb/internal/testpaths"
 )
-
-func openBase(t *testing.T, name string, trainable bool) *model.Bundle {
-	t.Helper()
-	b, err := model.Open(testpaths.Oracle(t, name, "model"), model.Options{Trainable: trainable})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-func openStage(t *testing.T, dir string) *run.Stage {
-	t.Helper()
-	st, err := run.OpenStage(dir, run.Manifest{Stage: "sft", ConfigHash: "c"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	st.SetOutput(io.Discard)
-	t.Cleanup(func() { st.Close() })
-	return st
-}
 
 func demos(n int) []datasets.Record {
 	var recs []datasets.Record
@@ -66,9 +46,9 @@ func TestModesLearn(t *testing.T) {
 		}
 		in := Inputs{Train: demos(21), Eval: demos(7)}
 		if mode != Scratch {
-			in.Base = openBase(t, "llama", mode == Full)
+			in.Base = oracletest.Base(t, testpaths.Oracle(t, "llama", "model"), model.Options{Trainable: mode == Full})
 		}
-		st := openStage(t, filepath.Join(t.TempDir(), "sft"))
+		st := oracletest.Stage(t, filepath.Join(t.TempDir(), "sft"), "sft")
 		res, err := Train(context.Background(), cfg, in, st)
 		if err != nil {
 			t.Fatalf("%s: %v", mode, err)
@@ -115,7 +95,7 @@ func TestModesLearn(t *testing.T) {
 // One batch of 8, 8 batches of one and micro-batches of a few rows: the loss is a mean over the
 // labels of the step, so all are the same.
 func TestAccumulation(t *testing.T) {
-	base := openBase(t, "gpt2", false)
+	base := oracletest.Base(t, testpaths.Oracle(t, "gpt2", "model"), model.Options{})
 	adapter, err := adapters.Load(testpaths.Oracle(t, "gpt2", "adapters", "lora"), base.Model.Linears())
 	if err != nil {
 		t.Fatal(err)
@@ -175,7 +155,7 @@ func (c *countdown) Err() error {
 
 func TestResume(t *testing.T) {
 	train := func(ctx context.Context, dir string) error {
-		st := openStage(t, dir)
+		st := oracletest.Stage(t, dir, "sft")
 		defer st.Close()
 		_, err := Train(ctx, smallConfig(Scratch), Inputs{Train: demos(21), Eval: demos(3)}, st)
 		return err
@@ -215,7 +195,7 @@ func TestResume(t *testing.T) {
 }
 
 func TestBadInput(t *testing.T) {
-	frozen := openBase(t, "llama", false)
+	frozen := oracletest.Base(t, testpaths.Oracle(t, "llama", "model"), model.Options{})
 	for name, c := range map[string]struct {
 		mode string
 		in   Inputs
@@ -226,7 +206,7 @@ func TestBadInput(t *testing.T) {
 		"frozen base": {Full, Inputs{Base: frozen, Train: demos(3)}, "opened as trainable"},
 		"prompt only": {LoRA, Inputs{Base: frozen, Train: []datasets.Record{{Prompt: datasets.Text("x")}}}, "no answer"},
 	} {
-		_, err := Train(context.Background(), smallConfig(c.mode), c.in, openStage(t, filepath.Join(t.TempDir(), "sft")))
+		_, err := Train(context.Background(), smallConfig(c.mode), c.in, oracletest.Stage(t, filepath.Join(t.TempDir(), "sft"), "sft"))
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
