@@ -1,10 +1,9 @@
 package datasets
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
-	"io"
 	"sort"
 	"strings"
 	"unicode/utf8"
@@ -133,39 +132,21 @@ func NewInspector(opt InspectOptions) *Inspector {
 func Inspect(paths []string, read ReadOptions, opt InspectOptions) (Inspection, error) {
 	in := NewInspector(opt)
 	taken := read.OnReject
-	read.ids = newIDSet()
 	read.OnReject = func(r Reject) {
 		in.AddReject(r)
 		if taken != nil {
 			taken(r)
 		}
 	}
-	names := SourceNames(paths)
-	for i, p := range paths {
-		o := read
-		if o.Source == "" || len(paths) > 1 {
-			o.Source = names[i]
-		}
-		r, err := Open(p, o)
-		if err != nil {
-			return in.out, err
-		}
-		for {
-			rec, err := r.Next()
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				r.Close()
-				return in.out, err
-			}
-			in.Add(&rec)
-		}
+	err := each(context.Background(), paths, read, func(r *Record) error {
+		in.Add(r)
+		return nil
+	}, func(r Reader) {
 		in.out.Rows += CountsOf(r).Rows
 		in.out.Formats = append(in.out.Formats, FormatOf(r))
-		if err := r.Close(); err != nil {
-			return in.out, err
-		}
+	})
+	if err != nil {
+		return in.out, err
 	}
 	return in.Result(), nil
 }

@@ -1,6 +1,7 @@
 package datasets
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -132,31 +133,53 @@ func ReadAll(paths []string, opt ReadOptions) ([]Record, error) {
 		return nil, errors.New("no data file was named")
 	}
 	var all []Record
+	err := each(context.Background(), paths, opt, func(r *Record) error {
+		all = append(all, *r)
+		return nil
+	}, nil)
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// each reads files one after another, with ids unique over all of them. done, if not nil, is told when the end of
+// a file is reached, while its reader is still open.
+func each(ctx context.Context, paths []string, opt ReadOptions, take func(*Record) error, done func(Reader)) error {
 	names := SourceNames(paths)
 	opt.ids = newIDSet()
-	for i, p := range paths {
+	for i, path := range paths {
 		o := opt
 		if o.Source == "" || len(paths) > 1 {
 			o.Source = names[i]
 		}
-		r, err := Open(p, o)
+		r, err := Open(path, o)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for {
+			if err := ctx.Err(); err != nil {
+				r.Close()
+				return err
+			}
 			rec, err := r.Next()
 			if errors.Is(err, io.EOF) {
 				break
 			}
+			if err == nil {
+				err = take(&rec)
+			}
 			if err != nil {
 				r.Close()
-				return nil, err
+				return err
 			}
-			all = append(all, rec)
+		}
+		if done != nil {
+			done(r)
 		}
 		if err := r.Close(); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return all, nil
+	return nil
 }

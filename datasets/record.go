@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"slices"
 )
 
 // Message is one turn of a conversation. Raw text that is not a conversation is a single Message with an empty Role.
@@ -149,14 +150,4 @@ func appendInt(b []byte, n int) []byte { return binary.LittleEndian.AppendUint64
 func appendString(b []byte, s string) []byte { return append(appendInt(b, len(s)), s...) }
 
 // EqualMessages reports whether two lists say the same.
-func EqualMessages(a, b []Message) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
-}
+func EqualMessages(a, b []Message) bool { return slices.Equal(a, b) }

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"sort"
@@ -185,7 +184,7 @@ func SplitFiles(ctx context.Context, ins, outs []string, read ReadOptions, write
 	if s.NeedsCounts() {
 		first := read
 		first.OnReject = func(Reject) {}
-		if err := each(ctx, ins, first, func(r *Record) error { s.Observe(r); return nil }); err != nil {
+		if err := each(ctx, ins, first, func(r *Record) error { s.Observe(r); return nil }, nil); err != nil {
 			return nil, err
 		}
 	}
@@ -216,7 +215,7 @@ func SplitFiles(ctx context.Context, ins, outs []string, read ReadOptions, write
 		}
 		counts[p]++
 		return err
-	})
+	}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -229,43 +228,6 @@ func SplitFiles(ctx context.Context, ins, outs []string, read ReadOptions, write
 		}
 	}
 	return counts, nil
-}
-
-// each reads files one after another, with ids unique over all of them.
-func each(ctx context.Context, paths []string, opt ReadOptions, take func(*Record) error) error {
-	names := SourceNames(paths)
-	opt.ids = newIDSet()
-	for i, path := range paths {
-		o := opt
-		if o.Source == "" || len(paths) > 1 {
-			o.Source = names[i]
-		}
-		r, err := Open(path, o)
-		if err != nil {
-			return err
-		}
-		for {
-			if err := ctx.Err(); err != nil {
-				r.Close()
-				return err
-			}
-			rec, err := r.Next()
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err == nil {
-				err = take(&rec)
-			}
-			if err != nil {
-				r.Close()
-				return err
-			}
-		}
-		if err := r.Close(); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Groups joins keys into groups: two records that share any key end in one group. So a split can keep apart neither equal prompts nor
