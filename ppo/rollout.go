@@ -91,7 +91,7 @@ func parts(episodes []*episode, limit int) []*part {
 func (p *part) logProbs(m *model.Model, a *adapters.Adapter, temperature float64) []float64 {
 	hidden := m.Forward(nil, p.tree, a)
 	lp := m.LogProbs(nil, hidden, p.targets, temperature, nil)
-	out := widen(ops.F32(lp))
+	out := ops.Widen(ops.F32(lp))
 	ops.Release(nil, hidden, lp)
 	return out
 }
@@ -101,16 +101,8 @@ func (p *part) values(m *model.Model, critic *adapters.Adapter) []float64 {
 	hidden := m.Forward(nil, p.tree, critic)
 	x := ops.Gather(nil, hidden, p.valueRows)
 	v := ops.Project(nil, x, critic.Head, nil)
-	out := widen(ops.F32(v))
+	out := ops.Widen(ops.F32(v))
 	ops.Release(nil, hidden, x, v)
-	return out
-}
-
-func widen(x []float32) []float64 {
-	out := make([]float64, len(x))
-	for i, v := range x {
-		out[i] = float64(v)
-	}
 	return out
 }
 
@@ -131,7 +123,7 @@ func (t *trainer) sample(ctx context.Context, episodes []*episode) error {
 	}
 	for i, e := range episodes {
 		c := out[i][0]
-		e.tokens, e.stopped, e.logprobs = c.Tokens, c.Stopped, widen(c.LogProbs)
+		e.tokens, e.stopped, e.logprobs = c.Tokens, c.Stopped, ops.Widen(c.LogProbs)
 	}
 	return nil
 }

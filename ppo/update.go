@@ -94,7 +94,7 @@ func (t *trainer) policyPass(p *part, s *stats, perToken, share float64) {
 	tape := ops.NewTape()
 	var tok ops.TokenStats
 	lp := t.base.LogProbs(tape, t.base.Forward(tape, p.tree, t.policy), p.targets, t.cfg.Temperature, &tok)
-	now := widen(ops.F32(lp))
+	now := ops.Widen(ops.F32(lp))
 	seed := make([]float32, len(now))
 	for i, e := range p.episodes {
 		at := p.spans[i].target
@@ -115,7 +115,7 @@ func (t *trainer) policyPass(p *part, s *stats, perToken, share float64) {
 func (t *trainer) valuePass(p *part, s *stats, perPosition, share float64) {
 	tape := ops.NewTape()
 	v := ops.Project(tape, ops.Gather(tape, t.base.Forward(tape, p.tree, t.critic), p.valueRows), t.critic.Head, nil)
-	now := widen(ops.F32(v))
+	now := ops.Widen(ops.F32(v))
 	seed := make([]float32, len(now))
 	for i, e := range p.episodes {
 		at := p.spans[i].value

@@ -25,7 +25,7 @@ func (t *trainer) evaluate(ctx context.Context, items []encode.Example) (map[str
 		var stats ops.TokenStats
 		hidden := t.model.Forward(nil, p.tree, t.adapter)
 		lp := t.model.LogProbs(nil, hidden, p.targets, 1, &stats)
-		l, _ := Loss(widen(ops.F32(lp)), labels)
+		l, _ := Loss(ops.Widen(ops.F32(lp)), labels)
 		loss += l
 		y.add(&stats)
 		ops.Release(nil, hidden, lp)

@@ -193,7 +193,7 @@ func (t *trainer) step(items []encode.Example, indices []int, step uint64, label
 		}
 		var stats ops.TokenStats
 		lp := t.model.LogProbs(tape, t.model.Forward(tape, p.tree, t.adapter), p.targets, 1, &stats)
-		l, d := Loss(widen(ops.F32(lp)), labels)
+		l, d := Loss(ops.Widen(ops.F32(lp)), labels)
 		loss += l
 		y.add(&stats)
 		grad := make([]float32, len(p.targets))
@@ -223,14 +223,6 @@ func (t *trainer) parts(items []encode.Example, indices []int) []part {
 			p.targets = append(p.targets, encode.AddExample(p.tree, items[i], uint64(i))...)
 		}
 		out = append(out, p)
-	}
-	return out
-}
-
-func widen(x []float32) []float64 {
-	out := make([]float64, len(x))
-	for i, v := range x {
-		out[i] = float64(v)
 	}
 	return out
 }

@@ -154,8 +154,10 @@ func (f *linear) Forward() (mat.Tensor, error) {
 
 func (f *linear) Backward(gy mat.Tensor) error {
 	out, in := f.l.W.Dims()
-	m, dy, x := f.rows, F32(gy), F32(f.x)
-	f.l.W.gradBy(dy, out, x, m, 0, out)
+	m, dy := f.rows, F32(gy)
+	if f.l.W.Param != nil { // x may have to be computed again: ask for it only where it is read
+		f.l.W.gradBy(dy, out, F32(f.x), m, 0, out)
+	}
 	if g := paramGrad(f.l.Bias); g != nil {
 		for i := range m {
 			addTo(g, dy[i*out:(i+1)*out])
@@ -178,9 +180,9 @@ func (f *linear) Backward(gy mat.Tensor) error {
 	kernels.Gemm(false, false, m, r, out, dy, out, b, r, du, r, false)
 	kernels.Scale(f.lora.Scale, du)
 	if g := paramGrad(f.lora.A); g != nil { // dA += duᵀ·x
-		xa := x
-		if f.dropped != nil {
-			xa = f.dropped
+		xa := f.dropped
+		if xa == nil {
+			xa = F32(f.x)
 		}
 		kernels.Gemm(true, false, r, in, m, du, r, xa, in, g, in, true)
 	}

@@ -72,13 +72,6 @@ func free(b []float32) {
 	}
 }
 
-// FreePool gives the unused memory back to the runtime, as between two stages of a run.
-func FreePool() {
-	pool.Lock()
-	defer pool.Unlock()
-	pool.free, pool.unused, pool.most = nil, 0, pool.inUse
-}
-
 // Scratch returns n pooled floats of arbitrary content, for FreeScratch to take back.
 func Scratch(n int) []float32 { return alloc(n) }
 

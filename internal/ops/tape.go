@@ -20,7 +20,7 @@ type Tape struct {
 // NewTape returns an empty tape.
 func NewTape() *Tape { return &Tape{} }
 
-// apply runs fn and records it when it leads to something trainable.
+// apply runs fn and, on a tape, records it.
 func (t *Tape) apply(fn ag.AutoGradFunction) mat.Tensor {
 	if t == nil {
 		v, err := fn.Forward()
@@ -69,22 +69,6 @@ func (t *Tape) Run() {
 		t.drop(i)
 	}
 	t.ops, t.fns = t.ops[:0], t.fns[:0]
-}
-
-// Discard frees the recorded tensors without a backward pass.
-func (t *Tape) Discard() {
-	for i := len(t.ops) - 1; i >= 0; i-- {
-		t.drop(i)
-	}
-	t.ops, t.fns = t.ops[:0], t.fns[:0]
-}
-
-// Len returns how many operators are recorded.
-func (t *Tape) Len() int {
-	if t == nil {
-		return 0
-	}
-	return len(t.ops)
 }
 
 // saver is an operator that keeps buffers of its own for Backward.

@@ -158,6 +158,15 @@ func F32(x mat.Tensor) []float32 {
 	return x.Data().F32()
 }
 
+// Widen returns the values of x in float64, in which losses are computed.
+func Widen(x []float32) []float64 {
+	out := make([]float64, len(x))
+	for i, v := range x {
+		out[i] = float64(v)
+	}
+	return out
+}
+
 // Dims returns the rows and columns of x.
 func Dims(x mat.Tensor) (rows, cols int) {
 	if op, ok := x.(*ag.Operator); ok {
