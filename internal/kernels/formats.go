@@ -71,14 +71,6 @@ func BF16ToF32(dst []float32, src []uint16) {
 	fromBFGeneric(dst[n:], src[n:])
 }
 
-// F16ToF32 widens src into dst; both have the same length.
-func F16ToF32(dst []float32, src []uint16) {
-	dst = dst[:len(src)]
-	for i, v := range src {
-		dst[i] = F32FromF16(v)
-	}
-}
-
 func toBFGeneric(dst []uint16, src []float32) {
 	dst = dst[:len(src)]
 	for i, v := range src {

@@ -309,9 +309,6 @@ func (l *Loop) load(dir string) error {
 	return nil
 }
 
-// Resumed tells whether the loop continues from a checkpoint.
-func (l *Loop) Resumed() bool { return l.resumedAt >= 0 }
-
 // Prefixed returns fields with a prefix before each name, as in eval_loss.
 func Prefixed(prefix string, fields map[string]float64) map[string]float64 {
 	out := make(map[string]float64, len(fields))

@@ -246,9 +246,6 @@ func (s *Set) Metadata() map[string]any { return s.meta }
 // GGUF tells whether the weights come from a GGUF file.
 func (s *Set) GGUF() bool { return s.gguf != nil }
 
-// Path is what Open was given.
-func (s *Set) Path() string { return s.path }
-
 // Close unmaps the files; no tensor may be read afterwards. A set that lives as long as the process needs no Close.
 func (s *Set) Close() error {
 	var errs []error
