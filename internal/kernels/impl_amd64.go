@@ -72,10 +72,3 @@ func makeImpls() (two, five, bf, amx impl) {
 
 // slowDot tells Intel's server processors: their tile unit gives them away.
 func slowDot() bool { return cpu.X86.HasAMXTile }
-
-func checkTranspose(dst []uint32, ldd int, src []uint32, lds int, n int) {
-	if n < 1 {
-		panic("kernels: empty transpose")
-	}
-	_, _ = dst[(16*n-1)*ldd+15], src[15*lds+16*n-1]
-}

@@ -2,17 +2,6 @@
 
 package kernels
 
-// check touches the last elements that a tile reads and writes, so that a wrong shape panics here and not in
-// assembly.
-func check(mr, k int, a []float32, ars, acs int, b []float32, ldb, cols int, c []float32, ldc int) {
-	if mr < 1 || k < 1 {
-		panic("kernels: empty tile")
-	}
-	_ = a[(mr-1)*ars+(k-1)*acs]
-	_ = b[(k-1)*ldb+cols-1]
-	_ = c[(mr-1)*ldc+cols-1]
-}
-
 func tileAVX512(mr, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, acc bool, ahead int) {
 	check(mr, k, a, ars, acs, b, ldb, 32, c, ldc)
 	if acs == 1 {
