@@ -3,9 +3,11 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -13,11 +15,6 @@ import (
 
 	"plumb/internal/run"
 )
-
-// longer gives dpo and ppo enough steps to be cut in the middle.
-func longer(dir string) []string {
-	return tiny(dir, "--set", "dpo.max_steps=40", "--set", "ppo.max_steps=10", "--set", "dpo.save_steps=3", "--set", "ppo.save_steps=2")
-}
 
 func process(t *testing.T, args ...string) (*exec.Cmd, *strings.Builder) {
 	t.Helper()
@@ -38,6 +35,13 @@ func process(t *testing.T, args ...string) (*exec.Cmd, *strings.Builder) {
 // cutAt starts the run and sends a signal once the file is there; false when the run ended before.
 func cutAt(t *testing.T, args []string, file string, after time.Duration, sig syscall.Signal) (cut bool, code int) {
 	t.Helper()
+	there := func() bool { _, err := os.Stat(file); return err == nil }
+	return cutWhen(t, args, there, after, sig)
+}
+
+// cutWhen starts the run and sends a signal some time after it was seen in a state; false when the run ended before.
+func cutWhen(t *testing.T, args []string, reached func() bool, after time.Duration, sig syscall.Signal) (cut bool, code int) {
+	t.Helper()
 	cmd, errs := process(t, args...)
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
@@ -50,7 +54,7 @@ func cutAt(t *testing.T, args []string, file string, after time.Duration, sig sy
 			return false, 0
 		case <-time.After(time.Millisecond):
 		}
-		if _, err := os.Stat(file); err == nil {
+		if reached() {
 			break
 		}
 	}
@@ -62,6 +66,46 @@ func cutAt(t *testing.T, args []string, file string, after time.Duration, sig sy
 	return true, cmd.ProcessState.ExitCode()
 }
 
+// longer gives dpo and ppo enough steps to be cut in the middle.
+func longer(dir string) []string {
+	return tiny(dir, "--set", "dpo.max_steps=40", "--set", "dpo.save_steps=3", "--set", "ppo.max_steps=12", "--set", "ppo.save_steps=1",
+		"--set", "ppo.response_length=64", "--set", "ppo.num_ppo_epochs=6")
+}
+
+// where says from a stage's files how far it is: the newest checkpoint, the last logged step, the last update of PPO whose samples have
+// their scores.
+func where(dir string) (saved, logged, scored int) {
+	names, _ := filepath.Glob(filepath.Join(dir, "checkpoints", "step-????????"))
+	for _, name := range names {
+		n, _ := strconv.Atoi(strings.TrimPrefix(filepath.Base(name), "step-"))
+		saved = max(saved, n)
+	}
+	entries, _ := run.ReadMetrics(dir)
+	for _, e := range entries {
+		logged = max(logged, e.Step)
+	}
+	var rollout struct {
+		Update int `json:"update"`
+	}
+	if b, err := os.ReadFile(filepath.Join(dir, "rollout.json")); err == nil {
+		_ = json.Unmarshal(b, &rollout)
+	}
+	return saved, logged, rollout.Update
+}
+
+// phases are places in which a run is killed; what is left of it shows where it died.
+var phases = []struct {
+	name, stage string
+	at          func(saved, logged, scored int) bool
+}{
+	{"between two checkpoints of dpo", "dpo", func(saved, logged, _ int) bool { return saved >= 3 && logged > saved }},
+	// A checkpoint ends an update of PPO; its record of scores begins the training that the next checkpoint ends.
+	{"in the first rollout of ppo", "ppo", func(saved, _, scored int) bool { return saved == 0 && scored == 0 }},
+	{"in a rollout of ppo", "ppo", func(saved, _, scored int) bool { return saved >= 1 && scored == saved }},
+	{"in the training of ppo", "ppo", func(saved, _, scored int) bool { return saved >= 1 && scored == saved+1 }},
+}
+
+// TestKilledRunsEndWithTheSameBytes kills a run with SIGKILL twice in each phase, and holds what it ends with to a run that was left alone.
 func TestKilledRunsEndWithTheSameBytes(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs the tiny experiment several times")
@@ -71,38 +115,56 @@ func TestKilledRunsEndWithTheSameBytes(t *testing.T) {
 	want := bytesOf(t, whole)
 
 	dir := filepath.Join(t.TempDir(), "run")
-	for _, c := range []struct {
-		stage, file string
-		after       time.Duration
-	}{
-		{"sft", "checkpoints/step-00000002", 0},
-		{"dpo", "metrics.jsonl", 0},
-		{"dpo", "checkpoints/step-00000003", 0},
-		{"dpo", "checkpoints/step-00000015", 5 * time.Millisecond},
-		{"ppo", "manifest.json", 20 * time.Millisecond}, // the first rollout
-		{"ppo", "checkpoints/step-00000002", 0},
-		{"ppo", "checkpoints/step-00000004", 30 * time.Millisecond}, // a rollout or its training
-		{"ppo", "checkpoints/step-00000006", 60 * time.Millisecond},
-		{"compare", "manifest.json", 10 * time.Millisecond},
-	} {
-		cut, _ := cutAt(t, longer(dir), filepath.Join(dir, c.stage, c.file), c.after, syscall.SIGKILL)
-		if !cut && c.stage != "compare" {
-			t.Logf("%s ended before it could be cut at %s", c.stage, c.file)
+	// Before anything is saved, too.
+	cutAt(t, longer(dir), filepath.Join(dir, "sft", "manifest.json"), 0, syscall.SIGKILL)
+	for _, p := range phases {
+		st := filepath.Join(dir, p.stage)
+		died := 0
+		for tries := 0; died < 2 && tries < 12; tries++ {
+			from, _, _ := where(st)
+			reached := func() bool {
+				if _, err := os.Stat(filepath.Join(st, "manifest.json")); err != nil {
+					return false
+				}
+				saved, logged, scored := where(st)
+				return (saved > from || from == 0) && p.at(saved, logged, scored)
+			}
+			// A little later each time, so that not always the phase's first moment is hit.
+			if cut, _ := cutWhen(t, longer(dir), reached, time.Duration(tries)*2*time.Millisecond, syscall.SIGKILL); !cut {
+				break
+			}
+			if p.at(where(st)) {
+				died++
+			}
+		}
+		if died < 2 {
+			t.Errorf("killed %d times %s: the test cuts too little", died, p.name)
 		}
 	}
-	resumed := 0
 	for _, stage := range []string{"dpo", "ppo"} {
-		m, err := run.ReadManifest(filepath.Join(dir, stage))
-		if err != nil {
-			t.Fatal(err)
+		if m, err := run.ReadManifest(filepath.Join(dir, stage)); err != nil || m.Resumed == 0 {
+			t.Errorf("%s was never taken up again, %v", stage, err)
 		}
-		resumed += m.Resumed
-	}
-	if resumed < 3 {
-		t.Errorf("dpo and ppo were taken up again %d times: the test cuts nothing", resumed)
 	}
 	mustPlumb(t, longer(dir)...)
 	wantEqualRuns(t, "after kills", bytesOf(t, dir), want)
+}
+
+// TestProcessesWithOneAndTwoProcessors runs the program itself, as a user would limit it.
+func TestProcessesWithOneAndTwoProcessors(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs the tiny experiment twice")
+	}
+	var dirs [2]string
+	for i, n := range []string{"1", "2"} {
+		t.Setenv("GOMAXPROCS", n)
+		dirs[i] = filepath.Join(t.TempDir(), "run")
+		cmd, errs := process(t, tiny(dirs[i])...)
+		if err := cmd.Wait(); err != nil {
+			t.Fatalf("GOMAXPROCS=%s: %v\n%s", n, err, errs)
+		}
+	}
+	wantEqualRuns(t, "GOMAXPROCS 2", bytesOf(t, dirs[1]), bytesOf(t, dirs[0]))
 }
 
 func TestInterruptSavesAndResumes(t *testing.T) {
