@@ -122,6 +122,36 @@ func TestDropoutGradientAndKey(t *testing.T) {
 	if same {
 		t.Fatal("another sample has the same mask")
 	}
+	// The mask is a function of its key, so finite differences hold with dropout too.
+	w, bias := param(2, 6, 8), param(3, 1, 6)
+	l = &Linear{W: Weight{Param: w}, Bias: bias}
+	dropped := func(t *Tape) mat.Tensor {
+		if t == nil { // dropout is a matter of training
+			t = NewTape()
+		}
+		b := &batch.Tree{}
+		b.Add(-1, []int32{1, 2, 3}, 7)
+		b.Add(-1, []int32{1, 2, 3}, 8)
+		t.Train, t.Drop = true, Dropout{Seed: 1, Step: 2}.For(b)
+		return l.Apply(t, leaf(t, x), lora)
+	}
+	checkGrad(t, []*nn.Param{x, w, bias, lora.A, lora.B}, dropped)
+	with, without := F32(dropped(NewTape())), F32(l.Apply(NewTape(), leaf(NewTape(), x), lora))
+	differ := 0
+	for i := range with {
+		if with[i] != without[i] {
+			differ++
+		}
+	}
+	if differ == 0 {
+		t.Error("dropout changes nothing")
+	}
+}
+
+func TestProjectGradients(t *testing.T) {
+	x, w, b := param(1, 5, 7), param(2, 1, 7), param(3, 1, 1)
+	checkGrad(t, []*nn.Param{x, w, b}, func(t *Tape) mat.Tensor { return Project(t, leaf(t, x), w, b) })
+	checkGrad(t, []*nn.Param{x, w}, func(t *Tape) mat.Tensor { return Project(t, leaf(t, x), w, nil) })
 }
 
 func TestNormGradients(t *testing.T) {
