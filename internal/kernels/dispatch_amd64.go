@@ -18,7 +18,9 @@ func (im *impl) interleave(dst, src []uint16) {
 
 func (im *impl) toBF(dst []uint16, src []float32) {
 	switch im.vec {
-	case 1, 2:
+	case 2:
+		toBFAVX512(dst, src)
+	case 1:
 		toBFAVX2(dst, src)
 	default:
 		toBFGeneric(dst, src)

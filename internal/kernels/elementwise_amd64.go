@@ -96,3 +96,6 @@ func fromBFAVX512(dst []float32, src []uint16)
 
 //go:noescape
 func interleaveAVX512(dst []uint16, src []uint16)
+
+//go:noescape
+func toBFAVX512(dst []uint16, src []float32)

@@ -2113,3 +2113,37 @@ next:
 	JNZ       next
 	VZEROUPPER
 	RET
+
+// func toBFAVX512(dst []uint16, src []float32)
+// Requires: AVX, AVX512F
+TEXT ·toBFAVX512(SB), NOSPLIT, $0-48
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         src_base+24(FP), CX
+	MOVQ         src_len+32(FP), DX
+	MOVL         $0x3f800000, BX
+	VPBROADCASTD BX, Z0
+	MOVL         $0x7fffffff, BX
+	VPBROADCASTD BX, Z1
+	MOVL         $0x00007fff, BX
+	VPBROADCASTD BX, Z2
+	MOVL         $0x00000001, BX
+	VPBROADCASTD BX, Z3
+	XORQ         BX, BX
+
+next:
+	VMULPS  (CX)(BX*4), Z0, Z4
+	VPANDD  Z1, Z4, Z5
+	VPSRLD  $0x10, Z5, Z6
+	VPANDD  Z3, Z6, Z6
+	VPADDD  Z2, Z5, Z5
+	VPADDD  Z6, Z5, Z5
+	VPMINUD Z1, Z5, Z5
+	VPANDND Z4, Z1, Z4
+	VPORD   Z4, Z5, Z5
+	VPSRLD  $0x10, Z5, Z5
+	VPMOVDW Z5, (AX)(BX*2)
+	ADDQ    $0x10, BX
+	CMPQ    BX, DX
+	JLT     next
+	VZEROUPPER
+	RET

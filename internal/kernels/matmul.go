@@ -25,13 +25,17 @@ func (p *Panels) MatMulRange(dst []float32, ldd int, x []float32, m, n0, n1 int,
 	if c == BF16 && f.im.tileDot != nil && p.typ != PanelF32 {
 		s := getScratch()
 		defer putScratch(s)
-		f.ldx = (p.k + 1) &^ 1
+		f.ldx = pairStride(p.k)
 		f.xb = asU16(s.extra(m * f.ldx / 2))
 		pairsOf(f.xb, f.ldx, x, p.k, m, p.k)
 	}
 	panels := (n1 - n0 + 31) / 32
 	f.heights().share(m, panels, p.k, f.run)
 }
+
+// pairStride is the distance of rows of k bf16: an odd number of cache lines, so that the rows of a tile do not fall on the
+// same few sets of the cache.
+func pairStride(k int) int { return ((k+31)/32 | 1) * 32 }
 
 // pairsOf rounds x(m,k) to bf16 with rows ldx apart, an even number, padded with zeros.
 func pairsOf(dst []uint16, ldx int, x []float32, lds, m, k int) {
@@ -84,6 +88,9 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 	}
 	tiles := f.heights().tiles(m1 - m0)
 	depth := forwardDepth
+	if f.xb != nil {
+		depth = 288
+	}
 	if f.p.typ >= PanelQ8 && tiles == 1 {
 		depth = expandDepth
 	}
@@ -91,7 +98,7 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 	for n := range chunks * panels {
 		// many rows stay while panels pass; for few rows panels are read from end to end
 		chunk, j := n/panels, j0+n%panels
-		if tiles == 1 {
+		if tiles == 1 || f.xb != nil {
 			chunk, j = n%chunks, j0+n/chunks
 		}
 		k0, k1 := chunk*depth, min(f.p.k, chunk*depth+depth)

@@ -24,7 +24,7 @@ func (p *Panels) MatMulBackwardRange(dx []float32, dy []float32, ldy int, m, n0,
 	if c == BF16 && b.im.tileDot != nil && p.typ != PanelF32 {
 		s := getScratch()
 		defer putScratch(s)
-		b.ldb = (b.n + 1) &^ 1
+		b.ldb = pairStride(b.n)
 		b.yb = asU16(s.extra(m * b.ldb / 2))
 		pairsOf(b.yb, b.ldb, dy, ldy, m, b.n)
 	}
@@ -47,7 +47,7 @@ type backward struct {
 
 const (
 	backGroup = 8   // blocks of 32 columns that are made at once, so that dy is read fewer times
-	backDepth = 512 // rows of W in them: 8 blocks are 512 KB in f32
+	backDepth = 256 // rows of W in them: 8 blocks are 512 KB in f32
 )
 
 // run computes columns [32*j0,32*j1) of dx.

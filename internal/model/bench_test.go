@@ -2,6 +2,7 @@ package model
 
 import (
 	"context"
+	"os"
 	"testing"
 
 	"plumb/adapters"
@@ -27,7 +28,11 @@ func benchPairs(n int) (*batch.Tree, []batch.Target) {
 }
 
 func benchModel(b *testing.B, c kernels.Compute) (*Model, *adapters.Adapter) {
-	bundle, err := Open(testpaths.SmolLM2(b), Options{Compute: c})
+	path := os.Getenv("PLUMB_BENCH_MODEL")
+	if path == "" {
+		path = testpaths.SmolLM2(b)
+	}
+	bundle, err := Open(path, Options{Compute: c})
 	if err != nil {
 		b.Fatal(err)
 	}

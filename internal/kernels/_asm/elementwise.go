@@ -199,7 +199,8 @@ func (v vec) formats() {
 	v.end()
 
 	if v.bytes == 64 {
-		return // bound by memory: AVX2 serves both
+		v.toBF512()
+		return
 	}
 	p, n = v.begin("toBF", "func(dst []uint16, src []float32)", "src", "dst", "src")
 	i = GP64()
@@ -224,6 +225,37 @@ func (v vec) formats() {
 	VPACKUSDW(half[1], half[0], half[0])
 	VPERMQ(U8(0xd8), half[0], half[0])
 	VMOVDQU(half[0], Mem{Base: p["dst"], Index: i, Scale: 2})
+	ADDQ(U8(16), i)
+	CMPQ(i, n)
+	JLT(LabelRef("next"))
+	v.end()
+}
+
+// toBF512 is toBF with what it needs of constants in registers.
+func (v vec) toBF512() {
+	p, n := v.begin("toBF", "func(dst []uint16, src []float32)", "src", "dst", "src")
+	word := func(x uint32) reg.VecVirtual {
+		r, z := GP32(), ZMM()
+		MOVL(U32(x), r)
+		VPBROADCASTD(r, z)
+		return z
+	}
+	one, low, half, unit := word(math.Float32bits(1)), word(1<<31-1), word(0x7fff), word(1)
+	i := GP64()
+	XORQ(i, i)
+	Label("next")
+	x, a, odd := ZMM(), ZMM(), ZMM()
+	VMULPS(Mem{Base: p["src"], Index: i, Scale: 4}, one, x) // makes a NaN quiet
+	VPANDD(low, x, a)
+	VPSRLD(U8(16), a, odd)
+	VPANDD(unit, odd, odd)
+	VPADDD(half, a, a)
+	VPADDD(odd, a, a)
+	VPMINUD(low, a, a) // a NaN must not run over into the sign
+	VPANDND(x, low, x) // the sign
+	VPORD(x, a, a)
+	VPSRLD(U8(16), a, a)
+	VPMOVDW(a, Mem{Base: p["dst"], Index: i, Scale: 2})
 	ADDQ(U8(16), i)
 	CMPQ(i, n)
 	JLT(LabelRef("next"))
