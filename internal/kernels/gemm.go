@@ -36,6 +36,8 @@ func newGemm(transA, transB bool, n, k int, a []float32, lda int, b []float32, l
 const (
 	kBlock = 768 // depth of packed blocks: with 8 panels of 32 columns 768 KB
 	jGroup = 8   // panels packed at once
+	// readDepth is how many rows of b are read before c, a few rows, is visited again: b is then read nearly in order.
+	readDepth = 64
 )
 
 // run computes rows [m0,m1) and columns [n0,n1).
@@ -58,8 +60,12 @@ func (g *gemm) run(m0, m1, n0, n1 int) {
 		return
 	}
 	var packed [jGroup]panel
-	for k0 := 0; k0 < g.k; k0 += kBlock {
-		k1 := min(g.k, k0+kBlock)
+	depth := kBlock
+	if g.acs > 1 && !g.transB && m1-m0 <= 16 {
+		depth = readDepth
+	}
+	for k0 := 0; k0 < g.k; k0 += depth {
+		k1 := min(g.k, k0+depth)
 		for j0 := n0; j0 < n1; j0 += 32 * jGroup {
 			group := packed[:(min(n1-j0, 32*jGroup)+31)/32]
 			for p := range group {

@@ -66,7 +66,7 @@ func makeImpls() (two, five, bf, amx impl) {
 	bf.level, bf.tileDot, bf.pairs = AVX512BF16, tileDot512, heights{14, 112}
 
 	amx = bf
-	amx.level, amx.tileDot, amx.pairs = AMX, tileDotAMX, heights{maxTile, 2 * maxTile}
+	amx.level, amx.tileDot, amx.pairs = AMX, tileDotAMX, heights{maxTile, 4 * maxTile}
 	return two, five, bf, amx
 }
 

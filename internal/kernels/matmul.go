@@ -1,19 +1,32 @@
 package kernels
 
-// MatMul computes dst(m,N) = x(m,K)·Wᵀ, or adds it when acc is set, on all threads.
-func (p *Panels) MatMul(dst, x []float32, m int, acc bool, c Compute) {
-	p.MatMulRange(dst, p.n, x, m, 0, p.n, acc, c)
+// LowRank is a product of rank R that is added, in float32, to a larger one while the larger one's tiles are in the cache:
+// U(m,R)·V, of the shape that the function names. Its sum starts from the finished larger product, so that the bits are
+// those of adding it afterwards.
+type LowRank struct {
+	R    int
+	U, V []float32
+}
+
+// MatMul computes dst(m,N) = x(m,K)·Wᵀ, or adds it when acc is set, on all threads; a low rank, unless nil, adds U(m,R)·Vᵀ
+// with V (N,R).
+func (p *Panels) MatMul(dst, x []float32, m int, acc bool, c Compute, low *LowRank) {
+	p.product(dst, p.n, x, m, 0, p.n, acc, c, low)
 }
 
 // MatMulRange is MatMul with rows [n0,n1) of W only: dst(m,n1-n0) with rows ldd apart. n0 must be a multiple of 32.
 func (p *Panels) MatMulRange(dst []float32, ldd int, x []float32, m, n0, n1 int, acc bool, c Compute) {
+	p.product(dst, ldd, x, m, n0, n1, acc, c, nil)
+}
+
+func (p *Panels) product(dst []float32, ldd int, x []float32, m, n0, n1 int, acc bool, c Compute, low *LowRank) {
 	if n0%32 != 0 || n0 < 0 || n1 > p.n {
 		panic("kernels: MatMulRange wants n0 to be a multiple of 32 within the rows")
 	}
 	if m < 1 || n1 <= n0 {
 		return
 	}
-	f := &forward{im: active.Load(), p: p, dst: dst, ldd: ldd, x: x, n0: n0, n1: n1, acc: acc}
+	f := &forward{im: active.Load(), p: p, dst: dst, ldd: ldd, x: x, n0: n0, n1: n1, acc: acc, low: low}
 	if p.k == 0 {
 		if !acc {
 			for i := range m {
@@ -62,6 +75,7 @@ type forward struct {
 	ldd, ldx int
 	n0, n1   int
 	acc      bool
+	low      *LowRank
 }
 
 func (f *forward) heights() heights {
@@ -72,9 +86,11 @@ func (f *forward) heights() heights {
 }
 
 // forwardDepth bounds the block of x that stays in the cache, 112 rows of it, while the panels pass.
+// pairDepth is the part of a panel that stays in the first cache, 18 KB in bf16, while rows pass.
 // expandDepth is the part of a quantised panel that is expanded at once for few rows: 32 KB.
 const (
 	forwardDepth = 2048
+	pairDepth    = 288
 	expandDepth  = 256
 )
 
@@ -89,7 +105,7 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 	tiles := f.heights().tiles(m1 - m0)
 	depth := forwardDepth
 	if f.xb != nil {
-		depth = 288
+		depth = pairDepth
 	}
 	if f.p.typ >= PanelQ8 && tiles == 1 {
 		depth = expandDepth
@@ -98,27 +114,46 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 	for n := range chunks * panels {
 		// many rows stay while panels pass; for few rows panels are read from end to end
 		chunk, j := n/panels, j0+n%panels
-		if tiles == 1 || f.xb != nil {
+		if tiles == 1 {
 			chunk, j = n%chunks, j0+n/chunks
 		}
 		k0, k1 := chunk*depth, min(f.p.k, chunk*depth+depth)
 		acc := f.acc || k0 > 0
 		b := f.weights(s, f.p.panel(f.n0/32+j), k0, k1)
 		w := min(32, f.n1-f.n0-32*j)
+		var v []float32 // of the low rank, (R,32)
+		if f.low != nil && k1 == f.p.k {
+			v = s.extra(32 * f.low.R)
+			packTransposed(f.im, v, 32, f.low.V[(f.n0+32*j)*f.low.R:], f.low.R, w, f.low.R)
+		}
 		for t := range tiles {
 			i := m0 + (m1-m0)*t/tiles
 			mr := m0 + (m1-m0)*(t+1)/tiles - i
 			c := f.dst[i*f.ldd+32*j:]
 			if w == 32 {
 				f.tile(mr, i, k0, k1, b, c, f.ldd, acc, ahead)
+				f.low.add(f.im, mr, i, v, 32, c, f.ldd)
 				continue
 			}
 			if acc {
 				copyTile(s.c[:], 32, c, f.ldd, mr, w)
 			}
 			f.tile(mr, i, k0, k1, b, s.c[:], 32, acc, ahead)
+			f.low.add(f.im, mr, i, v, 32, s.c[:], 32)
 			copyTile(c, f.ldd, s.c[:], 32, mr, w)
 		}
+	}
+}
+
+// add adds U's rows [i,i+mr) times v(R,32), rows ldv apart, to the tile c; an empty v is nothing to add.
+func (l *LowRank) add(im *impl, mr, i int, v []float32, ldv int, c []float32, ldc int) {
+	if len(v) == 0 {
+		return
+	}
+	tiles := im.rows.tiles(mr)
+	for t := range tiles {
+		r0, r1 := mr*t/tiles, mr*(t+1)/tiles
+		im.tile(r1-r0, l.R, l.U[(i+r0)*l.R:], l.R, 1, v, ldv, c[r0*ldc:], ldc, true, 0)
 	}
 }
 

@@ -1,13 +1,18 @@
 package kernels
 
-// MatMulBackward computes dx(m,K) = dy(m,N)·W, or adds it when acc is set, on all threads.
-func (p *Panels) MatMulBackward(dx, dy []float32, m int, acc bool, c Compute) {
-	p.MatMulBackwardRange(dx, dy, p.n, m, 0, p.n, acc, c)
+// MatMulBackward computes dx(m,K) = dy(m,N)·W, or adds it when acc is set, on all threads; a low rank, unless nil, adds
+// U(m,R)·V with V (R,K).
+func (p *Panels) MatMulBackward(dx, dy []float32, m int, acc bool, c Compute, low *LowRank) {
+	p.productBackward(dx, dy, p.n, m, 0, p.n, acc, c, low)
 }
 
 // MatMulBackwardRange is MatMulBackward with rows [n0,n1) of W only: dy(m,n1-n0) with rows ldy apart. n0 must be a
 // multiple of 32.
 func (p *Panels) MatMulBackwardRange(dx []float32, dy []float32, ldy int, m, n0, n1 int, acc bool, c Compute) {
+	p.productBackward(dx, dy, ldy, m, n0, n1, acc, c, nil)
+}
+
+func (p *Panels) productBackward(dx []float32, dy []float32, ldy int, m, n0, n1 int, acc bool, c Compute, low *LowRank) {
 	if n0%32 != 0 || n0 < 0 || n1 > p.n {
 		panic("kernels: MatMulBackwardRange wants n0 to be a multiple of 32 within the rows")
 	}
@@ -20,7 +25,7 @@ func (p *Panels) MatMulBackwardRange(dx []float32, dy []float32, ldy int, m, n0,
 		}
 		return
 	}
-	b := &backward{im: active.Load(), p: p, dx: dx, dy: dy, ldy: ldy, n0: n0, n: n1 - n0, m: m, acc: acc}
+	b := &backward{im: active.Load(), p: p, dx: dx, dy: dy, ldy: ldy, n0: n0, n: n1 - n0, m: m, acc: acc, low: low}
 	if c == BF16 && b.im.tileDot != nil && p.typ != PanelF32 {
 		s := getScratch()
 		defer putScratch(s)
@@ -43,6 +48,7 @@ type backward struct {
 	ldy, ldb int
 	n0, n, m int
 	acc      bool
+	low      *LowRank
 }
 
 const (
@@ -83,6 +89,15 @@ func (b *backward) rows(s *scratch, m0, m1 int, made []float32, j, l0, l1 int) {
 	k := b.p.k
 	w := min(32, k-32*j)
 	acc := b.acc || l0 > 0
+	var v []float32 // of the low rank, rows ldv apart
+	ldv := k
+	if b.low != nil && l1 == b.n {
+		v = b.low.V[32*j:]
+		if w < 32 {
+			v, ldv = s.extra(32*b.low.R), 32
+			packRows(v, 32, b.low.V[32*j:], k, w, b.low.R)
+		}
+	}
 	tiles := b.heights().tiles(m1 - m0)
 	for t := range tiles {
 		i := m0 + (m1-m0)*t/tiles
@@ -99,6 +114,7 @@ func (b *backward) rows(s *scratch, m0, m1 int, made []float32, j, l0, l1 int) {
 		} else {
 			b.im.tile(mr, l1-l0, b.dy[i*b.ldy+l0:], b.ldy, 1, made, 32, c, ldc, acc, 0)
 		}
+		b.low.add(b.im, mr, i, v, ldv, c, ldc)
 		if w < 32 {
 			copyTile(b.dx[i*k+32*j:], k, c, ldc, mr, w)
 		}

@@ -73,12 +73,15 @@ func Max(x []float32) float32 {
 		p := padded(x[n:])
 		im.max(&lanes, p[:])
 	}
-	m := lanes[0]
+	m, bits := lanes[0], uint32(0)
 	for i, v := range lanes[:16] {
-		if math.Float32bits(lanes[16+i]) > 0x7f800000 {
-			return float32(math.NaN())
+		bits = max(bits, math.Float32bits(lanes[16+i]))
+		if v > m {
+			m = v
 		}
-		m = max(m, v)
+	}
+	if bits > 0x7f800000 {
+		return float32(math.NaN())
 	}
 	return m
 }
@@ -91,9 +94,9 @@ func padded(x []float32) (p [16]float32) {
 	return p
 }
 
-// Softmax replaces row by e^x / sum(e^x), the maximum subtracted first. Entries of -Inf become exactly 0; a row of
-// nothing but -Inf becomes NaN.
-func Softmax(row []float32) {
+// Softmax replaces row by e^x / sum(e^x), the maximum subtracted first, and returns log(sum(e^x)), the float of LogSumExp.
+// Entries of -Inf become exactly 0; a row of nothing but -Inf becomes NaN.
+func Softmax(row []float32) (lse float32) {
 	m := Max(row)
 	var lanes [16]float32
 	im := active.Load()
@@ -106,7 +109,12 @@ func Softmax(row []float32) {
 		im.expSum(p[:], p[:], m, &lanes)
 		copy(row[n:], p[:])
 	}
-	Scale(1/fold(&lanes), row)
+	sum := fold(&lanes)
+	Scale(1/sum, row)
+	if math.IsInf(float64(m), 0) || m != m {
+		return m
+	}
+	return m + float32(math.Log(float64(sum)))
 }
 
 // LogSumExp is log(sum(e^x)), the maximum subtracted first; -Inf of nothing or of nothing but -Inf.

@@ -283,12 +283,11 @@ func (t *tile) forward(out, lse []float32) {
 	for _, b := range bands {
 		t.scores(s, ld, b, spans, before, total)
 		for i := range b.rows {
-			row := s[i*ld : i*ld+total]
+			sum := kernels.Softmax(s[i*ld : i*ld+total])
 			if lse != nil {
 				r, head := t.row(b, i)
-				lse[r*t.h.Q+head] = kernels.LogSumExp(row)
+				lse[r*t.h.Q+head] = sum
 			}
-			kernels.Softmax(row)
 		}
 		at := 0
 		for _, sp := range spans {

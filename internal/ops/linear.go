@@ -34,30 +34,50 @@ func (w *Weight) Row(dst []float32, i int) {
 	copy(dst, F32(w.Param)[i*in:(i+1)*in])
 }
 
+// apply computes y(m, out) = x(m, in)·Wᵀ + u(m, r)·Bᵀ; low is nil or has U u and V B (out, r).
+func (w *Weight) apply(y, x []float32, m int, c kernels.Compute, low *kernels.LowRank) {
+	out, in := w.Dims()
+	if w.Frozen != nil {
+		w.Frozen.MatMul(y, x, m, false, c, low)
+		return
+	}
+	kernels.Gemm(false, true, m, out, in, x, in, F32(w.Param), in, y, out, false)
+	if low != nil {
+		kernels.Gemm(false, true, m, out, low.R, low.U, low.R, low.V, low.R, y, out, true)
+	}
+}
+
+// applyBackward computes dx(m, in) = or += dy(m, out)·W + du(m, r)·A; low is nil or has U du and V A (r, in).
+func (w *Weight) applyBackward(dx, dy []float32, m int, acc bool, c kernels.Compute, low *kernels.LowRank) {
+	out, in := w.Dims()
+	if w.Frozen != nil {
+		w.Frozen.MatMulBackward(dx, dy, m, acc, c, low)
+		return
+	}
+	kernels.Gemm(false, false, m, in, out, dy, out, F32(w.Param), in, dx, in, acc)
+	if low != nil {
+		kernels.Gemm(false, false, m, in, low.R, low.U, low.R, low.V, in, dx, in, true)
+	}
+}
+
 // mul computes dst(m, n1-n0) = or += x(m, in)·W[n0:n1]ᵀ with leading dimension ldd.
 func (w *Weight) mul(dst []float32, ldd int, x []float32, m, n0, n1 int, acc bool, c kernels.Compute) {
-	out, in := w.Dims()
-	switch {
-	case w.Frozen == nil:
-		kernels.Gemm(false, true, m, n1-n0, in, x, in, F32(w.Param)[n0*in:], in, dst, ldd, acc)
-	case n0 == 0 && n1 == out && ldd == out:
-		w.Frozen.MatMul(dst, x, m, acc, c)
-	default:
+	if w.Frozen != nil {
 		w.Frozen.MatMulRange(dst, ldd, x, m, n0, n1, acc, c)
+		return
 	}
+	_, in := w.Dims()
+	kernels.Gemm(false, true, m, n1-n0, in, x, in, F32(w.Param)[n0*in:], in, dst, ldd, acc)
 }
 
 // mulBackward computes dx(m, in) = or += dy(m, n1-n0)·W[n0:n1].
 func (w *Weight) mulBackward(dx, dy []float32, ldy, m, n0, n1 int, acc bool, c kernels.Compute) {
-	out, in := w.Dims()
-	switch {
-	case w.Frozen == nil:
-		kernels.Gemm(false, false, m, in, n1-n0, dy, ldy, F32(w.Param)[n0*in:], in, dx, in, acc)
-	case n0 == 0 && n1 == out && ldy == out:
-		w.Frozen.MatMulBackward(dx, dy, m, acc, c)
-	default:
+	if w.Frozen != nil {
 		w.Frozen.MatMulBackwardRange(dx, dy, ldy, m, n0, n1, acc, c)
+		return
 	}
+	_, in := w.Dims()
+	kernels.Gemm(false, false, m, in, n1-n0, dy, ldy, F32(w.Param)[n0*in:], in, dx, in, acc)
 }
 
 // gradBy adds dyᵀ(n1-n0, m)·x(m, in) to the rows [n0, n1) of the parameter's gradient.
@@ -126,30 +146,34 @@ func (f *linear) Forward() (mat.Tensor, error) {
 	f.rows = rows
 	x := F32(f.x)
 	y := newValue(rows, out)
-	f.l.W.mul(y.data(), out, x, rows, 0, out, false, f.l.Compute)
+	var low *kernels.LowRank
+	if f.lora != nil {
+		low = f.lowRank(x, rows, in)
+	}
+	f.l.W.apply(y.data(), x, rows, f.l.Compute, low)
 	if f.l.Bias != nil {
 		b := F32(f.l.Bias)
-		for i := range rows {
-			addTo(y.data()[i*out:(i+1)*out], b)
-		}
+		eachRow(rows, out, func(lo, hi int) { addTo(y.data()[lo:hi], b) })
 	}
-	if f.lora != nil {
-		r := f.lora.A.Shape()[0]
-		if f.tape != nil && f.tape.Train && f.lora.Dropout > 0 {
-			f.dropped = alloc(rows * in)
-			f.drop = f.tape.Drop
-			f.drop.apply(f.dropped, x, rows, in, f.lora.Dropout, f.lora.ID)
-			x = f.dropped
-		}
-		f.u = alloc(rows * r)
-		kernels.Gemm(false, true, rows, r, in, x, in, F32(f.lora.A), in, f.u, r, false)
-		kernels.Scale(f.lora.Scale, f.u)
-		kernels.Gemm(false, true, rows, out, r, f.u, r, F32(f.lora.B), r, y.data(), out, true)
-		if f.tape == nil {
-			f.releaseSaved()
-		}
+	if f.tape == nil {
+		f.releaseSaved()
 	}
 	return y, nil
+}
+
+// lowRank computes u = s·drop(x)·Aᵀ, whose product with Bᵀ the layer adds.
+func (f *linear) lowRank(x []float32, rows, in int) *kernels.LowRank {
+	if f.tape != nil && f.tape.Train && f.lora.Dropout > 0 {
+		f.dropped = alloc(rows * in)
+		f.drop = f.tape.Drop
+		f.drop.apply(f.dropped, x, rows, in, f.lora.Dropout, f.lora.ID)
+		x = f.dropped
+	}
+	r := f.lora.A.Shape()[0]
+	f.u = alloc(rows * r)
+	kernels.Gemm(false, true, rows, r, in, x, in, F32(f.lora.A), in, f.u, r, false)
+	kernels.Scale(f.lora.Scale, f.u)
+	return &kernels.LowRank{R: r, U: f.u, V: F32(f.lora.B)}
 }
 
 func (f *linear) Backward(gy mat.Tensor) error {
@@ -164,10 +188,10 @@ func (f *linear) Backward(gy mat.Tensor) error {
 		}
 	}
 	dx, acc := gradInto(f.x)
-	if dx != nil {
-		f.l.W.mulBackward(dx, dy, out, m, 0, out, acc, f.l.Compute)
-	}
 	if f.lora == nil {
+		if dx != nil {
+			f.l.W.applyBackward(dx, dy, m, acc, f.l.Compute, nil)
+		}
 		return nil
 	}
 	r := f.lora.A.Shape()[0]
@@ -190,9 +214,10 @@ func (f *linear) Backward(gy mat.Tensor) error {
 		return nil
 	}
 	if f.dropped == nil {
-		kernels.Gemm(false, false, m, in, r, du, r, a, in, dx, in, true)
+		f.l.W.applyBackward(dx, dy, m, acc, f.l.Compute, &kernels.LowRank{R: r, U: du, V: a})
 		return nil
 	}
+	f.l.W.applyBackward(dx, dy, m, acc, f.l.Compute, nil)
 	dd := alloc(m * in)
 	defer free(dd)
 	kernels.Gemm(false, false, m, in, r, du, r, a, in, dd, in, false)

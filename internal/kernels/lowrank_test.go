@@ -1,0 +1,45 @@
+package kernels
+
+import (
+	"math/rand/v2"
+	"testing"
+)
+
+// TestLowRank: a low rank added inside a product gives the bits of adding it afterwards, at every level, type and arithmetic.
+func TestLowRank(t *testing.T) {
+	levels(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(19, 20))
+		for _, s := range [][3]int{{33, 18, 1}, {64, 96, 8}, {100, 320, 16}, {backDepth + 40, 352, 4}, {70, 2*pairDepth + 64, 8}} {
+			n, k, rank := s[0], s[1], s[2]
+			for typ := PanelF32; typ <= PanelQ4; typ++ {
+				if typ >= PanelQ8 && k%QuantBlock != 0 {
+					continue
+				}
+				p := panelsOf(random(r, n*k), n, k, typ)
+				for _, m := range []int{1, 5, 40, 150} {
+					x, dy, u := random(r, m*k), random(r, m*n), random(r, m*rank)
+					b, a := random(r, n*rank), random(r, rank*k)
+					for c := F32; c <= BF16; c++ {
+						y, wantY := make([]float32, m*n), make([]float32, m*n)
+						dx := random(r, m*k)
+						wantX := append([]float32{}, dx...)
+						SetThreads(1 + m%3)
+						p.MatMul(y, x, m, false, c, &LowRank{rank, u, b})
+						p.MatMulBackward(dx, dy, m, true, c, &LowRank{rank, u, a})
+						p.MatMul(wantY, x, m, false, c, nil)
+						p.MatMulBackward(wantX, dy, m, true, c, nil)
+						SetThreads(0)
+						GemmSerial(false, true, m, n, rank, u, rank, b, rank, wantY, n, true)
+						GemmSerial(false, false, m, k, rank, u, rank, a, k, wantX, k, true)
+						if i := equalBits(y, wantY); i >= 0 {
+							t.Fatalf("W %v type %d m %d compute %d: element %d is %v, want %v", s, typ, m, c, i, y[i], wantY[i])
+						}
+						if i := equalBits(dx, wantX); i >= 0 {
+							t.Fatalf("W %v type %d m %d compute %d: backward, element %d is %v, want %v", s, typ, m, c, i, dx[i], wantX[i])
+						}
+					}
+				}
+			}
+		}
+	})
+}
