@@ -7,7 +7,7 @@ import (
 	"plumb/internal/kernels"
 )
 
-// The pool hands buffers out again: of those that are free the smallest that fits, unless half of it would be wasted. What is
+// The pool hands buffers out again: of those that are free the smallest that fits, unless a fifth of it would be wasted. What is
 // in use and what waits together stay within an eighth of the most that was ever in use, so that steps of changing
 // shapes do not pile up buffers that fit none of them; the one that waited longest goes first.
 var pool struct {
@@ -36,7 +36,7 @@ func alloc(n int) []float32 {
 	pool.Lock()
 	defer pool.Unlock()
 	var b []float32
-	if i := find(n); i < len(pool.free) && cap(pool.free[i].buf) <= 2*n+1024 {
+	if i := find(n); i < len(pool.free) && cap(pool.free[i].buf) <= n+n/4+1024 {
 		b = pool.free[i].buf
 		pool.free = slices.Delete(pool.free, i, i+1)
 		pool.unused -= cap(b)
