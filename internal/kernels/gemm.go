@@ -17,6 +17,19 @@ func GemmSerial(transA, transB bool, m, n, k int, a []float32, lda int, b []floa
 	newGemm(transA, transB, n, k, a, lda, b, ldb, c, ldc, acc).run(0, m, 0, n)
 }
 
+// GemmPanels computes c(m, 32*panels) = a(m,k)·b on the caller's goroutine, b being panels of 32 columns one after another, each
+// (k,32). c's rows are ldc apart, a's lda. The bits are those of Gemm.
+func GemmPanels(m, panels, k int, a []float32, lda int, b []float32, c []float32, ldc int) {
+	im := active.Load()
+	tiles := im.rows.tiles(m)
+	for p := range panels {
+		for t := range tiles {
+			i := m * t / tiles
+			im.tile(m*(t+1)/tiles-i, k, a[i*lda:], lda, 1, b[p*k*32:], 32, c[i*ldc+32*p:], ldc, false, 0)
+		}
+	}
+}
+
 type gemm struct {
 	im                 *impl
 	k                  int

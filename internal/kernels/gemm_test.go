@@ -194,3 +194,26 @@ func TestProductsPropagate(t *testing.T) {
 		}
 	})
 }
+
+// TestGemmPanels: the same bits as Gemm on b stored in rows.
+func TestGemmPanels(t *testing.T) {
+	levels(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(23, 24))
+		for _, s := range [][3]int{{1, 1, 1}, {3, 5, 64}, {17, 2, 31}} {
+			m, panels, k := s[0], s[1], s[2]
+			n := 32 * panels
+			a, b := random(r, m*(k+2)), random(r, k*n)
+			packed, c, want := make([]float32, k*n), make([]float32, m*(n+3)), make([]float32, m*(n+3))
+			for l := range k {
+				for j := range n {
+					packed[j/32*k*32+l*32+j%32] = b[l*n+j]
+				}
+			}
+			GemmPanels(m, panels, k, a, k+2, packed, c, n+3)
+			GemmSerial(false, false, m, n, k, a, k+2, b, n, want, n+3, false)
+			if i := equalBits(c, want); i >= 0 {
+				t.Fatalf("%v: element %d is %v, want %v", s, i, c[i], want[i])
+			}
+		}
+	})
+}

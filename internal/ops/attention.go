@@ -221,12 +221,8 @@ func (h Heads) PackKeys(cache []float32, size int, k []float32, at, n int) {
 
 // packedScores multiplies the band's queries with the first n keys of a packed cache; s has room for a panel beyond.
 func (t *tile) packedScores(s []float32, ld int, b band, cache []float32, n int) {
-	d := t.h.Dim
 	perHead := len(cache) / t.h.KV
-	head := cache[t.kv*perHead : (t.kv+1)*perHead]
-	for p := 0; p < n; p += panelRows {
-		kernels.GemmSerial(false, false, b.rows, panelRows, d, t.q[b.at:], b.ld, head[p*d:], panelRows, s[p:], ld, false)
-	}
+	kernels.GemmPanels(b.rows, (n+panelRows-1)/panelRows, t.h.Dim, t.q[b.at:], b.ld, cache[t.kv*perHead:], s, ld)
 }
 
 // scores fills s, (b.rows, total) with leading dimension ld, with masked scores.
