@@ -11,3 +11,4 @@ package kernels
 //go:generate go -C _asm run ./neon -set elem -out ../elementwise_arm64.s -stubs ../elementwise_arm64.go
 //go:generate go -C _asm run ./neon -set rows -out ../rows_arm64.s -stubs ../rows_arm64.go
 //go:generate go -C _asm run ./neon -set quant -out ../quant_arm64.s -stubs ../quant_arm64.go
+//go:generate go -C _asm run . -set gather -out ../gather_amd64.s -stubs ../gather_amd64.go -pkg kernels

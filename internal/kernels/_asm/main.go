@@ -16,6 +16,7 @@ var sets = map[string]func(){
 	"elem":    elementwise,
 	"rows":    rows,
 	"quant":   quant,
+	"gather":  gather,
 }
 
 func main() {
