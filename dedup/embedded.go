@@ -219,6 +219,10 @@ func (s *Embedded) attach(p Point, raw []byte, where int64) {
 	if block := s.held[int(i)/blockPoints]; block != nil {
 		decodeVector(block[int(i)%blockPoints*s.head.Dim:int(i)%blockPoints*s.head.Dim:(int(i)%blockPoints+1)*s.head.Dim], raw)
 	}
+	if known && s.graph != nil && int(i) < len(s.graph.codes.scale) { // replaced: the graph finds it by its old links and its new vector
+		c := s.graph.codes
+		c.scale[i] = encode8(c.row(i), decodeVector(nil, raw))
+	}
 }
 
 // Name is the file's path.

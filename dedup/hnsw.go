@@ -2,6 +2,7 @@ package dedup
 
 import (
 	"context"
+	"errors"
 	"math"
 	"slices"
 
@@ -27,6 +28,7 @@ type hnsw struct {
 	levels []uint8   // of each point
 	ground []int32   // 2M neighbours of each point, -1 where there is none
 	upper  [][]int32 // of points above the ground: M neighbours for each of their levels
+	codes  *codeTable
 	state  []*hnswScratch
 }
 
@@ -41,7 +43,7 @@ func (s *Embedded) UseHNSW(opt HNSWOptions) {
 	def(&opt.EfConstruction, 128)
 	def(&opt.EfSearch, 64)
 	if s.graph == nil || s.graph.opt.M != opt.M || s.graph.opt.EfConstruction != opt.EfConstruction {
-		s.graph = &hnsw{dim: s.head.Dim, entry: -1}
+		s.graph = &hnsw{dim: s.head.Dim, entry: -1, codes: newCodes(s.head.Dim)}
 	}
 	s.graph.opt = opt
 	s.approximate = true
@@ -88,80 +90,78 @@ func nearer(a, b hop) bool { return a.score > b.score || a.score == b.score && a
 
 // hnswScratch is one searcher's memory.
 type hnswScratch struct {
-	seen  []uint32
-	epoch uint32
-	open  []hop // heap, nearest first
-	best  []hop // heap, farthest first
-	raw   []float32
-	err   error
+	seen    []uint64 // a bit for each point
+	touched []int32  // words of seen that are not zero
+	best    []hop    // nearest first
+	done    []bool   // of best: its links were followed
+	at      []int32
+	near    []hop
+	dots    []int32
+	code    []int8
+	raw     []float32
 }
 
 func (x *hnswScratch) begin(n int) {
-	for len(x.seen) < n {
-		x.seen = append(x.seen, 0)
+	if words := (n + 63) / 64; len(x.seen) < words {
+		x.seen = make([]uint64, words+words/4)
+	} else {
+		for _, w := range x.touched {
+			x.seen[w] = 0
+		}
 	}
-	if x.epoch++; x.epoch == 0 {
-		clear(x.seen)
-		x.epoch = 1
-	}
-	x.open, x.best = x.open[:0], x.best[:0]
+	x.touched, x.best, x.done = x.touched[:0], x.best[:0], x.done[:0]
 }
 
-func push(h []hop, v hop, before func(a, b hop) bool) []hop {
-	h = append(h, v)
-	for i := len(h) - 1; i > 0; {
-		p := (i - 1) / 2
-		if !before(h[i], h[p]) {
-			break
-		}
-		h[i], h[p] = h[p], h[i]
-		i = p
+// visit tells whether point i is new, and marks it.
+func (x *hnswScratch) visit(i int32) bool {
+	w, bit := &x.seen[i>>6], uint64(1)<<(i&63)
+	if *w&bit != 0 {
+		return false
 	}
-	return h
+	if *w == 0 {
+		x.touched = append(x.touched, i>>6)
+	}
+	*w |= bit
+	return true
 }
 
-func pop(h []hop, before func(a, b hop) bool) []hop {
-	n := len(h) - 1
-	h[0] = h[n]
-	h = h[:n]
-	for i := 0; ; {
-		c := 2*i + 1
-		if c >= n {
-			return h
-		}
-		if c+1 < n && before(h[c+1], h[c]) {
-			c++
-		}
-		if !before(h[c], h[i]) {
-			return h
-		}
-		h[i], h[c] = h[c], h[i]
-		i = c
+// keep puts h among the ef best and returns its place, ef when it is not one of them.
+func (x *hnswScratch) keep(h hop, ef int) int {
+	n := len(x.best)
+	if n == ef && !nearer(h, x.best[n-1]) {
+		return ef
 	}
-}
-
-func farther(a, b hop) bool { return nearer(b, a) }
-
-func (g *hnsw) score(s *Embedded, x *hnswScratch, q []float32, i int32) float32 {
-	v, err := s.vector(i, x.raw[:0])
-	if err != nil {
-		x.err = err
-		return -2
+	lo, hi := 0, n
+	for lo < hi {
+		if m := int(uint(lo+hi) >> 1); nearer(x.best[m], h) {
+			lo = m + 1
+		} else {
+			hi = m
+		}
 	}
-	return kernels.Dot(q, v)
+	if n < ef {
+		x.best, x.done = append(x.best, hop{}), append(x.done, false)
+	}
+	copy(x.best[lo+1:], x.best[lo:])
+	copy(x.done[lo+1:], x.done[lo:])
+	x.best[lo], x.done[lo] = h, false
+	return lo
 }
 
 // descend walks from the entry down to floor, on each floor to the nearest point.
-func (g *hnsw) descend(s *Embedded, x *hnswScratch, q []float32, floor int) hop {
-	at := hop{g.entry, g.score(s, x, q, g.entry)}
+func (g *hnsw) descend(x *hnswScratch, q probe, floor int) hop {
+	x.near = g.codes.score(x.near[:0], &x.dots, q, []int32{g.entry})
+	at := x.near[0]
 	for f := g.top; f > floor; f-- {
 		for moved := true; moved; {
 			moved = false
-			for _, n := range g.links(at.at, f) {
-				if n < 0 {
-					break
-				}
-				if c := (hop{n, g.score(s, x, q, n)}); nearer(c, at) {
+			links := g.links(at.at, f)
+			if end := slices.Index(links, -1); end >= 0 {
+				links = links[:end]
+			}
+			x.near = g.codes.score(x.near[:0], &x.dots, q, links)
+			for _, c := range x.near {
+				if nearer(c, at) {
 					at, moved = c, true
 				}
 			}
@@ -170,47 +170,37 @@ func (g *hnsw) descend(s *Embedded, x *hnswScratch, q []float32, floor int) hop 
 	return at
 }
 
-// explore finds about ef points near q on a floor, starting from hops; x.best holds them as a heap.
-func (g *hnsw) explore(s *Embedded, x *hnswScratch, q []float32, from []hop, ef, floor int) {
+// explore finds about ef points near q on a floor, starting from hops; x.best holds them, the nearest first. The paper's
+// two heaps are one list here: a candidate that has fallen out of the ef best would never be followed.
+func (g *hnsw) explore(x *hnswScratch, q probe, from []hop, ef, floor int) {
 	x.begin(len(g.levels))
 	for _, h := range from {
-		x.seen[h.at] = x.epoch
-		x.open = push(x.open, h, nearer)
-		x.best = push(x.best, h, farther)
+		x.visit(h.at)
+		x.keep(h, ef)
 	}
-	for len(x.best) > ef {
-		x.best = pop(x.best, farther)
-	}
-	for len(x.open) > 0 {
-		c := x.open[0]
-		if len(x.best) >= ef && nearer(x.best[0], c) {
-			return
+	for next := 0; next < len(x.best); {
+		if x.done[next] {
+			next++
+			continue
 		}
-		x.open = pop(x.open, nearer)
-		for _, n := range g.links(c.at, floor) {
+		x.done[next] = true
+		x.at = x.at[:0]
+		for _, n := range g.links(x.best[next].at, floor) {
 			if n < 0 {
 				break
 			}
-			if x.seen[n] == x.epoch {
-				continue
+			if x.visit(n) {
+				x.at = append(x.at, n)
 			}
-			x.seen[n] = x.epoch
-			h := hop{n, g.score(s, x, q, n)}
-			if len(x.best) < ef || nearer(h, x.best[0]) {
-				x.open = push(x.open, h, nearer)
-				if x.best = push(x.best, h, farther); len(x.best) > ef {
-					x.best = pop(x.best, farther)
-				}
-			}
+		}
+		x.near = g.codes.score(x.near[:0], &x.dots, q, x.at)
+		for _, h := range x.near {
+			next = min(next, x.keep(h, ef))
 		}
 	}
 }
 
-func (x *hnswScratch) sorted() []hop {
-	out := slices.Clone(x.best)
-	slices.SortFunc(out, compareHops)
-	return out
-}
+func (x *hnswScratch) sorted() []hop { return slices.Clone(x.best) }
 
 func compareHops(a, b hop) int {
 	if nearer(a, b) {
@@ -252,30 +242,44 @@ func (g *hnsw) query(ctx context.Context, s *Embedded, vectors [][]float32, k in
 		ef = int(float64(ef) / scanShare)
 	}
 	parts := g.scratches(pieces(len(vectors)))
+	errs := make([]error, len(parts))
 	kernels.Parallel(len(parts), func(p int) {
 		x := parts[p]
 		q := make([]float32, g.dim)
-		for i := p; i < len(vectors) && ctx.Err() == nil; i += len(parts) {
+		for i := p; i < len(vectors) && ctx.Err() == nil && errs[p] == nil; i += len(parts) {
 			copy(q, vectors[i])
 			normalise(q)
-			g.explore(s, x, q, []hop{g.descend(s, x, q, 0)}, ef, 0)
-			for _, h := range x.sorted() {
-				if len(out[i]) < k && (allowed == nil || allowed[h.at]) {
-					out[i] = append(out[i], Neighbour{s.ids[h.at], h.score})
-				}
-			}
-			slices.SortFunc(out[i], func(a, b Neighbour) int {
-				if better(a, b) {
-					return -1
-				}
-				return 1
-			})
+			code := probe{x.code, encode8(x.code, q)}
+			g.explore(x, code, []hop{g.descend(x, code, 0)}, ef, 0)
+			out[i], errs[p] = g.rescore(s, x, q, k, allowed)
 		}
 	})
-	for _, x := range parts {
-		if x.err != nil {
-			return nil, x.err
+	return out, errors.Join(append(errs, ctx.Err())...)
+}
+
+// rescore computes the scores of the best by codes from the vectors and returns the k best of them: twice k and a few, for the
+// rounding of a code moves a score by less than a thousandth.
+func (g *hnsw) rescore(s *Embedded, x *hnswScratch, q []float32, k int, allowed []bool) ([]Neighbour, error) {
+	most := 2*k + 8
+	list := make([]Neighbour, 0, min(most, len(x.best)))
+	for _, h := range x.best {
+		if allowed != nil && !allowed[h.at] {
+			continue
 		}
+		if len(list) == most {
+			break
+		}
+		v, err := s.vector(h.at, x.raw[:0])
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, Neighbour{s.ids[h.at], kernels.Dot(q, v)})
 	}
-	return out, ctx.Err()
+	slices.SortFunc(list, func(a, b Neighbour) int {
+		if better(a, b) {
+			return -1
+		}
+		return 1
+	})
+	return list[:min(k, len(list))], nil
 }

@@ -10,27 +10,23 @@ import (
 
 // choose keeps up to m of the candidates (nearest first): one that is nearer to the point than to any kept before, then
 // the nearest of the others, so that links lead in different directions (the paper's algorithm 4).
-func (g *hnsw) choose(s *Embedded, x *hnswScratch, candidates []hop, m int) []hop {
+func (g *hnsw) choose(x *hnswScratch, candidates []hop, m int) []hop {
 	var kept, spare []hop
-	scratch := make([]float32, g.dim)
+	x.at = x.at[:0] // the kept ones
 	for _, c := range candidates {
 		if len(kept) == m {
 			break
 		}
-		v, err := s.vector(c.at, scratch[:0])
-		if err != nil {
-			x.err = err
-			return kept
-		}
 		good := true
-		for _, k := range kept {
-			if g.score(s, x, v, k.at) > c.score {
-				good = false
-				break
+		const some = 4 // most are turned down by one of the first
+		for lo := 0; lo < len(x.at) && good; lo += some {
+			x.near = g.codes.score(x.near[:0], &x.dots, g.codes.probe(c.at), x.at[lo:min(lo+some, len(x.at))])
+			for _, k := range x.near {
+				good = good && k.score <= c.score
 			}
 		}
 		if good {
-			kept = append(kept, c)
+			kept, x.at = append(kept, c), append(x.at, c.at)
 		} else {
 			spare = append(spare, c)
 		}
@@ -45,14 +41,15 @@ func hnswBatch(have int) int { return min(max(have/4, 1), 1024) }
 // extendGraph adds the points that the graph lacks.
 func (s *Embedded) extendGraph(ctx context.Context) error {
 	g := s.graph
+	if err := g.codes.extend(s); err != nil {
+		return err
+	}
 	for len(g.levels) < len(s.ids) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		s.dirty = true
-		if err := g.addBatch(s, hnswBatch(len(g.levels))); err != nil {
-			return err
-		}
+		g.addBatch(s, hnswBatch(len(g.levels)))
 	}
 	return nil
 }
@@ -60,7 +57,7 @@ func (s *Embedded) extendGraph(ctx context.Context) error {
 // scratches returns one searcher for each of n parallel pieces.
 func (g *hnsw) scratches(n int) []*hnswScratch {
 	for len(g.state) < n {
-		g.state = append(g.state, &hnswScratch{raw: make([]float32, g.dim)})
+		g.state = append(g.state, &hnswScratch{raw: make([]float32, g.dim), code: make([]int8, g.codes.width)})
 	}
 	return g.state[:n]
 }
@@ -68,17 +65,9 @@ func (g *hnsw) scratches(n int) []*hnswScratch {
 // pieces is into how many parts parallel work is cut.
 func pieces(n int) int { return min(n, 4*kernels.Threads()) }
 
-func (g *hnsw) addBatch(s *Embedded, size int) error {
+func (g *hnsw) addBatch(s *Embedded, size int) {
 	have := int32(len(g.levels))
 	n := min(size, len(s.ids)-int(have))
-	vectors := make([][]float32, n)
-	for i := range vectors {
-		v, err := s.vector(have+int32(i), make([]float32, 0, g.dim))
-		if err != nil {
-			return err
-		}
-		vectors[i] = v
-	}
 	level := make([]uint8, n)
 	for i := range level {
 		level[i] = g.level(s.ids[int(have)+i])
@@ -89,42 +78,41 @@ func (g *hnsw) addBatch(s *Embedded, size int) error {
 		x := parts[p]
 		for i := p; i < n; i += len(parts) {
 			if g.entry >= 0 {
-				found[i] = g.candidates(s, x, vectors[i], int(level[i]))
+				found[i] = g.candidates(x, g.codes.probe(have+int32(i)), int(level[i]))
 			}
 		}
 	})
 	among := make([][]hop, n) // earlier points of the batch
 	kernels.Parallel(len(parts), func(p int) {
+		x := parts[p]
 		for i := p; i < n; i += len(parts) {
-			for j := range i {
-				among[i] = append(among[i], hop{have + int32(j), kernels.Dot(vectors[i], vectors[j])})
+			x.at, x.best, x.done = x.at[:0], x.best[:0], x.done[:0]
+			for j := range int32(i) {
+				x.at = append(x.at, have+j)
 			}
-			slices.SortFunc(among[i], compareHops)
-			among[i] = among[i][:min(len(among[i]), g.opt.EfConstruction)]
+			x.near = g.codes.score(x.near[:0], &x.dots, g.codes.probe(have+int32(i)), x.at)
+			for _, h := range x.near {
+				x.keep(h, g.opt.EfConstruction)
+			}
+			among[i] = x.sorted()
 		}
 	})
 	g.grow(level)
-	g.link(s, parts, have, level, found, among)
+	g.link(parts, have, level, found, among)
 	for i, l := range level {
 		if g.entry < 0 || int(l) > g.top {
 			g.entry, g.top = have+int32(i), int(l)
 		}
 	}
-	for _, x := range parts {
-		if x.err != nil {
-			return x.err
-		}
-	}
-	return nil
 }
 
 // candidates searches the floors up to level for links of a new point.
-func (g *hnsw) candidates(s *Embedded, x *hnswScratch, v []float32, level int) [][]hop {
+func (g *hnsw) candidates(x *hnswScratch, v probe, level int) [][]hop {
 	floors := min(level, g.top)
 	out := make([][]hop, floors+1)
-	from := []hop{g.descend(s, x, v, floors)}
+	from := []hop{g.descend(x, v, floors)}
 	for f := floors; f >= 0; f-- {
-		g.explore(s, x, v, from, g.opt.EfConstruction, f)
+		g.explore(x, v, from, g.opt.EfConstruction, f)
 		out[f] = x.sorted()
 		from = out[f]
 	}
@@ -155,7 +143,7 @@ type back struct {
 
 // link gives each new point its neighbours, in parallel, and then each of these its links back: a point's links depend
 // on no other's, so they are made in parallel too.
-func (g *hnsw) link(s *Embedded, parts []*hnswScratch, have int32, level []uint8, found [][][]hop, among [][]hop) {
+func (g *hnsw) link(parts []*hnswScratch, have int32, level []uint8, found [][][]hop, among [][]hop) {
 	backs := make([][]back, len(level))
 	kernels.Parallel(len(parts), func(p int) {
 		for i := p; i < len(level); i += len(parts) {
@@ -170,7 +158,7 @@ func (g *hnsw) link(s *Embedded, parts []*hnswScratch, have int32, level []uint8
 					}
 				}
 				slices.SortFunc(list, compareHops)
-				list = g.choose(s, parts[p], list[:min(len(list), g.opt.EfConstruction)], g.opt.M)
+				list = g.choose(parts[p], list[:min(len(list), g.opt.EfConstruction)], g.opt.M)
 				own := g.links(have+int32(i), f)
 				for k, h := range list {
 					own[k] = h.at
@@ -194,13 +182,13 @@ func (g *hnsw) link(s *Embedded, parts []*hnswScratch, have int32, level []uint8
 	}
 	kernels.Parallel(len(parts), func(p int) {
 		for i := p; i < len(groups); i += len(parts) {
-			g.linkBack(s, parts[p], groups[i])
+			g.linkBack(parts[p], groups[i])
 		}
 	})
 }
 
 // linkBack adds links to a point, which chooses among old and new when it would have too many.
-func (g *hnsw) linkBack(s *Embedded, x *hnswScratch, group []back) {
+func (g *hnsw) linkBack(x *hnswScratch, group []back) {
 	to := group[0].to
 	links := g.links(to, int(group[0].floor))
 	used := slices.Index(links, -1)
@@ -213,20 +201,12 @@ func (g *hnsw) linkBack(s *Embedded, x *hnswScratch, group []back) {
 		}
 		return
 	}
-	v, err := s.vector(to, make([]float32, 0, g.dim))
-	if err != nil {
-		x.err = err
-		return
-	}
-	var list []hop
+	list := g.codes.score(nil, &x.dots, g.codes.probe(to), links[:used])
 	for _, b := range group {
 		list = append(list, b.from)
 	}
-	for _, n := range links[:used] {
-		list = append(list, hop{n, g.score(s, x, v, n)})
-	}
 	slices.SortFunc(list, compareHops)
-	for k, c := range g.choose(s, x, list, len(links)) {
+	for k, c := range g.choose(x, list, len(links)) {
 		links[k] = c.at
 	}
 }

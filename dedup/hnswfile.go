@@ -31,7 +31,7 @@ func decodeGraph(b []byte, dim, points int) (*hnsw, error) {
 		return nil, errGraph
 	}
 	word := func(i int) int { return int(int32(binary.LittleEndian.Uint32(b[4*i:]))) }
-	g := &hnsw{dim: dim, opt: HNSWOptions{M: word(0), EfConstruction: word(1)}, entry: int32(word(3))}
+	g := &hnsw{dim: dim, codes: newCodes(dim), opt: HNSWOptions{M: word(0), EfConstruction: word(1)}, entry: int32(word(3))}
 	n := word(2)
 	if g.opt.M < 1 || g.opt.M > 1024 || n < 1 || n > points || g.entry < 0 || int(g.entry) >= n || len(b) < 16+n {
 		return nil, errGraph
