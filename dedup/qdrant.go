@@ -135,6 +135,9 @@ func parseShape(v url.Values) (s collectionShape, err error) {
 func (q *Qdrant) explain(err error) error {
 	switch status.Code(err) {
 	case codes.Unavailable, codes.DeadlineExceeded:
+		if strings.Contains(err.Error(), "authentication handshake failed") {
+			return fmt.Errorf("%s: a server answers there, but TLS fails: use qdrant:// if it speaks none, else a certificate that this machine trusts: %w", q.address, err)
+		}
 		return fmt.Errorf("%s: no Qdrant answers there: start one or correct the address (docs/dedup.md says how); vectors already stored are kept, "+
 			"the next run adds what is missing: %w", q.address, err)
 	case codes.Unauthenticated, codes.PermissionDenied:

@@ -177,6 +177,11 @@ func TestQdrantKeyAndTLS(t *testing.T) {
 		t.Errorf("wrong key: %v", err)
 	}
 	opt.KeyLookup = func() string { return "open" }
+	stranger := opt
+	stranger.TLS, stranger.Retries, stranger.Backoff = nil, 1, time.Millisecond
+	if _, err := OpenQdrant(ctx, "qdrants://"+s.Addr+"/c", "model", 8, stranger); err == nil || !strings.Contains(err.Error(), "TLS fails") {
+		t.Errorf("a certificate that nobody knows: %v", err)
+	}
 	q, err := OpenQdrant(ctx, "qdrants://"+s.Addr+"/c", "model", 8, opt)
 	if err != nil {
 		t.Fatal(err)
