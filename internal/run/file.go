@@ -89,6 +89,9 @@ func HashTree(path string) (string, error) {
 	if !info.IsDir() {
 		return HashFile(path)
 	}
+	if path, err = filepath.EvalSymlinks(path); err != nil { // a walk does not enter a link
+		return "", err
+	}
 	var names []string
 	err = filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
