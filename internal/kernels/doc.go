@@ -10,9 +10,10 @@
 // Row reductions keep 16 partial sums by column index modulo 16 and fold them in one fixed tree, so that appending
 // zeros changes nothing and an element's place in memory does not matter.
 //
-// Each function exists in generic Go and, where the processor has them, as AVX2 and AVX-512 assembly, chosen when
-// the program starts. The AVX levels give equal bits in f32; the generic one differs from them by rounding (it
-// has no fused multiply-add). NaN and Inf travel through every function: zeros are never skipped.
+// Each function exists in generic Go and, where the processor has them, as AVX2 and AVX-512 or NEON assembly, chosen when
+// the program starts. The AVX levels and NEON give equal bits in f32, hashes of which TestBitsAcrossMachines holds; the generic
+// one differs from them by rounding (it has no fused multiply-add, on arm64 neither). NaN and Inf travel through every
+// function: zeros are never skipped.
 //
 // Slices that are too short for the shape passed are a programming error and panic as any slice access does.
 package kernels

@@ -27,15 +27,15 @@ func (x r) String() string { return fmt.Sprintf("R%d", int(x)) }
 
 // fn is one function being written. Temporaries are numbered from V0, what stays through a loop from V31 down.
 type fn struct {
-	f           *file
-	name        string
-	at          map[string]int // offset of a parameter, of a slice its base
-	size        int
-	head, body  strings.Builder
-	used        [32]bool
-	keep, most  int // lowest register kept, highest temporary
-	held        map[uint32]v
-	table, next r
+	f          *file
+	name       string
+	at         map[string]int // offset of a parameter, of a slice its base
+	size       int
+	head, body strings.Builder
+	used       [32]bool
+	keep, most int // lowest register kept, highest temporary
+	held       map[uint32]v
+	next       r
 }
 
 // tab points at the constants; general registers are handed out from R0.
