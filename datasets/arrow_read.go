@@ -93,16 +93,36 @@ type ownTable struct {
 
 func (o *ownTable) Close() error { return o.t.Close() }
 
-func (o *ownTable) nextRecord() (rec Record, n int64, err error) {
+// fill makes sure that a row is at hand.
+func (o *ownTable) fill() error {
 	for o.batch == nil || o.at >= o.batch.rows {
 		b, err := o.t.Next()
 		if err != nil {
-			return Record{}, 0, err
+			return err
 		}
 		if o.batch, err = newOwnBatch(b); err != nil {
-			return Record{}, 0, err
+			return err
 		}
 		o.at = 0
+	}
+	return nil
+}
+
+// skip passes n rows.
+func (o *ownTable) skip(n int64) error {
+	for n > 0 {
+		if err := o.fill(); err != nil {
+			return err
+		}
+		k := min(n, int64(o.batch.rows-o.at))
+		o.at, o.n, n = o.at+int(k), o.n+k, n-k
+	}
+	return nil
+}
+
+func (o *ownTable) nextRecord() (rec Record, n int64, err error) {
+	if err := o.fill(); err != nil {
+		return Record{}, 0, err
 	}
 	defer recoverArrow(&err)
 	o.n++

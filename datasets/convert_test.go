@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -250,5 +251,178 @@ func TestDiscardLeavesNothing(t *testing.T) {
 	}
 	if files, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "*")); len(files) > 0 {
 		t.Error(files)
+	}
+}
+
+// A split that is stopped and started again gives the same bytes, whatever its outputs can go on from: an Arrow stream between two
+// batches, gzip between two members, Parquet never.
+func TestSplitResumes(t *testing.T) {
+	in := []string{many(t, 9000), grow(t, 5000)}
+	for _, exts := range [][2]string{{".arrow", ".arrow"}, {".jsonl", ".arrow"}, {".arrow", ".jsonl.gz"}, {".feather", ".jsonl"}} {
+		for _, stop := range []int64{4000, 16000} {
+			t.Run(fmt.Sprint(exts, stop), func(t *testing.T) {
+				split := SplitOptions{Parts: []Part{{Name: "train", Fraction: 0.7}, {Name: "test"}}, Seed: 5}
+				opt := ConvertOptions{Resume: true, Checkpoint: 1500}
+				run := func(dir string, ctx context.Context, opt ConvertOptions) ([]string, SplitReport, error) {
+					outs := []string{filepath.Join(dir, "train"+exts[0]), filepath.Join(dir, "test"+exts[1])}
+					rep, err := SplitFiles(ctx, in, outs, opt, split)
+					return append(outs, RejectPath(SplitBase(outs))), rep, err
+				}
+				dir := t.TempDir()
+				want, wrep, err := run(filepath.Join(dir, "whole"), context.Background(), opt)
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithCancel(context.Background())
+				defer cancel()
+				o := opt
+				o.OnProgress = func(p Progress) {
+					if p.Records >= stop {
+						cancel()
+					}
+				}
+				if _, _, err := run(filepath.Join(dir, "stopped"), ctx, o); !errors.Is(err, context.Canceled) {
+					t.Fatalf("not stopped: %v", err)
+				}
+				got, rep, err := run(filepath.Join(dir, "stopped"), context.Background(), opt)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i := range want {
+					if readFile(t, want[i]) != readFile(t, got[i]) {
+						t.Errorf("%s: other bytes after a resume at %d", filepath.Base(got[i]), rep.Resumed)
+					}
+				}
+				if exts[1] != ".jsonl.gz" && exts[0] != ".feather" && stop > 10_000 && rep.Resumed == 0 {
+					t.Error("nothing was resumed")
+				}
+				rep.Resumed, wrep.Resumed, rep.Rejects, wrep.Rejects = 0, 0, "", ""
+				if !reflect.DeepEqual(rep, wrep) {
+					t.Errorf("got %+v, want %+v", rep, wrep)
+				}
+				if left, _ := filepath.Glob(filepath.Join(dir, "stopped", "*")); len(left) != 3 {
+					t.Errorf("left behind: %v", left)
+				}
+			})
+		}
+	}
+}
+
+// grow writes rankings of three, whose rows become three records, with ids.
+func grow(t *testing.T, n int) string {
+	t.Helper()
+	var b strings.Builder
+	for i := 0; i < n; i++ {
+		fmt.Fprintf(&b, `{"id":"g%d","context":"c %d","responses":[{"text":"a","rank":1},{"text":"b","rank":2},{"text":"c","rank":3}]}`+"\n\n", i, i)
+		if i%500 == 3 {
+			fmt.Fprintf(&b, `{"id":"g%d","context":"again","responses":[{"text":"a","rank":1},{"text":"b","rank":2}]}`+"\n", i/2)
+		}
+	}
+	return write(t, "grown.jsonl", b.String())
+}
+
+// A resumed conversion passes the rows that are done without reading them: their text may have changed, the ids seen there are known.
+func TestResumePassesDoneRows(t *testing.T) {
+	const n = 6000
+	lines := make([]string, n)
+	for i := range lines {
+		lines[i] = fmt.Sprintf(`{"id":"i%d","prompt":"p%04d","chosen":"a","rejected":"b"}`, i, i)
+	}
+	lines[n-1] = strings.Replace(lines[7], "p0007", "again", 1)
+	text := strings.Join(lines, "\n") + "\n"
+	for _, name := range []string{"x.jsonl", "x.csv", "x.json", "x.jsonl.gz", "x.arrow"} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			in, out := filepath.Join(dir, "in", name), filepath.Join(dir, "out.jsonl")
+			source := write(t, "x.jsonl", text)
+			if _, err := Convert(context.Background(), []string{source}, in, ConvertOptions{Write: WriteOptions{Format: map[bool]string{true: "plumb", false: "trl"}[name == "x.arrow"]}, Read: ReadOptions{DuplicateIDs: "rename"}}); err != nil {
+				t.Fatal(err)
+			}
+			if name == "x.jsonl" { // the renamed id back to what it was
+				if err := os.WriteFile(in, []byte(strings.Replace(readFile(t, in), "i7~2", "i7", 1)), 0o666); err != nil {
+					t.Fatal(err)
+				}
+			}
+			opt := ConvertOptions{Resume: true, Checkpoint: 1000}
+			want, err := Convert(context.Background(), []string{in}, filepath.Join(dir, "whole.jsonl"), opt)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if name == "x.jsonl" && want.Rejected != 1 {
+				t.Fatalf("%+v", want)
+			}
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			o := opt
+			o.OnProgress = func(p Progress) {
+				if p.Records >= 4000 {
+					cancel()
+				}
+			}
+			if _, err := Convert(ctx, []string{in}, out, o); !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+			if name == "x.jsonl" {
+				info, err := os.Stat(in)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(in, []byte(strings.Replace(readFile(t, in), `"p0100"`, `"p9999"`, 1)), 0o666); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.Chtimes(in, info.ModTime(), info.ModTime()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got, err := Convert(context.Background(), []string{in}, out, opt)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Resumed < 3000 || got.Records != n-want.Rejected || got.Rejected != want.Rejected {
+				t.Errorf("%+v", got)
+			}
+			if readFile(t, out) != readFile(t, filepath.Join(dir, "whole.jsonl")) {
+				t.Error("other bytes after a resume")
+			}
+		})
+	}
+}
+
+func TestLostIsCounted(t *testing.T) {
+	in := save(t, "x.arrow", WriteOptions{}, samples())
+	rep, err := Convert(context.Background(), []string{in}, filepath.Join(t.TempDir(), "x.jsonl"), ConvertOptions{Write: WriteOptions{Format: "openai"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]int64{lostMargin: 2, lostScores: 1, lostLabel: 0, lostSplit: 1, lostCopies: 1, lostMeta: 1}
+	delete(want, lostLabel)
+	if !reflect.DeepEqual(rep.Lost, want) || rep.Unfit != 4 {
+		t.Errorf("%+v", rep)
+	}
+}
+
+// An id that we made of file and row may be one that another file gives.
+func TestMadeIDsMeetGivenOnes(t *testing.T) {
+	plain := write(t, "a.jsonl", good+"\n"+good+"\n")
+	dir := t.TempDir()
+	arrow := filepath.Join(dir, "x.arrow")
+	if _, err := Convert(context.Background(), []string{plain}, arrow, ConvertOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, ins := range [][]string{{plain, arrow}, {arrow, plain}} {
+		recs, err := ReadAll(ins, ReadOptions{DuplicateIDs: "rename"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids := map[string]bool{}
+		for _, r := range recs {
+			ids[r.ID] = true
+		}
+		if len(ids) != 4 {
+			t.Errorf("ids %v", ids)
+		}
+	}
+	if _, err := ReadAll([]string{plain, arrow}, ReadOptions{}); err == nil || !strings.Contains(err.Error(), `duplicate id "a.jsonl:1", first seen in a.jsonl:1`) {
+		t.Errorf("%v", err)
 	}
 }

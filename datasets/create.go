@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 
@@ -31,6 +32,23 @@ const partialSuffix = ".partial"
 // Create starts a file. The extension says the container: .arrow (IPC stream), .feather (IPC file), .parquet, .jsonl, .json, .csv, .tsv,
 // the text ones also with .gz or .zst.
 func Create(path string, opt WriteOptions) (Writer, error) {
+	w, err := openWriter(path, opt, nil)
+	if err != nil {
+		return nil, err // and no writer: a nil *writer in a Writer would not be nil
+	}
+	return w, nil
+}
+
+// defaultFormat is what a container holds when nobody says: everything, but for CSV, whose users expect plain columns.
+func defaultFormat(kind container) string {
+	if kind == containerCSV || kind == containerTSV {
+		return "trl"
+	}
+	return "plumb"
+}
+
+// openWriter opens the partial file and its sink, from the start or where a checkpoint left it.
+func openWriter(path string, opt WriteOptions, from *outputState) (*writer, error) {
 	kind, compression, err := containerOf(path)
 	if err != nil {
 		return nil, err
@@ -48,34 +66,20 @@ func Create(path string, opt WriteOptions) (Writer, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return nil, err
 	}
-	return create(path, opt, kind, compression, fm, nil)
-}
-
-// defaultFormat is what a container holds when nobody says: everything, but for CSV, whose users expect plain columns.
-func defaultFormat(kind container) string {
-	if kind == containerCSV || kind == containerTSV {
-		return "trl"
-	}
-	return "plumb"
-}
-
-// create opens the partial file and its sink, from the start or where a checkpoint left it.
-func create(path string, opt WriteOptions, kind container, compression string, fm *format, from *checkpoint) (*writer, error) {
 	flags := os.O_RDWR | os.O_CREATE
 	if from == nil {
 		flags |= os.O_TRUNC
+		from = &outputState{}
 	}
 	f, err := os.OpenFile(path+partialSuffix, flags, 0o666)
 	if err != nil {
 		return nil, err
 	}
-	w := &writer{path: path, file: f, opt: opt, format: fm}
-	if from != nil {
-		if err := cutTo(f, from.Bytes); err != nil {
-			f.Close()
-			return nil, err
-		}
-		w.n = from.Written
+	w := &writer{path: path, file: f, opt: opt, format: fm, n: from.Written, lost: map[string]int64{}}
+	maps.Copy(w.lost, from.Lost)
+	if err := cutTo(f, from.Bytes); err != nil {
+		f.Close()
+		return nil, err
 	}
 	w.sink, err = newSink(f, kind, compression, fm, w.n)
 	if err != nil {
@@ -116,6 +120,7 @@ type writer struct {
 	opt    WriteOptions
 	format *format
 	n      int64
+	lost   map[string]int64 // records written without something that they had
 	err    error
 	closed bool
 }
@@ -157,6 +162,7 @@ func (w *writer) Write(r Record) error {
 	}
 	if err == nil {
 		w.n++
+		w.format.can.lost(&r, w.lost)
 	}
 	return err
 }

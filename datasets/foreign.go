@@ -21,13 +21,33 @@ type foreignTable struct {
 
 func (s *foreignTable) Close() error { return s.t.Close() }
 
-func (s *foreignTable) next() (r row, err error) {
+// fill makes sure that a row is at hand.
+func (s *foreignTable) fill() error {
 	for s.batch == nil || s.at >= int(s.batch.NumRows()) {
 		b, err := s.t.Next()
 		if err != nil {
-			return row{}, err
+			return err
 		}
 		s.batch, s.at = b, 0
+	}
+	return nil
+}
+
+// skip passes n rows.
+func (s *foreignTable) skip(n int64) error {
+	for n > 0 {
+		if err := s.fill(); err != nil {
+			return err
+		}
+		k := min(n, s.batch.NumRows()-int64(s.at))
+		s.at, s.n, n = s.at+int(k), s.n+k, n-k
+	}
+	return nil
+}
+
+func (s *foreignTable) next() (r row, err error) {
+	if err := s.fill(); err != nil {
+		return row{}, err
 	}
 	defer recoverArrow(&err)
 	s.n++

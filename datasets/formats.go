@@ -84,3 +84,52 @@ func (h holds) kind(k Kind) bool {
 	}
 	return false
 }
+
+// What a record can lose, as reports name it.
+const (
+	lostTools  = "tool definitions"
+	lostName   = "names of speakers and ids of tool calls"
+	lostMargin = "margins"
+	lostScores = "scores"
+	lostLabel  = "labels"
+	lostSplit  = "splits"
+	lostCopies = "the number of copies a record stands for"
+	lostMeta   = "metadata"
+)
+
+// lost counts what a record has and the format does not hold. Ids and provenance are in every record; Losses names them.
+func (h *holds) lost(r *Record, count map[string]int64) {
+	if !h.tools && r.Tools != "" {
+		count[lostTools]++
+	}
+	if !h.name && (named(r.Prompt) || named(r.Chosen) || named(r.Rejected)) {
+		count[lostName]++
+	}
+	if !h.margin && r.Margin != nil {
+		count[lostMargin]++
+	}
+	if !h.scores && (r.ChosenScore != nil || r.RejectedScore != nil) {
+		count[lostScores]++
+	}
+	if !h.label && r.Label != nil {
+		count[lostLabel]++
+	}
+	if !h.split && r.Split != "" {
+		count[lostSplit]++
+	}
+	if !h.copies && r.Copies > 1 {
+		count[lostCopies]++
+	}
+	if !h.meta && len(r.Meta) > 0 {
+		count[lostMeta]++
+	}
+}
+
+func named(msgs []Message) bool {
+	for i := range msgs {
+		if msgs[i].Name != "" || msgs[i].ToolCallID != "" {
+			return true
+		}
+	}
+	return false
+}

@@ -40,16 +40,16 @@ func Losses(from, to string) ([]Loss, error) {
 	}{
 		{a.can.chat, b.can.chat, "conversations", true},
 		{a.can.raw, b.can.raw, "raw texts without roles", true},
-		{a.can.tools, b.can.tools, "tool definitions", false},
-		{a.can.name, b.can.name, "names of speakers and ids of tool calls", false},
+		{a.can.tools, b.can.tools, lostTools, false},
+		{a.can.name, b.can.name, lostName, false},
 		{a.can.id, b.can.id, "ids (rows get their number instead)", false},
-		{a.can.margin, b.can.margin, "margins", false},
-		{a.can.scores, b.can.scores, "scores", false},
-		{a.can.label, b.can.label, "labels", false},
-		{a.can.split, b.can.split, "splits", false},
+		{a.can.margin, b.can.margin, lostMargin, false},
+		{a.can.scores, b.can.scores, lostScores, false},
+		{a.can.label, b.can.label, lostLabel, false},
+		{a.can.split, b.can.split, lostSplit, false},
 		{a.can.source, b.can.source, "provenance (file, row, hash of the original)", false},
-		{a.can.copies, b.can.copies, "the number of copies a record stands for", false},
-		{a.can.meta, b.can.meta, "metadata", false},
+		{a.can.copies, b.can.copies, lostCopies, false},
+		{a.can.meta, b.can.meta, lostMeta, false},
 	} {
 		if p.from && !p.to {
 			out = append(out, Loss{p.what, b.name + " has no field for it", p.row})

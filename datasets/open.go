@@ -9,14 +9,14 @@ import (
 
 // ReadOptions says how a file is read. The zero value detects everything and treats a bad row as an error.
 type ReadOptions struct {
-	Format       string       // what the rows mean (see Formats); "" or "auto" detects it from the first good row
-	OnReject     func(Reject) // takes rows that cannot be read; nil makes Next return a *RejectError
-	Source       string       // name of the file in ids and provenance; default: the last element of the path
-	MaxRow       int          // longest row in bytes; default DefaultMaxRow
-	Pairs        string       // how a ranking becomes pairs: "all" (default), "best" (first against each), "ends" (first against last)
-	DuplicateIDs string       // a given id seen before: "reject" (default) or "rename" (gets ~2, ~3, ...)
-	Kind         Kind         // refuse records of another kind
-	OnProgress   func(done, total int64)
+	Format       string                               // what the rows mean (see Formats); "" or "auto" detects it from the first good row
+	OnReject     func(Reject)                         // takes rows that cannot be read; nil makes Next return a *RejectError
+	Source       string                               // name of the file in ids and provenance; default: the last element of the path
+	MaxRow       int                                  // longest row in bytes; default DefaultMaxRow
+	Pairs        string                               // how a ranking becomes pairs: "all" (default), "best" (first against each), "ends" (first against last)
+	DuplicateIDs string                               // a given id seen before: "reject" (default) or "rename" (gets ~2, ~3, ...)
+	Kind         Kind                                 // refuse records of another kind
+	OnProgress   func(file string, done, total int64) // told every 1,024 rows or so; bytes of the file as it lies on disk
 
 	ids *idSet // shared by the files of one ReadAll
 }
@@ -146,40 +146,85 @@ func ReadAll(paths []string, opt ReadOptions) ([]Record, error) {
 // each reads files one after another, with ids unique over all of them. done, if not nil, is told when the end of
 // a file is reached, while its reader is still open.
 func each(ctx context.Context, paths []string, opt ReadOptions, take func(*Record) error, done func(Reader)) error {
-	names := SourceNames(paths)
-	opt.ids = newIDSet()
-	for i, path := range paths {
-		o := opt
-		if o.Source == "" || len(paths) > 1 {
-			o.Source = names[i]
+	all := &several{paths: paths, opt: opt, done: done}
+	defer all.Close()
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
 		}
-		r, err := Open(path, o)
+		rec, err := all.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			err = take(&rec)
+		}
 		if err != nil {
 			return err
 		}
-		for {
-			if err := ctx.Err(); err != nil {
-				r.Close()
-				return err
+	}
+}
+
+// OpenAll reads files one after another as one, with ids unique over all of them.
+func OpenAll(paths []string, opt ReadOptions) (Reader, error) {
+	if len(paths) == 0 {
+		return nil, errors.New("no data file was named")
+	}
+	if err := opt.check(); err != nil {
+		return nil, err
+	}
+	return &several{paths: paths, opt: opt}, nil
+}
+
+// several is a Reader over files.
+type several struct {
+	paths []string
+	opt   ReadOptions
+	done  func(Reader)
+	names []string
+	at    int
+	open  Reader
+}
+
+func (s *several) Next() (Record, error) {
+	if s.names == nil {
+		s.names = SourceNames(s.paths)
+		s.opt.ids = newIDSet()
+	}
+	for {
+		if s.open == nil {
+			if s.at == len(s.paths) {
+				return Record{}, io.EOF
 			}
-			rec, err := r.Next()
-			if errors.Is(err, io.EOF) {
-				break
+			o := s.opt
+			if o.Source == "" || len(s.paths) > 1 {
+				o.Source = s.names[s.at]
 			}
-			if err == nil {
-				err = take(&rec)
-			}
+			r, err := Open(s.paths[s.at], o)
 			if err != nil {
-				r.Close()
-				return err
+				return Record{}, err
 			}
+			s.open = r
+			s.at++
 		}
-		if done != nil {
-			done(r)
+		rec, err := s.open.Next()
+		if !errors.Is(err, io.EOF) {
+			return rec, err
 		}
-		if err := r.Close(); err != nil {
-			return err
+		if s.done != nil {
+			s.done(s.open)
+		}
+		if err := s.Close(); err != nil {
+			return Record{}, err
 		}
 	}
-	return nil
+}
+
+func (s *several) Close() error {
+	if s.open == nil {
+		return nil
+	}
+	err := s.open.Close()
+	s.open = nil
+	return err
 }

@@ -1,7 +1,6 @@
 package datasets
 
 import (
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -83,7 +82,7 @@ func (r *reader) Next() (Record, error) {
 // advance reads one more row into pending.
 func (r *reader) advance() error {
 	if r.opt.OnProgress != nil && r.counts.Rows%1024 == 0 {
-		r.opt.OnProgress(r.in.read.n, r.in.size)
+		r.opt.OnProgress(r.path, r.in.read.n, r.in.size)
 	}
 	if r.recs != nil {
 		return r.advanceRecord()
@@ -208,16 +207,14 @@ func (r *reader) identify(rec *Record, n int64, part int) string {
 	if part > 0 {
 		rec.ID += "#" + strconv.Itoa(part)
 	}
-	if given {
-		if first, seen := r.opt.ids.add(rec.ID, r.opt.Source, n); seen {
-			if r.opt.DuplicateIDs != "rename" {
-				return fmt.Sprintf("duplicate id %q, first seen in %s:%d", rec.ID, first.file, first.row)
-			}
-			base := rec.ID
-			for k := 2; seen; k++ {
-				rec.ID = base + "~" + strconv.Itoa(k)
-				_, seen = r.opt.ids.add(rec.ID, r.opt.Source, n)
-			}
+	if first, seen := r.opt.ids.take(rec.ID, r.opt.Source, n, given); seen {
+		if given && r.opt.DuplicateIDs != "rename" { // a row is not refused for an id that we made
+			return fmt.Sprintf("duplicate id %q, first seen in %s:%d", rec.ID, first.file, first.row)
+		}
+		base := rec.ID
+		for k := 2; seen; k++ {
+			rec.ID = base + "~" + strconv.Itoa(k)
+			_, seen = r.opt.ids.take(rec.ID, r.opt.Source, n, true)
 		}
 	}
 	if rec.Source == (Provenance{}) {
@@ -265,7 +262,7 @@ func (r *reader) accept(recs []Record, rejects []Reject, used int) error {
 func (r *reader) end() {
 	r.ended = true
 	if r.opt.OnProgress != nil {
-		r.opt.OnProgress(r.in.size, r.in.size)
+		r.opt.OnProgress(r.path, r.in.size, r.in.size)
 	}
 }
 
@@ -292,39 +289,31 @@ func (r *Record) fault(want Kind) string {
 	return ""
 }
 
-// idSet remembers ids by 128 bits of their SHA-256: 40 bytes an id whatever its length.
-type idSet struct {
-	seen  map[[16]byte]idPlace
-	files []string
-}
+// skipper is a source that can pass rows without looking into them.
+type skipper interface{ skip(n int64) error }
 
-type idPlace struct {
-	file int32
-	row  int64
-}
-
-type idFirst struct {
-	file string
-	row  int64
-}
-
-func newIDSet() *idSet { return &idSet{seen: map[[16]byte]idPlace{}} }
-
-func (s *idSet) has(id string) (idPlace, bool) {
-	sum := sha256.Sum256([]byte(id))
-	p, ok := s.seen[[16]byte(sum[:16])]
-	return p, ok
-}
-
-func (s *idSet) add(id, file string, n int64) (first idFirst, seen bool) {
-	sum := sha256.Sum256([]byte(id))
-	key := [16]byte(sum[:16])
-	if p, ok := s.seen[key]; ok {
-		return idFirst{s.files[p.file], p.row}, true
+// skipTo passes the rows that an earlier run took, and goes on as if it had read them.
+func (r *reader) skipTo(p position) error {
+	var err error
+	switch s := any(r.rows).(type) {
+	case nil:
+		err = r.recs.(skipper).skip(p.Counts.Rows)
+	case skipper:
+		err = s.skip(p.Counts.Rows)
+	default:
+		for n := p.Counts.Rows; n > 0 && err == nil; n-- {
+			_, err = r.rows.next()
+		}
 	}
-	if len(s.files) == 0 || s.files[len(s.files)-1] != file {
-		s.files = append(s.files, file)
+	if err != nil {
+		return fmt.Errorf("%s: passing the %d rows that an earlier run had read: %w", r.path, p.Counts.Rows, err)
 	}
-	s.seen[key] = idPlace{int32(len(s.files) - 1), n}
-	return idFirst{}, false
+	r.counts = p.Counts
+	if r.format == "" {
+		r.format = p.Format
+	}
+	return nil
 }
+
+// between reports whether the reader stands between two rows and holds none of them.
+func (r *reader) between() bool { return len(r.pending) == 0 && r.group == nil }

@@ -167,3 +167,18 @@ func surrogate(text []byte) (int, bool) {
 	}
 	return v, v >= 0xd800 && v <= 0xdfff
 }
+
+// skip passes n rows.
+func (s *jsonlSource) skip(n int64) error {
+	for n > 0 {
+		long, err := s.readLine()
+		if err != nil {
+			return err
+		}
+		s.n++
+		if long || len(bytes.TrimSpace(s.line)) > 0 {
+			n--
+		}
+	}
+	return nil
+}

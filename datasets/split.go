@@ -1,13 +1,11 @@
 package datasets
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"sort"
 )
 
@@ -23,6 +21,7 @@ type SplitOptions struct {
 	Parts []Part
 	Seed  uint64
 	Group func(*Record) string // records of one group stay together; default PromptKey
+	By    string               // names Group, where a split can be resumed: another name starts over
 }
 
 // PromptKey groups records by their prompt; records without one, by their content.
@@ -169,65 +168,6 @@ func Split(records []Record, opt SplitOptions) ([][]Record, error) {
 		out[p] = append(out[p], r)
 	}
 	return out, nil
-}
-
-// SplitFiles deals files out to one file a part, without holding them: once over the input for fractions, twice for counts. Outputs
-// appear together when all are whole. The counts are the records of each part; rejects go to onReject.
-func SplitFiles(ctx context.Context, ins, outs []string, read ReadOptions, write WriteOptions, opt SplitOptions) (counts []int64, err error) {
-	s, err := NewSplitter(opt)
-	if err != nil {
-		return nil, err
-	}
-	if len(outs) != len(opt.Parts) {
-		return nil, fmt.Errorf("%d output files for %d parts", len(outs), len(opt.Parts))
-	}
-	if s.NeedsCounts() {
-		first := read
-		first.OnReject = func(Reject) {}
-		if err := each(ctx, ins, first, func(r *Record) error { s.Observe(r); return nil }, nil); err != nil {
-			return nil, err
-		}
-	}
-	writers := make([]Writer, 0, len(outs))
-	defer func() {
-		if err != nil {
-			for _, w := range writers {
-				w.Discard()
-			}
-		}
-	}()
-	for _, path := range outs {
-		w, err := Create(path, write)
-		if err != nil {
-			return nil, err
-		}
-		writers = append(writers, w)
-	}
-	counts = make([]int64, len(outs))
-	err = each(ctx, ins, read, func(r *Record) error {
-		p := s.Part(r)
-		r.Split = opt.Parts[p].Name
-		err := writers[p].Write(*r)
-		var unfit *UnfitError
-		if errors.As(err, &unfit) && read.OnReject != nil {
-			read.OnReject(newReject(r.Source.File, r.Source.Row, err.Error(), []byte(flat(join(r.Prompt, r.Chosen)))))
-			return nil
-		}
-		counts[p]++
-		return err
-	}, nil)
-	if err != nil {
-		return nil, err
-	}
-	for i, w := range writers {
-		if err = w.Close(); err != nil {
-			for _, done := range outs[:i] {
-				os.Remove(done)
-			}
-			return nil, err
-		}
-	}
-	return counts, nil
 }
 
 // Groups joins keys into groups: two records that share any key end in one group. So a split can keep apart neither equal prompts nor

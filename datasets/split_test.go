@@ -117,7 +117,7 @@ func TestSplitFiles(t *testing.T) {
 		dir := t.TempDir()
 		outs := []string{filepath.Join(dir, "train.arrow"), filepath.Join(dir, "test.jsonl")}
 		opt := SplitOptions{Parts: parts, Seed: 3}
-		counts, err := SplitFiles(context.Background(), []string{in}, outs, ReadOptions{}, WriteOptions{}, opt)
+		rep, err := SplitFiles(context.Background(), []string{in}, outs, ConvertOptions{}, opt)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -127,7 +127,7 @@ func TestSplitFiles(t *testing.T) {
 		}
 		for i, path := range outs {
 			got, _ := read(t, path, ReadOptions{})
-			if !reflect.DeepEqual(got, want[i]) || counts[i] != int64(len(got)) {
+			if !reflect.DeepEqual(got, want[i]) || rep.Parts[i] != int64(len(got)) {
 				t.Errorf("%s: %d records, %d wanted", path, len(got), len(want[i]))
 			}
 		}

@@ -1,12 +1,14 @@
 // Command million streams generated preference pairs through the hash and MinHash stages and prints what it cost: a set larger
-// than memory must not need more than 2 GB resident.
+// than memory must not need more than 2 GB resident. With -write it writes the pairs to a file instead, for the commands to be measured on.
 //
 //	go run ./bench/million -n 1000000
+//	go run ./bench/million -n 1000000 -write million.jsonl -to trl
 package main
 
 import (
 	"bufio"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -16,6 +18,7 @@ import (
 	"time"
 
 	"plumb/datasets"
+	_ "plumb/datasets/parquet" // -write pairs.parquet
 	"plumb/dedup"
 	"plumb/dedup/plant"
 	"plumb/internal/run"
@@ -23,7 +26,15 @@ import (
 
 func main() {
 	n := flag.Int("n", 1000000, "pairs; every tenth is an edited copy of one up to 1,000 before it")
+	write := flag.String("write", "", "write the pairs to this file, and do nothing else")
+	to := flag.String("to", "", "format of its rows")
 	flag.Parse()
+	if *write != "" {
+		if err := save(*n, *write, *to); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
 	cfg := dedup.Defaults()
 	cfg.Vectors.Enabled = false
 	dir, err := os.MkdirTemp("", "plumb-bench-*")
@@ -40,6 +51,27 @@ func main() {
 	}
 	fmt.Printf("%d pairs, %.2f GB of text, %d kept, %v, %.0f s, peak resident %s\n", rep.Records, float64(out.bytes)/1e9, rep.Kept, rep.ByStage,
 		time.Since(start).Seconds(), peak())
+}
+
+// save writes the pairs to a file.
+func save(n int, path, format string) error {
+	w, err := datasets.Create(path, datasets.WriteOptions{Format: format})
+	if err != nil {
+		return err
+	}
+	in := reader{n: n}
+	for {
+		r, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			return w.Close()
+		}
+		if err == nil {
+			err = w.Write(r)
+		}
+		if err != nil {
+			return errors.Join(err, w.Discard())
+		}
+	}
 }
 
 // counter counts the text that is kept.

@@ -35,6 +35,10 @@ func readFlags(format, pairs, ids *string) []cli.Flag {
 	}
 }
 
+func resumeFlag(to *bool) cli.Flag {
+	return &cli.BoolFlag{Name: "resume", Usage: "leave checkpoints, and go on where an earlier run over the same files was stopped", Value: true, Destination: to}
+}
+
 type convertOptions struct {
 	Files        []string
 	Out          string
@@ -57,7 +61,7 @@ func convertCommand() *cli.Command {
 		Flags: append(readFlags(&o.Format, &o.Pairs, &o.DuplicateIDs),
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "the `FILE` to write", Destination: &o.Out},
 			&cli.StringFlag{Name: "to", Usage: "`FORMAT` of the rows of a text file", Value: "plumb", Destination: &o.To},
-			&cli.BoolFlag{Name: "resume", Usage: "leave checkpoints, and go on from an earlier conversion that was stopped", Destination: &o.Resume},
+			resumeFlag(&o.Resume),
 			jsonFlag(&o.JSON)),
 		Action: func(c *cli.Context) error {
 			o.Files = c.Args().Slice()
@@ -87,6 +91,9 @@ func runConvert(ctx context.Context, o convertOptions, stdout, stderr io.Writer)
 	if err != nil {
 		return err
 	}
+	for _, what := range sortedKeys(rep.Lost) {
+		fmt.Fprintf(stderr, "%d records were written without %s: the format %s has no field for it\n", rep.Lost[what], what, o.To)
+	}
 	if o.JSON {
 		err = printJSON(stdout, convertReport{o.Out, rep})
 	} else {
@@ -108,22 +115,35 @@ func rejected(rep datasets.ConvertReport) error {
 
 // convert runs a conversion with a display of its progress.
 func convert(ctx context.Context, files []string, out string, opt datasets.ConvertOptions, stderr io.Writer) (datasets.ConvertReport, error) {
-	var (
-		bar  *run.Progress
-		file string
-	)
-	opt.OnProgress = func(p datasets.Progress) {
-		if p.File != file {
-			bar.Done()
-			file, bar = p.File, run.NewProgress(stderr, filepath.Base(p.File)+" KiB", int(p.Size>>10))
-		}
-		bar.Note(fmt.Sprintf("%d records", p.Records))
-		bar.Set(int(p.Bytes >> 10))
-	}
+	bar := &fileBar{stderr: stderr}
+	opt.OnProgress = bar.show
 	rep, err := datasets.Convert(ctx, files, out, opt)
-	bar.Done()
+	bar.done()
+	if rep.Resumed > 0 {
+		fmt.Fprintf(stderr, "%d records were done before\n", rep.Resumed)
+	}
 	return rep, err
 }
+
+// fileBar shows how far the reading of files is, one bar a file.
+type fileBar struct {
+	stderr io.Writer
+	bar    *run.Progress
+	file   string
+	at     int64
+}
+
+func (b *fileBar) show(p datasets.Progress) {
+	if p.File != b.file || p.Bytes < b.at {
+		b.bar.Done()
+		b.file, b.bar = p.File, run.NewProgress(b.stderr, filepath.Base(p.File)+" KiB", int(p.Size>>10))
+	}
+	b.at = p.Bytes
+	b.bar.Note(fmt.Sprintf("%d records", p.Records))
+	b.bar.Set(int(p.Bytes >> 10))
+}
+
+func (b *fileBar) done() { b.bar.Done() }
 
 type synthOptions struct {
 	Out    string

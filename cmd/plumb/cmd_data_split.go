@@ -13,7 +13,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"plumb/datasets"
-	"plumb/dedup"
 	"plumb/internal/run"
 )
 
@@ -23,6 +22,8 @@ type splitOptions struct {
 	Parts  []string
 	Seed   uint64
 	Near   bool
+	NearBy string
+	Resume bool
 	Ext    string
 	Format string
 	Pairs  string
@@ -34,16 +35,18 @@ func splitCommand() *cli.Command {
 	var o splitOptions
 	return &cli.Command{
 		Name: "split", Usage: "deal records out to parts, never a prompt to two of them", ArgsUsage: "FILE...",
-		Description: describe("Writes one file a part into --out. A part is NAME=FRACTION, NAME=COUNT or NAME=rest. Records with the same prompt stay\n"+
-			"together, with --near those whose prompts are nearly the same too. Where a record goes does not depend on the order.",
+		Description: describe("Writes one file a part into --out. A part is NAME=FRACTION, NAME=COUNT or NAME=rest. Records whose prompts are equal or\n"+
+			"nearly so stay together (--near=false: only equal ones). Where a record goes does not depend on the order.",
 			"plumb data split pairs.arrow --out parts --part train=rest --part test=300",
-			"plumb data split pairs.arrow --out parts --part train=0.9 --part test=rest --near"),
+			"plumb data split pairs.arrow --out parts --part train=0.9 --part test=rest --near-by minhash"),
 		Flags: append(readFlags(&o.Format, &o.Pairs, &o.IDs),
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "the `DIR`ectory to write", Destination: &o.Out},
 			&cli.StringSliceFlag{Name: "part", Usage: "`NAME=SIZE` of a part (repeatable)", Value: cli.NewStringSlice("train=0.9", "test=rest")},
 			&cli.Uint64Flag{Name: "seed", Usage: "`N`umber that the deal depends on", Value: 42, Destination: &o.Seed},
-			&cli.BoolFlag{Name: "near", Usage: "keep near-duplicate prompts together too", Destination: &o.Near},
+			&cli.BoolFlag{Name: "near", Usage: "keep near-duplicate prompts together too", Value: true, Destination: &o.Near},
+			&cli.StringFlag{Name: "near-by", Usage: "what finds them: minhash, vectors (and minhash), or auto: vectors up to 50,000 records", Value: "auto", Destination: &o.NearBy},
 			&cli.StringFlag{Name: "ext", Usage: "extension of the files to write", Value: ".arrow", Destination: &o.Ext},
+			resumeFlag(&o.Resume),
 			jsonFlag(&o.JSON)),
 		Action: func(c *cli.Context) error {
 			o.Files, o.Parts = c.Args().Slice(), c.StringSlice("part")
@@ -96,16 +99,15 @@ func runSplit(ctx context.Context, o splitOptions, stdout, stderr io.Writer) err
 	if err := os.MkdirAll(o.Out, 0o755); err != nil {
 		return err
 	}
-	rejects := datasets.NewRejectWriter(filepath.Join(o.Out, "split"))
 	opt := datasets.SplitOptions{Parts: parts, Seed: o.Seed}
-	read := datasets.ReadOptions{Format: o.Format, Pairs: o.Pairs, DuplicateIDs: o.IDs, OnReject: rejects.Add}
-	if o.Near {
-		if opt.Group, err = nearGroups(ctx, o.Files, read, stderr); err != nil {
-			return err
-		}
-	}
 	if _, err := datasets.NewSplitter(opt); err != nil {
 		return run.Usage(err)
+	}
+	read := datasets.ReadOptions{Format: o.Format, Pairs: o.Pairs, DuplicateIDs: o.IDs}
+	if o.Near {
+		if opt.Group, opt.By, err = nearGroups(ctx, o.Files, read, o.NearBy, stderr); err != nil {
+			return err
+		}
 	}
 	var reps []splitReport
 	var outs []string
@@ -114,46 +116,23 @@ func runSplit(ctx context.Context, o splitOptions, stdout, stderr io.Writer) err
 		outs = append(outs, path)
 		reps = append(reps, splitReport{Part: p.Name, File: path})
 	}
-	n, err := datasets.SplitFiles(ctx, o.Files, outs, read, datasets.WriteOptions{}, opt)
+	bar := &fileBar{stderr: stderr}
+	rep, err := datasets.SplitFiles(ctx, o.Files, outs, datasets.ConvertOptions{Read: read, Resume: o.Resume, OnProgress: bar.show}, opt)
+	bar.done()
 	if err != nil {
-		return err
-	}
-	if err := rejects.Close(); err != nil {
 		return err
 	}
 	rows := [][]string{{"part", "records", "file"}}
 	for i := range reps {
-		reps[i].Records = n[i]
-		rows = append(rows, []string{reps[i].Part, fmt.Sprint(n[i]), reps[i].File})
+		reps[i].Records = rep.Parts[i]
+		rows = append(rows, []string{reps[i].Part, fmt.Sprint(rep.Parts[i]), reps[i].File})
 	}
 	if o.JSON {
 		err = printJSON(stdout, reps)
 	} else {
 		err = table(stdout, rows)
 	}
-	return errors.Join(err, rejected(datasets.ConvertReport{Unfit: rejects.Count(), Rejects: rejects.Path()}))
-}
-
-// nearGroups groups records by their prompts, near-equal ones together. It reads the files once before they are split.
-func nearGroups(ctx context.Context, files []string, read datasets.ReadOptions, stderr io.Writer) (func(*datasets.Record) string, error) {
-	read.OnReject = func(datasets.Reject) {} // told when they are split
-	records, err := datasets.ReadAll(files, read)
-	if err != nil {
-		return nil, err
-	}
-	cfg := dedup.Defaults()
-	cfg.Key, cfg.Preference.Enabled = dedup.KeyPrompt, false
-	groups, err := dedup.Groups(ctx, cfg, dedup.Records(records), dedup.Tools{
-		Progress: func(label string, total int) *run.Progress { return run.NewProgress(stderr, label, total) },
-	})
-	if err != nil {
-		return nil, err
-	}
-	of := make(map[string]int, len(records))
-	for i := range records {
-		of[records[i].ID] = groups[i]
-	}
-	return func(r *datasets.Record) string { return strconv.Itoa(of[r.ID]) }, nil
+	return errors.Join(err, rejected(rep.ConvertReport))
 }
 
 // exportCommand is convert under the name of what people look for.

@@ -75,14 +75,15 @@ func (s *dataStage) run(r *stageRun) (map[string]any, error) {
 	if s.HeldOut > 0 {
 		split := datasets.SplitOptions{Seed: s.Seed, Parts: []datasets.Part{{Name: "train"}, {Name: "test", Count: s.HeldOut}}}
 		if s.Near {
-			if split.Group, err = nearGroups(r.ctx, []string{all}, datasets.ReadOptions{}, r.stderr); err != nil {
+			if split.Group, split.By, err = nearGroups(r.ctx, []string{all}, datasets.ReadOptions{}, "auto", r.stderr); err != nil {
 				return nil, err
 			}
 		}
-		n, err := datasets.SplitFiles(r.ctx, []string{all}, []string{r.makes[pairs], r.makes[heldOut]}, datasets.ReadOptions{}, datasets.WriteOptions{}, split)
+		dealt, err := datasets.SplitFiles(r.ctx, []string{all}, []string{r.makes[pairs], r.makes[heldOut]}, datasets.ConvertOptions{Resume: true}, split)
 		if err != nil {
 			return nil, err
 		}
+		n := dealt.Parts
 		r.note("%d records to train on, %d held out", n[0], n[1])
 		results["train"], results["held_out"] = n[0], n[1]
 		if n[0] == 0 || n[1] == 0 {
