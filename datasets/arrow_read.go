@@ -76,6 +76,8 @@ func (r *reader) table(t Table, err error, in *input) (Reader, error) {
 	}
 	if version > 0 && (r.format == "" || r.format == "plumb") {
 		r.format = "plumb"
+	}
+	if r.format == "plumb" && version > 0 && t.Schema().NumFields() == Schema().NumFields() { // else somebody added columns: they become metadata
 		r.recs = &ownTable{t: t}
 		return r, nil
 	}

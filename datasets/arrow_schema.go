@@ -10,7 +10,8 @@ import (
 // SchemaKey is the key of the Arrow schema's metadata under which the version of the schema stands.
 const SchemaKey = "plumb.schema"
 
-// SchemaVersion is the version that is written. Readers take every version up to it, and later ones that keep these columns.
+// SchemaVersion is the version that is written. Readers take every version up to it; a later one may hold what would be lost here, and is
+// an error.
 const SchemaVersion = 1
 
 var (
@@ -80,13 +81,13 @@ func schemaVersion(s *arrow.Schema) (int, error) {
 	if err != nil || v < 1 {
 		return 0, fmt.Errorf("metadata %s is %q: a version number was expected", SchemaKey, s.Metadata().Values()[i])
 	}
+	if v > SchemaVersion {
+		return 0, fmt.Errorf("schema version %d is newer than this program's %d: update plumb", v, SchemaVersion)
+	}
 	want := Schema()
 	for _, f := range want.Fields() {
 		at := s.FieldIndices(f.Name)
 		if len(at) != 1 || !sameType(s.Field(at[0]).Type, f.Type) {
-			if v > SchemaVersion {
-				return 0, fmt.Errorf("schema version %d is newer than this program's %d and has another column %q: update plumb", v, SchemaVersion, f.Name)
-			}
 			return 0, nil // rewritten by someone who kept the metadata: read it as a foreign table
 		}
 	}

@@ -338,7 +338,7 @@ func (s *jsonlSink) finish() error { return s.w.finish() }
 
 func (s *jsonlSink) settle() (bool, error) { return s.w.settle() }
 
-// encodeRow puts the row of a record and a line end into b. HTML is not escaped: the text stays readable.
+// encodeRow puts the row of a record, or its rows, into b, each with a line end. HTML is not escaped: the text stays readable.
 func encodeRow(b *bytes.Buffer, fm *format, r *Record) error {
 	b.Reset()
 	v, err := fm.encode(r)
@@ -347,8 +347,14 @@ func encodeRow(b *bytes.Buffer, fm *format, r *Record) error {
 	}
 	enc := json.NewEncoder(b)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return &UnfitError{r.ID, fm.name, err.Error()}
+	rows, many := v.(manyRows)
+	if !many {
+		rows = manyRows{v}
+	}
+	for _, v := range rows {
+		if err := enc.Encode(v); err != nil {
+			return &UnfitError{r.ID, fm.name, err.Error()}
+		}
 	}
 	return nil
 }

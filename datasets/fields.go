@@ -16,10 +16,11 @@ type fields struct {
 	m     map[string]json.RawMessage
 	loose bool
 	raw   []byte
+	extra *[]metaEntry // fields of messages that no Message holds, as metadata
 }
 
 func parseFields(r row) (fields, error) {
-	f := fields{loose: r.loose}
+	f := fields{loose: r.loose, extra: new([]metaEntry)}
 	if err := json.Unmarshal(r.raw, &f.m); err != nil {
 		return f, errors.New("not JSON: " + jsonFault(r.raw))
 	}
@@ -177,6 +178,11 @@ func (f fields) array(name string) ([]json.RawMessage, error) {
 		}
 		v = json.RawMessage(strings.TrimSpace(s))
 	}
+	if len(v) > 0 && v[0] == '{' {
+		if list := transposed(v); list != nil {
+			return list, nil
+		}
+	}
 	if len(v) == 0 || v[0] != '[' {
 		return nil, fmt.Errorf("%s: a list was expected, got %s", name, excerpt(v))
 	}
@@ -185,6 +191,35 @@ func (f fields) array(name string) ([]json.RawMessage, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return list, nil
+}
+
+// transposed turns {"role": ["user", ...], "content": ["hi", ...]} into the list of objects that it stands for: Hugging Face datasets
+// keeps a Sequence of dictionaries so. nil when the object is something else.
+func transposed(v json.RawMessage) []json.RawMessage {
+	var columns map[string][]json.RawMessage
+	if json.Unmarshal(v, &columns) != nil || len(columns) == 0 {
+		return nil
+	}
+	n := -1
+	for _, c := range columns {
+		if n >= 0 && len(c) != n {
+			return nil
+		}
+		n = len(c)
+	}
+	out := make([]json.RawMessage, n)
+	for i := range out {
+		one := make(map[string]json.RawMessage, len(columns))
+		for name, c := range columns {
+			one[name] = c[i]
+		}
+		b, err := json.Marshal(one)
+		if err != nil {
+			return nil
+		}
+		out[i] = b
+	}
+	return out
 }
 
 // object takes a field that is an object.

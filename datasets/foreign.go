@@ -81,6 +81,12 @@ func appendCell(dst []byte, a arrow.Array, i int) ([]byte, error) {
 		return appendJSONString(dst, a.Value(i)), nil
 	case *array.LargeString:
 		return appendJSONString(dst, a.Value(i)), nil
+	case *array.StringView:
+		return appendJSONString(dst, a.Value(i)), nil
+	case *array.Binary: // text written by those who do not care; what is not UTF-8 is found like in any other text
+		return appendJSONString(dst, string(a.Value(i))), nil
+	case *array.LargeBinary:
+		return appendJSONString(dst, string(a.Value(i))), nil
 	case *array.Float64:
 		return appendFloat(dst, a.Value(i)), nil
 	case *array.Float32:

@@ -46,6 +46,7 @@ func decodeOpenAI(f fields, o *ReadOptions) ([]Record, error) {
 		if err != nil {
 			return nil, err
 		}
+		in.extra = f.extra
 		if rec.Prompt, err = in.messages("messages"); err != nil {
 			return nil, fmt.Errorf("input: %w", err)
 		}

@@ -11,7 +11,10 @@ func init() {
 		name: "oasst-tree", about: "Open Assistant trees: prompt with nested replies; ranks of siblings become pairs", order: 12,
 		detect: func(f fields) bool { return f.has("message_tree_id") && f.kind("prompt") == '{' },
 		decode: decodeOASSTTree,
-		can:    holds{kinds: []Kind{Preference, Instruction}, chat: true, id: true, meta: true},
+		encode: encodeOASSTTree,
+		can:    holds{kinds: []Kind{Preference, Instruction}, chat: true, meta: true},
+		notes:  oasstNotes,
+		unread: oasstUnread,
 	})
 	register(&format{
 		name: "oasst", about: "Open Assistant messages, one a row, joined by parent_id; ranks of siblings become pairs", order: 13,
@@ -19,7 +22,10 @@ func init() {
 		group: func(o *ReadOptions) grouper {
 			return &oasstGroups{how: o.Pairs, open: map[string]*oasstTree{}, done: newIDSet()}
 		},
-		can: holds{kinds: []Kind{Preference, Instruction}, chat: true, id: true, meta: true},
+		encode: encodeOASST,
+		can:    holds{kinds: []Kind{Preference, Instruction}, chat: true, meta: true},
+		notes:  oasstNotes,
+		unread: oasstUnread,
 	})
 }
 
@@ -30,6 +36,7 @@ type node struct {
 	rank       *float64
 	deleted    bool
 	lang       string
+	meta       map[string]string
 	replies    []*node
 	row        int64
 	text       []byte
@@ -50,6 +57,9 @@ func oasstNode(f fields) (*node, error) {
 		return nil, fmt.Errorf("unknown role %q: prompter or assistant was expected", role)
 	}
 	if n.msg.Content, err = f.must("text"); err != nil {
+		return nil, err
+	}
+	if n.meta, err = f.metaList(); err != nil {
 		return nil, err
 	}
 	if n.rank, err = f.number("rank"); err != nil {
@@ -73,9 +83,7 @@ func decodeOASSTTree(f fields, o *ReadOptions) ([]Record, error) {
 		return nil, err
 	}
 	recs := root.records(nil, o.Pairs)
-	for i := range recs {
-		recs[i].setMeta("message_tree_id", f.whole("message_tree_id"))
-	}
+	root.label(recs, f.whole("message_tree_id"))
 	if len(recs) == 0 {
 		return nil, errors.New("the tree has no answer")
 	}
@@ -161,6 +169,16 @@ func (n *node) records(path []Message, how string) []Record {
 		out = append(out, r.records(path, how)...)
 	}
 	return out
+}
+
+// label gives the records of a tree its id and metadata.
+func (n *node) label(recs []Record, tree string) {
+	for i := range recs {
+		for k, v := range n.meta {
+			recs[i].setMeta(k, v)
+		}
+		recs[i].setMeta("message_tree_id", tree)
+	}
 }
 
 // oasstWindow is how many messages wait for the rest of their trees. Trees usually stand together; a tree whose messages lie further
@@ -249,7 +267,9 @@ func (g *oasstGroups) emit() (recs []Record, rejects []Reject, used int) {
 	}
 	for _, root := range roots {
 		sortReplies(root, reached, 0)
-		recs = append(recs, root.records(nil, g.how)...)
+		own := root.records(nil, g.how)
+		root.label(own, t.id)
+		recs = append(recs, own...)
 	}
 	for _, n := range kept {
 		switch {
@@ -260,9 +280,6 @@ func (g *oasstGroups) emit() (recs []Record, rejects []Reject, used int) {
 		default:
 			used++
 		}
-	}
-	for i := range recs {
-		recs[i].setMeta("message_tree_id", t.id)
 	}
 	return recs, rejects, used
 }

@@ -111,5 +111,14 @@ func decodePlumb(f fields, o *ReadOptions) ([]Record, error) {
 		}
 		rec.Meta[e.Key] = e.Value
 	}
+	rec.Meta = f.rest(rec.Meta, plumbFields) // columns that somebody added
 	return []Record{rec}, nil
 }
+
+var plumbFields = func() map[string]bool {
+	set := map[string]bool{}
+	for _, f := range Schema().Fields() {
+		set[f.Name] = true
+	}
+	return set
+}()

@@ -23,6 +23,7 @@ func init() {
 		encode: encodeUltraFeedback,
 		can:    holds{kinds: []Kind{Preference, Instruction}, chat: true, name: true, id: true, scores: true, split: true, meta: true},
 		notes:  []string{"completions are read as pairs and written two by two", "a score is needed on both sides of a pair"},
+		unread: []string{"critiques, principles and single ratings of completions"},
 	})
 	register(&format{
 		name: "kto", about: "prompt, completion, label: unpaired answers that are good or bad", order: 45,

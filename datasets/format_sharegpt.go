@@ -13,7 +13,7 @@ func init() {
 		order: 20,
 		detect: func(f fields) bool {
 			k := f.kind("conversations")
-			return k == '[' || f.loose && k == '"'
+			return k == '[' || k == '{' || f.loose && k == '"'
 		},
 		decode: decodeShareGPT,
 		encode: encodeShareGPT,
@@ -47,9 +47,9 @@ func decodeShareGPT(f fields, o *ReadOptions) ([]Record, error) {
 		all = append(all, Message{Role: "system", Content: system})
 	}
 	for i, v := range list {
-		m, err := shareMessage(v)
+		m, err := f.message(v, fmt.Sprintf("conversations[%d]", i), shareMessage)
 		if err != nil {
-			return nil, fmt.Errorf("conversations[%d]: %w", i, err)
+			return nil, err
 		}
 		all = append(all, m)
 	}
@@ -84,9 +84,9 @@ func shareSide(f fields, name string) ([]Message, error) {
 		}
 		var out []Message
 		for i, x := range list {
-			m, err := shareMessage(x)
+			m, err := f.message(x, fmt.Sprintf("%s[%d]", name, i), shareMessage)
 			if err != nil {
-				return nil, fmt.Errorf("%s[%d]: %w", name, i, err)
+				return nil, err
 			}
 			out = append(out, m)
 		}
@@ -95,20 +95,16 @@ func shareSide(f fields, name string) ([]Message, error) {
 		}
 		return out, nil
 	}
-	m, err := shareMessage(v)
+	m, err := f.message(v, name, shareMessage)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, err
 	}
 	return []Message{m}, nil
 }
 
-func shareMessage(v json.RawMessage) (Message, error) {
-	f, err := objectOf(v, "turn")
-	if err != nil {
-		return Message{}, err
-	}
+func shareMessage(f fields) (Message, error) {
 	if !f.has("from") && f.has("role") {
-		return messageOf(v)
+		return messageOf(f)
 	}
 	from, err := f.must("from")
 	if err != nil {

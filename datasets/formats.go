@@ -15,7 +15,8 @@ type format struct {
 	encode  func(r *Record) (any, error)                     // the row of a record; nil when the format is only read
 	can     holds
 	columns []string // the fields in order, for formats that fit a table of text
-	notes   []string // what is lost that the table of capabilities cannot say
+	notes   []string // what writing loses that the table of capabilities cannot say
+	unread  []string // what reading leaves behind
 }
 
 // Format describes a format to people.

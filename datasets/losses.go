@@ -13,6 +13,14 @@ type Loss struct {
 	Row  bool   `json:"row"` // records that have it are refused (and counted as rejected); otherwise they are written without it
 }
 
+// Unread says what reading a format leaves behind, in words.
+func Unread(name string) []string {
+	if fm, ok := formats[name]; ok {
+		return fm.unread
+	}
+	return nil
+}
+
 // Losses says what a conversion from one format to another loses, by what the formats can hold. An empty list means that every record
 // comes back equal. Names are those of Formats; a path names its container too, so that what CSV itself cannot hold is said.
 func Losses(from, to string) ([]Loss, error) {
@@ -54,6 +62,9 @@ func Losses(from, to string) ([]Loss, error) {
 		if p.from && !p.to {
 			out = append(out, Loss{p.what, b.name + " has no field for it", p.row})
 		}
+	}
+	for _, what := range a.unread {
+		out = append(out, Loss{what, a.name + " is read without it", false})
 	}
 	if a != b {
 		for _, n := range b.notes {

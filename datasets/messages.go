@@ -35,22 +35,38 @@ func (f fields) messages(name string) ([]Message, error) {
 	}
 	out := make([]Message, 0, len(list))
 	for i, v := range list {
-		m, err := messageOf(v)
+		m, err := f.message(v, fmt.Sprintf("%s[%d]", name, i), messageOf)
 		if err != nil {
-			return nil, fmt.Errorf("%s[%d]: %w", name, i, err)
+			return nil, err
 		}
 		out = append(out, m)
 	}
 	return out, nil
 }
 
-// messageOf reads one message. Content may be null beside tool calls, or a list of text parts.
-func messageOf(v json.RawMessage) (Message, error) {
-	f, err := objectOf(v, "message")
+// message reads one message of a list, named by its place. What a Message has no field for (a weight, the thoughts of a model) becomes
+// metadata of the record under that place.
+func (f fields) message(v json.RawMessage, place string, read func(fields) (Message, error)) (Message, error) {
+	m, err := objectOf(v, "message")
 	if err != nil {
-		return Message{}, err
+		return Message{}, fmt.Errorf("%s: %w", place, err)
 	}
-	var m Message
+	out, err := read(m)
+	if err != nil {
+		return out, fmt.Errorf("%s: %w", place, err)
+	}
+	for k, x := range m.m {
+		if !messageFields[k] && string(x) != "null" {
+			*f.extra = append(*f.extra, metaEntry{place + "." + k, metaValue(x)})
+		}
+	}
+	return out, nil
+}
+
+var messageFields = fieldSet("role", "content", "name", "tool_calls", "tool_call_id", "function_call", "from", "value")
+
+// messageOf reads one message. Content may be null beside tool calls, or a list of text parts.
+func messageOf(f fields) (m Message, err error) {
 	if !f.has("role") {
 		return m, errors.New(`field "role" is missing`)
 	}
@@ -137,10 +153,13 @@ func (f fields) textOrMessages(name string) ([]Message, error) {
 	if f.isMessages(name) {
 		return f.messages(name)
 	}
-	if f.kind(name) == '{' { // one message without its list
-		m, err := messageOf(f.m[name])
+	if f.kind(name) == '{' { // one message without its list, or a list that lies on its side
+		if transposed(f.m[name]) != nil {
+			return f.messages(name)
+		}
+		m, err := f.message(f.m[name], name, messageOf)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+			return nil, err
 		}
 		return []Message{m}, nil
 	}

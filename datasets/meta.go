@@ -97,6 +97,12 @@ func (f fields) rest(meta map[string]string, used map[string]bool) map[string]st
 			break
 		}
 	}
+	for _, e := range *f.extra {
+		if meta == nil {
+			meta = map[string]string{}
+		}
+		meta[e.Key] = e.Value
+	}
 	for k, v := range f.m {
 		if used[k] || k == id || f.loose && string(v) == `""` {
 			continue

@@ -19,6 +19,7 @@ type reader struct {
 	pending []Record
 	group   grouper
 	counts  Counts
+	drained bool // no row is left, but groups may be
 	ended   bool
 }
 
@@ -87,8 +88,13 @@ func (r *reader) advance() error {
 	if r.recs != nil {
 		return r.advanceRecord()
 	}
-	row, err := r.rows.next()
+	var row row
+	err := io.EOF
+	if !r.drained {
+		row, err = r.rows.next()
+	}
 	if errors.Is(err, io.EOF) {
+		r.drained = true
 		if r.group != nil {
 			if recs, rejects, used := r.group.flush(); used >= 0 {
 				return r.accept(recs, rejects, used)
@@ -130,7 +136,35 @@ func (r *reader) advance() error {
 		}
 		return r.reject(row.n, reason, row.raw)
 	}
+	if r.opt.Format == "" || r.opt.Format == "auto" {
+		if other := r.otherwise(f, recs); other != "" {
+			return r.reject(row.n, fmt.Sprintf("the file is read as %s; this row looks like %s, which would give something else", r.format, other), row.raw)
+		}
+	}
 	return r.finish(row.n, recs, row.raw)
+}
+
+// otherwise names the format that a row of a detected file looks like, if that is another one and reads the row another way.
+func (r *reader) otherwise(f fields, recs []Record) string {
+	other := detect(f)
+	if other == "" || other == r.format {
+		return ""
+	}
+	if formats[other].group != nil {
+		return other
+	}
+	alt, err := formats[other].decode(f, &r.opt)
+	if err != nil {
+		return ""
+	}
+	same := len(alt) == len(recs)
+	for i := 0; same && i < len(recs); i++ {
+		same = alt[i].ContentHash() == recs[i].ContentHash()
+	}
+	if same {
+		return ""
+	}
+	return other
 }
 
 func (r *reader) setFormat(name string) {

@@ -181,7 +181,8 @@ func (s *jsonArraySink) add(r *Record) error {
 		lead = "[\n"
 	}
 	s.n++
-	return s.w.row(append([]byte(lead), bytes.TrimRight(s.line.Bytes(), "\n")...))
+	rows := bytes.ReplaceAll(bytes.TrimRight(s.line.Bytes(), "\n"), []byte("\n"), []byte(",\n")) // inside of JSON no line ends
+	return s.w.row(append([]byte(lead), rows...))
 }
 
 func (s *jsonArraySink) finish() error {
