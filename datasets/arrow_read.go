@@ -69,6 +69,7 @@ func (r *reader) table(t Table, err error, in *input) (Reader, error) {
 		in.Close()
 		return nil, fmt.Errorf("%s: %w", r.path, err)
 	}
+	r.from = t
 	version, err := schemaVersion(t.Schema())
 	if err != nil {
 		t.Close()
@@ -87,10 +88,11 @@ func (r *reader) table(t Table, err error, in *input) (Reader, error) {
 
 // ownTable reads records from tables in our schema.
 type ownTable struct {
-	t     Table
-	batch *ownBatch
-	at    int
-	n     int64
+	t      Table
+	batch  *ownBatch
+	at     int
+	n      int64
+	filled []int64 // rows of each column that are not null
 }
 
 func (o *ownTable) Close() error { return o.t.Close() }
@@ -106,6 +108,12 @@ func (o *ownTable) fill() error {
 			return err
 		}
 		o.at = 0
+		if o.filled == nil {
+			o.filled = make([]int64, b.NumCols())
+		}
+		for i, c := range b.Columns() {
+			o.filled[i] += int64(c.Len() - c.NullN())
+		}
 	}
 	return nil
 }

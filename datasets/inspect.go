@@ -25,6 +25,7 @@ type Inspection struct {
 	Rejected    int64             `json:"rejected"`
 	Reasons     map[string]int64  `json:"reject_reasons,omitempty"`
 	Formats     []string          `json:"formats,omitempty"`
+	Schemas     []FileSchema      `json:"schemas,omitempty"`
 	Kinds       map[string]int64  `json:"kinds"`
 	Chat        int64             `json:"chat"` // records with roles; the others are raw text
 	Fields      map[string]int64  `json:"fields"`
@@ -129,7 +130,7 @@ func NewInspector(opt InspectOptions) *Inspector {
 }
 
 // Inspect reads files and tells what is in them.
-func Inspect(paths []string, read ReadOptions, opt InspectOptions) (Inspection, error) {
+func Inspect(ctx context.Context, paths []string, read ReadOptions, opt InspectOptions) (Inspection, error) {
 	in := NewInspector(opt)
 	taken := read.OnReject
 	read.OnReject = func(r Reject) {
@@ -138,12 +139,15 @@ func Inspect(paths []string, read ReadOptions, opt InspectOptions) (Inspection, 
 			taken(r)
 		}
 	}
-	err := each(context.Background(), paths, read, func(r *Record) error {
+	read.columns = columnCounts{}
+	err := each(ctx, paths, read, func(r *Record) error {
 		in.Add(r)
 		return nil
-	}, func(r Reader) {
-		in.out.Rows += CountsOf(r).Rows
-		in.out.Formats = append(in.out.Formats, FormatOf(r))
+	}, func(opened Reader) {
+		r := opened.(*reader)
+		in.out.Rows += r.counts.Rows
+		in.out.Formats = append(in.out.Formats, r.format)
+		in.out.Schemas = append(in.out.Schemas, FileSchema{r.path, string(r.container), r.format, r.columns()})
 	})
 	if err != nil {
 		return in.out, err

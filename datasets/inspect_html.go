@@ -6,7 +6,9 @@ import (
 	"html/template"
 	"image/color"
 	"io"
+	"math"
 	"sort"
+	"strconv"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -51,13 +53,18 @@ func histogram(title, unit string, s Spread) (template.HTML, error) {
 	p.Title.Text = title
 	p.X.Label.Text = unit
 	p.Y.Label.Text = "records"
+	p.X.Tick.Marker, p.Y.Tick.Marker = wholeTicks{}, wholeTicks{}
+	shift := 0.0
+	if len(s.Bins) > 0 && s.Bins[0].To-s.Bins[0].From == 1 {
+		shift = -0.5 // a bar of one value stands over it
+	}
 	var bins []plotter.HistogramBin
 	for i, b := range s.Bins {
 		to := b.To
 		if i > 0 && i == len(s.Bins)-1 { // the tail is in the last bar, drawn as wide as the others
 			to = b.From + s.Bins[0].To - s.Bins[0].From
 		}
-		bins = append(bins, plotter.HistogramBin{Min: float64(b.From), Max: float64(to), Weight: float64(b.Count)})
+		bins = append(bins, plotter.HistogramBin{Min: float64(b.From) + shift, Max: float64(to) + shift, Weight: float64(b.Count)})
 	}
 	if len(bins) > 0 {
 		p.Add(&plotter.Histogram{Bins: bins, FillColor: color.RGBA{R: 70, G: 110, B: 160, A: 255},
@@ -75,6 +82,23 @@ func histogram(title, unit string, s Spread) (template.HTML, error) {
 		svg = svg[i:]
 	}
 	return template.HTML(svg), nil
+}
+
+// wholeTicks are labels without fractions: what is counted here has none.
+type wholeTicks struct{}
+
+func (wholeTicks) Ticks(lo, hi float64) []plot.Tick {
+	ticks := plot.DefaultTicks{}.Ticks(lo, hi)
+	for i, t := range ticks {
+		if t.Label == "" {
+			continue
+		}
+		ticks[i].Label = ""
+		if t.Value == math.Trunc(t.Value) {
+			ticks[i].Label = strconv.FormatFloat(t.Value, 'f', -1, 64)
+		}
+	}
+	return ticks
 }
 
 // table sorts a count for the page.
@@ -104,7 +128,7 @@ var pageTemplate = template.Must(template.New("inspect").Funcs(template.FuncMap{
 <style>
 body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:#222}
 table{border-collapse:collapse;margin:.5rem 2rem .5rem 0}td,th{padding:.15rem .7rem;border-bottom:1px solid #ddd;text-align:right}
-td:first-child,th:first-child{text-align:left}.row{display:flex;flex-wrap:wrap;align-items:flex-start}
+td:first-child,th:first-child,.text td:nth-child(2),.text th:nth-child(2){text-align:left}.row{display:flex;flex-wrap:wrap;align-items:flex-start}
 pre{white-space:pre-wrap;background:#f6f6f6;padding:.7rem;margin:.2rem 0}.bad{color:#a00}
 </style></head><body>
 <h1>{{.Title}}</h1>
@@ -112,12 +136,16 @@ pre{white-space:pre-wrap;background:#f6f6f6;padding:.7rem;margin:.2rem 0}.bad{co
 <div class="row">
 <table><tr><th>kind</th><th>records</th></tr>{{range table .Kinds}}<tr><td>{{.Name}}</td><td>{{.Count}}</td></tr>{{end}}</table>
 <table><tr><th>field</th><th>records</th></tr>{{range table .Fields}}<tr><td>{{.Name}}</td><td>{{.Count}}</td></tr>{{end}}</table>
-<table><tr><th>role</th><th>messages</th></tr>{{range table .Roles}}<tr><td>{{.Name}}</td><td>{{.Count}}</td></tr>{{end}}</table>
+{{if .Roles}}<table><tr><th>role</th><th>messages</th></tr>{{range table .Roles}}<tr><td>{{.Name}}</td><td>{{.Count}}</td></tr>{{end}}</table>{{end}}
+{{if .MetaKeys}}<table><tr><th>metadata</th><th>records</th></tr>{{range table .MetaKeys}}<tr><td>{{.Name}}</td><td>{{.Count}}</td></tr>{{end}}</table>{{end}}
 <table><tr><th>source</th><th>records</th></tr>{{range table .Sources}}<tr><td>{{.Name}}</td><td>{{.Count}}</td></tr>{{end}}</table>
 {{if .Splits}}<table><tr><th>split</th><th>records</th></tr>{{range table .Splits}}<tr><td>{{.Name}}</td><td>{{.Count}}</td></tr>{{end}}</table>{{end}}
 {{if .Reasons}}<table><tr><th>rejected because</th><th>rows</th></tr>{{range table .Reasons}}<tr><td>{{.Name}}</td><td>{{.Count}}</td></tr>{{end}}</table>{{end}}
 <table><tr><th>language</th><th>of {{.LanguagesOf}}</th><th></th></tr>{{range .Languages}}<tr><td>{{.Name}}</td><td>{{.Records}}</td><td>{{percent .Share}}</td></tr>{{end}}</table>
 </div>
+<h2>Schema</h2>
+{{range .Schemas}}<table class="text"><tr><th colspan="3">{{.File}}: {{.Container}}, {{if .Format}}read as {{.Format}}{{else}}without rows that could be read{{end}}</th></tr>
+<tr><th>column</th><th>type</th><th>rows</th></tr>{{range .Columns}}<tr><td>{{.Name}}</td><td>{{.Type}}</td><td>{{.Rows}}</td></tr>{{end}}</table>{{end}}
 <h2>Duplicates and pairs</h2>
 <table>
 <tr><td>exact duplicates</td><td>{{.Duplicates.Exact}}</td></tr>

@@ -18,7 +18,8 @@ type ReadOptions struct {
 	Kind         Kind                                 // refuse records of another kind
 	OnProgress   func(file string, done, total int64) // told every 1,024 rows or so; bytes of the file as it lies on disk
 
-	ids *idSet // shared by the files of one ReadAll
+	ids     *idSet       // shared by the files of one ReadAll
+	columns columnCounts // gathers the columns of rows; nil: nobody asks
 }
 
 // Reader yields records in the order of the file; io.EOF ends it.
@@ -74,7 +75,7 @@ func Open(path string, opt ReadOptions) (Reader, error) {
 		in.Close()
 		return nil, err
 	}
-	r := &reader{path: path, opt: opt, in: in, format: opt.Format}
+	r := &reader{path: path, opt: opt, in: in, format: opt.Format, container: kind}
 	if r.format == "auto" {
 		r.format = ""
 	}
@@ -199,6 +200,9 @@ func (s *several) Next() (Record, error) {
 			o := s.opt
 			if o.Source == "" || len(s.paths) > 1 {
 				o.Source = s.names[s.at]
+			}
+			if o.columns != nil {
+				clear(o.columns)
 			}
 			r, err := Open(s.paths[s.at], o)
 			if err != nil {

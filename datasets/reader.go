@@ -15,12 +15,15 @@ type reader struct {
 	in      *input
 	rows    rowSource    // rows that still need a meaning
 	recs    recordSource // or records, from a file in our own schema
+	from    Table        // what both read from, when it is one
 	format  string
 	pending []Record
 	group   grouper
 	counts  Counts
 	drained bool // no row is left, but groups may be
 	ended   bool
+
+	container container
 }
 
 // recordSource yields records with the number of their row; a bad row is a *badRow error.
@@ -114,6 +117,9 @@ func (r *reader) advance() error {
 	f, err := parseFields(row)
 	if err != nil {
 		return r.reject(row.n, err.Error(), row.raw)
+	}
+	if r.opt.columns != nil {
+		r.opt.columns.add(f)
 	}
 	if r.format == "" {
 		name := detect(f)

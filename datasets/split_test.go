@@ -161,7 +161,7 @@ func TestInspect(t *testing.T) {
 		`{"prompt":[{"role":"user","content":"x"}],"chosen":[{"role":"assistant","content":"A b"}],"rejected":[{"role":"assistant","content":"a  B"}]}`,
 	}
 	path := write(t, "x.jsonl", strings.Join(lines, "\n"))
-	got, err := Inspect([]string{path}, ReadOptions{}, InspectOptions{Tokens: func(s string) int { return len(strings.Fields(s)) }, Examples: 2})
+	got, err := Inspect(context.Background(), []string{path}, ReadOptions{}, InspectOptions{Tokens: func(s string) int { return len(strings.Fields(s)) }, Examples: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,6 +192,17 @@ func TestInspect(t *testing.T) {
 	}
 	if _, err := json.Marshal(got); err != nil {
 		t.Error(err)
+	}
+	if len(got.Schemas) != 1 || got.Schemas[0].Container != "jsonl" || got.Schemas[0].Format != "trl" ||
+		!reflect.DeepEqual(got.Schemas[0].Columns[0], Column{"chosen", "list of {content, role}", 5}) {
+		t.Errorf("schema: %+v", got.Schemas)
+	}
+	own, err := Inspect(context.Background(), []string{save(t, "y.arrow", WriteOptions{}, samples())}, ReadOptions{}, InspectOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := own.Schemas[0].Columns; len(c) != 13 || c[0] != (Column{"id", "utf8", 9}) || c[5] != (Column{"margin", "float64", 2}) {
+		t.Errorf("schema of a table: %+v", own.Schemas)
 	}
 	var page, again bytes.Buffer
 	if err := got.WriteHTML(&page, "a <title>"); err != nil {

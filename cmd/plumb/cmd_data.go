@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -60,7 +61,7 @@ func convertCommand() *cli.Command {
 			"plumb data convert a.jsonl b.csv --out all.jsonl --to trl"),
 		Flags: append(readFlags(&o.Format, &o.Pairs, &o.DuplicateIDs),
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "the `FILE` to write", Destination: &o.Out},
-			&cli.StringFlag{Name: "to", Usage: "`FORMAT` of the rows of a text file", Value: "plumb", Destination: &o.To},
+			&cli.StringFlag{Name: "to", Usage: "`FORMAT` of the rows of a text file; \"\": plumb, in CSV trl", Destination: &o.To},
 			resumeFlag(&o.Resume),
 			jsonFlag(&o.JSON)),
 		Action: func(c *cli.Context) error {
@@ -91,8 +92,13 @@ func runConvert(ctx context.Context, o convertOptions, stdout, stderr io.Writer)
 	if err != nil {
 		return err
 	}
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(rep.Formats))) {
+		for _, what := range datasets.Unread(name) {
+			fmt.Fprintf(stderr, "%s: read without %s\n", name, what)
+		}
+	}
 	for _, what := range sortedKeys(rep.Lost) {
-		fmt.Fprintf(stderr, "%d records were written without %s: the format %s has no field for it\n", rep.Lost[what], what, o.To)
+		fmt.Fprintf(stderr, "%d records were written without %s: the format has no field for it\n", rep.Lost[what], what)
 	}
 	if o.JSON {
 		err = printJSON(stdout, convertReport{o.Out, rep})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -39,12 +40,12 @@ func inspectCommand() *cli.Command {
 			jsonFlag(&o.JSON)),
 		Action: func(c *cli.Context) error {
 			o.Files = c.Args().Slice()
-			return runInspect(o, c.App.Writer, c.App.ErrWriter)
+			return runInspect(c.Context, o, c.App.Writer, c.App.ErrWriter)
 		},
 	}
 }
 
-func runInspect(o inspectOptions, stdout, stderr io.Writer) error {
+func runInspect(ctx context.Context, o inspectOptions, stdout, stderr io.Writer) error {
 	if len(o.Files) == 0 {
 		return run.Usage(errors.New("data inspect: want at least one file"))
 	}
@@ -56,9 +57,12 @@ func runInspect(o inspectOptions, stdout, stderr io.Writer) error {
 		}
 		opt.Tokens = func(s string) int { return len(tok.Encode(s, false)) }
 	}
-	in, err := datasets.Inspect(o.Files, datasets.ReadOptions{
+	bar := &fileBar{stderr: stderr}
+	in, err := datasets.Inspect(ctx, o.Files, datasets.ReadOptions{
 		Format: o.Format, Pairs: o.Pairs, DuplicateIDs: o.IDs, OnReject: func(datasets.Reject) {},
+		OnProgress: func(file string, done, size int64) { bar.show(datasets.Progress{File: file, Bytes: done, Size: size}) },
 	}, opt)
+	bar.done()
 	if err != nil {
 		return err
 	}
@@ -85,7 +89,26 @@ func printInspection(w io.Writer, in datasets.Inspection) error {
 	for _, reason := range sortedKeys(in.Reasons) {
 		fmt.Fprintf(w, "  rejected %d: %s\n", in.Reasons[reason], reason)
 	}
-	fmt.Fprintf(w, "kinds      %s\n", counts(in.Kinds))
+	for _, f := range in.Schemas {
+		fmt.Fprintf(w, "schema     of %s (%s, %s)\n", f.File, f.Container, f.Format)
+		var rows [][]string
+		for _, c := range f.Columns {
+			rows = append(rows, []string{"  " + c.Name, fmt.Sprint(c.Rows), c.Type})
+		}
+		if err := table(w, rows); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(w, "kinds      %s; %d conversations\n", counts(in.Kinds), in.Chat)
+	fmt.Fprintf(w, "fields     %s\n", counts(in.Fields))
+	if len(in.Roles) > 0 {
+		fmt.Fprintf(w, "roles      %s\n", counts(in.Roles))
+	}
+	t := in.Turns
+	fmt.Fprintf(w, "turns      min %d, median %d, mean %.1f, p90 %d, max %d\n", t.Min, t.Median, t.Mean, t.P90, t.Max)
+	if len(in.Splits) > 0 {
+		fmt.Fprintf(w, "splits     %s\n", counts(in.Splits))
+	}
 	fmt.Fprintf(w, "languages  %s\n", languages(in.Languages))
 	d := in.Duplicates
 	fmt.Fprintf(w, "duplicates %d exact, %d when folded; %d distinct prompts, %d with several records; %d flipped pairs\n", d.Exact, d.Folded, d.Prompts, d.SharedPrompts, d.Flipped)

@@ -137,17 +137,17 @@ func runSplit(ctx context.Context, o splitOptions, stdout, stderr io.Writer) err
 
 // exportCommand is convert under the name of what people look for.
 func exportCommand() *cli.Command {
-	o := convertOptions{Format: "auto", Pairs: "all", DuplicateIDs: "reject"}
+	var o convertOptions
 	return &cli.Command{
 		Name: "export", Usage: "write records for another program", ArgsUsage: "FILE...",
-		Description: describe("Writes the rows of a format that another program reads: trl for TRL and datasets, messages for OpenAI's, alpaca, sharegpt,\n"+
+		Description: describe("Writes the rows of a format that another program reads: trl for TRL and datasets, openai, alpaca, sharegpt,\n"+
 			"kto and so on (plumb data formats). Says first what the format cannot hold; records that do not fit are rejected.",
 			"plumb data export pairs.arrow --to trl --out pairs.jsonl", "plumb data export pairs.arrow --out pairs.parquet"),
-		Flags: []cli.Flag{
+		Flags: append(readFlags(&o.Format, &o.Pairs, &o.DuplicateIDs),
 			&cli.StringFlag{Name: "to", Usage: "`FORMAT` of the rows", Value: "trl", Destination: &o.To},
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "the `FILE` to write", Destination: &o.Out},
-			jsonFlag(&o.JSON),
-		},
+			resumeFlag(&o.Resume),
+			jsonFlag(&o.JSON)),
 		Action: func(c *cli.Context) error {
 			o.Files = c.Args().Slice()
 			return runExport(c.Context, o, c.App.Writer, c.App.ErrWriter)

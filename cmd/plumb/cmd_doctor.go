@@ -171,7 +171,7 @@ func (d *doctor) data(where string, p *plan, path string) {
 	if s, ok := p.body.(*dataStage); ok {
 		read.Format, read.Pairs, read.DuplicateIDs = s.Format, s.Pairs, s.DuplicateIDs
 	}
-	in, err := datasets.Inspect([]string{path}, read, datasets.InspectOptions{Examples: 1, MaxLanguages: 1})
+	in, err := datasets.Inspect(context.Background(), []string{path}, read, datasets.InspectOptions{Examples: 1, MaxLanguages: 1})
 	if err != nil {
 		d.say("error", where, "%v", err)
 		return

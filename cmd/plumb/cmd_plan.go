@@ -208,7 +208,7 @@ func (e *estimator) volume(path string) volume {
 // read counts the records of a file and their characters.
 func (e *estimator) read(path string, opt datasets.ReadOptions) volume {
 	opt.OnReject = func(datasets.Reject) {}
-	in, err := datasets.Inspect([]string{path}, opt, datasets.InspectOptions{Examples: 1, MaxLanguages: 1})
+	in, err := datasets.Inspect(context.Background(), []string{path}, opt, datasets.InspectOptions{Examples: 1, MaxLanguages: 1})
 	if err != nil || in.Records == 0 {
 		return volume{guessed: true}
 	}
