@@ -275,11 +275,6 @@ func (g *hnsw) rescore(s *Embedded, x *hnswScratch, q []float32, k int, allowed 
 		}
 		list = append(list, Neighbour{s.ids[h.at], kernels.Dot(q, v)})
 	}
-	slices.SortFunc(list, func(a, b Neighbour) int {
-		if better(a, b) {
-			return -1
-		}
-		return 1
-	})
+	sortNeighbours(list)
 	return list[:min(k, len(list))], nil
 }

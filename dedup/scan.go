@@ -3,7 +3,6 @@ package dedup
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"plumb/internal/kernels"
 )
@@ -74,12 +73,7 @@ func (s *Embedded) Scan(ctx context.Context, vectors [][]float32, k int, f Filte
 		}
 		for i := range tops {
 			out[lo+i] = tops[i].heap
-			slices.SortFunc(out[lo+i], func(a, b Neighbour) int {
-				if better(a, b) {
-					return -1
-				}
-				return 1
-			})
+			sortNeighbours(out[lo+i])
 		}
 	}
 	return out, nil

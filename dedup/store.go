@@ -3,6 +3,7 @@ package dedup
 import (
 	"context"
 	"fmt"
+	"slices"
 )
 
 // Point is a vector with what searches may filter on. Its ID comes from the content, so that a later run finds it again.
@@ -70,6 +71,16 @@ func (f Filter) match(split string, length int, set string) bool {
 
 // better orders neighbours: higher score first, equals by ascending ID.
 func better(a, b Neighbour) bool { return a.Score > b.Score || a.Score == b.Score && a.ID < b.ID }
+
+// sortNeighbours puts the better ones first.
+func sortNeighbours(list []Neighbour) {
+	slices.SortFunc(list, func(a, b Neighbour) int {
+		if better(a, b) {
+			return -1
+		}
+		return 1
+	})
+}
 
 // topK keeps the k best neighbours seen, in a heap whose root is the worst of them.
 type topK struct {

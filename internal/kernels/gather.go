@@ -6,8 +6,7 @@ import (
 )
 
 // DotsI8 computes dst[i] = sum of q[j]*codes[at[i]*K+j] over j below K = len(q), a multiple of 64, for rows of codes that
-// lie anywhere. Sums are exact, so that all levels
-// agree; it runs on the caller's goroutine.
+// lie anywhere. Sums are exact, so that all levels agree; it runs on the caller's goroutine.
 func DotsI8(dst []int32, q []int8, codes []int8, at []int32) {
 	k := len(q)
 	if k%64 != 0 || k == 0 {

@@ -21,12 +21,17 @@ func GemmSerial(transA, transB bool, m, n, k int, a []float32, lda int, b []floa
 // (k,32). c's rows are ldc apart, a's lda. The bits are those of Gemm.
 func GemmPanels(m, panels, k int, a []float32, lda int, b []float32, c []float32, ldc int) {
 	im := active.Load()
-	tiles := im.rows.tiles(m)
 	for p := range panels {
-		for t := range tiles {
-			i := m * t / tiles
-			im.tile(m*(t+1)/tiles-i, k, a[i*lda:], lda, 1, b[p*k*32:], 32, c[i*ldc+32*p:], ldc, false, 0)
-		}
+		im.column(m, k, a, lda, b[p*k*32:], 32, c[32*p:], ldc, false)
+	}
+}
+
+// column computes c(m,32) = or += a(m,k)·b(k,32), any number of rows, in tiles.
+func (im *impl) column(m, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, acc bool) {
+	tiles := im.rows.tiles(m)
+	for t := range tiles {
+		i := m * t / tiles
+		im.tile(m*(t+1)/tiles-i, k, a[i*lda:], lda, 1, b, ldb, c[i*ldc:], ldc, acc, 0)
 	}
 }
 

@@ -147,13 +147,8 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 
 // add adds U's rows [i,i+mr) times v(R,32), rows ldv apart, to the tile c; an empty v is nothing to add.
 func (l *LowRank) add(im *impl, mr, i int, v []float32, ldv int, c []float32, ldc int) {
-	if len(v) == 0 {
-		return
-	}
-	tiles := im.rows.tiles(mr)
-	for t := range tiles {
-		r0, r1 := mr*t/tiles, mr*(t+1)/tiles
-		im.tile(r1-r0, l.R, l.U[(i+r0)*l.R:], l.R, 1, v, ldv, c[r0*ldc:], ldc, true, 0)
+	if len(v) > 0 {
+		im.column(mr, l.R, l.U[i*l.R:], l.R, v, ldv, c, ldc, true)
 	}
 }
 

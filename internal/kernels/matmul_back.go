@@ -53,7 +53,7 @@ type backward struct {
 
 const (
 	backGroup = 8   // blocks of 32 columns that are made at once, so that dy is read fewer times
-	backDepth = 256 // rows of W in them: 8 blocks are 512 KB in f32
+	backDepth = 256 // rows of W in them: 8 blocks are 256 KB in f32
 )
 
 // run computes columns [32*j0,32*j1) of dx.

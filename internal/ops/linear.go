@@ -36,12 +36,12 @@ func (w *Weight) Row(dst []float32, i int) {
 
 // apply computes y(m, out) = x(m, in)·Wᵀ + u(m, r)·Bᵀ; low is nil or has U u and V B (out, r).
 func (w *Weight) apply(y, x []float32, m int, c kernels.Compute, low *kernels.LowRank) {
-	out, in := w.Dims()
+	out, _ := w.Dims()
 	if w.Frozen != nil {
 		w.Frozen.MatMul(y, x, m, false, c, low)
 		return
 	}
-	kernels.Gemm(false, true, m, out, in, x, in, F32(w.Param), in, y, out, false)
+	w.mul(y, out, x, m, 0, out, false, c)
 	if low != nil {
 		kernels.Gemm(false, true, m, out, low.R, low.U, low.R, low.V, low.R, y, out, true)
 	}
@@ -54,7 +54,7 @@ func (w *Weight) applyBackward(dx, dy []float32, m int, acc bool, c kernels.Comp
 		w.Frozen.MatMulBackward(dx, dy, m, acc, c, low)
 		return
 	}
-	kernels.Gemm(false, false, m, in, out, dy, out, F32(w.Param), in, dx, in, acc)
+	w.mulBackward(dx, dy, out, m, 0, out, acc, c)
 	if low != nil {
 		kernels.Gemm(false, false, m, in, low.R, low.U, low.R, low.V, in, dx, in, true)
 	}
