@@ -159,7 +159,17 @@ func runExport(ctx context.Context, o convertOptions, stdout, stderr io.Writer) 
 	if err := needFlags("out", o.Out); err != nil {
 		return err
 	}
-	lost, err := datasets.Losses("plumb", o.To+":"+o.Out)
+	if ext := strings.ToLower(filepath.Ext(o.Out)); ext == ".arrow" || ext == ".parquet" || ext == ".feather" {
+		if o.To == "trl" {
+			fmt.Fprintln(stderr, "a table has the columns of the plumb schema: TRL's DPO and reward trainers take them as they are, for SFT and KTO write .jsonl")
+		}
+		o.To = "plumb" // tables always hold everything
+	}
+	from := "plumb"
+	if o.Format != "auto" && o.Format != "" {
+		from = o.Format
+	}
+	lost, err := datasets.Losses(from, o.To+":"+o.Out)
 	if err != nil {
 		return run.Usage(err)
 	}
@@ -169,9 +179,6 @@ func runExport(ctx context.Context, o convertOptions, stdout, stderr io.Writer) 
 			what = "rejects"
 		}
 		fmt.Fprintf(stderr, "%s: %s %s: %s\n", o.To, what, l.What, l.Why)
-	}
-	if ext := strings.ToLower(filepath.Ext(o.Out)); ext == ".arrow" || ext == ".parquet" || ext == ".feather" {
-		o.To = "plumb" // tables always hold everything
 	}
 	return runConvert(ctx, o, stdout, stderr)
 }

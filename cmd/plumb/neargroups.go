@@ -16,11 +16,17 @@ import (
 // nearVectors is how many records are compared by vectors too when nobody says: the flat scan of a million takes hours.
 const nearVectors = 50_000
 
+// nearRecall is the probability that MinHash proposes two prompts at its threshold. A copy that is missed here leaks, so it is higher than
+// where copies are only removed.
+const nearRecall = 0.9999
+
 // nearGroups groups records by their prompts, near-equal ones together; records without a prompt by their text. It reads the files once
 // before they are split and holds 32 bytes a record beside what dedup holds. The name says how they were grouped.
 func nearGroups(ctx context.Context, files []string, read datasets.ReadOptions, by string, stderr io.Writer) (group func(*datasets.Record) string, name string, err error) {
 	cfg := dedup.Defaults()
 	cfg.Key, cfg.Preference.Enabled = dedup.KeyPrompt, false
+	cfg.MinHash.Recall = nearRecall
+	cfg.Verifier.Kind = "none" // it parts prompts that differ in a number or a name: copies no more, but still near enough to leak
 	src := &promptSource{files: files, read: read}
 	switch by {
 	case "vectors":
