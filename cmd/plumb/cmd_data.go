@@ -145,7 +145,9 @@ func (b *fileBar) show(p datasets.Progress) {
 		b.file, b.bar = p.File, run.NewProgress(b.stderr, filepath.Base(p.File)+" KiB", int(p.Size>>10))
 	}
 	b.at = p.Bytes
-	b.bar.Note(fmt.Sprintf("%d records", p.Records))
+	if p.Records > 0 { // an inspection does not say
+		b.bar.Note(fmt.Sprintf("%d records", p.Records))
+	}
 	b.bar.Set(int(p.Bytes >> 10))
 }
 
