@@ -26,6 +26,15 @@ func GemmPanels(m, panels, k int, a []float32, lda int, b []float32, c []float32
 	}
 }
 
+// PackColumns packs rows x(n,k), ldx apart, as the panels of xᵀ that GemmPanels reads: rows 32p to 32p+32 become (k,32), with
+// zeros for rows beyond n.
+func PackColumns(dst, x []float32, ldx, n, k int) {
+	im := active.Load()
+	for i := 0; i < n; i += 32 {
+		packTransposed(im, dst[i*k:][:32*k], 32, x[i*ldx:], ldx, min(32, n-i), k)
+	}
+}
+
 // column computes c(m,32) = or += a(m,k)·b(k,32), any number of rows, in tiles.
 func (im *impl) column(m, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, acc bool) {
 	tiles := im.rows.tiles(m)

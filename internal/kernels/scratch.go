@@ -62,3 +62,7 @@ func asU32(x []float32) []uint32 {
 func u32AsU16(x []uint32) []uint16 {
 	return unsafe.Slice((*uint16)(unsafe.Pointer(unsafe.SliceData(x))), 2*len(x))
 }
+
+func u16AsU32(x []uint16) []uint32 {
+	return unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(x))), len(x)/2)
+}

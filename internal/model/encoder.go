@@ -165,7 +165,7 @@ func (e *Encoder) Forward(t *ops.Tape, b *batch.Tree, a *adapters.Adapter) mat.T
 	}
 	c := &e.Config
 	p := &pass{t: t, a: a, plan: ops.Plan(b)}
-	p.heads = ops.Heads{Q: c.Heads, KV: c.Heads, Dim: c.Hidden / c.Heads, Scale: float32(1 / math.Sqrt(float64(c.Hidden/c.Heads)))}
+	p.heads = ops.Heads{Q: c.Heads, KV: c.Heads, Dim: c.Hidden / c.Heads, Scale: float32(1 / math.Sqrt(float64(c.Hidden/c.Heads))), Compute: e.Compute}
 	pos := make([]int32, len(b.Pos))
 	for i, v := range b.Pos {
 		pos[i] = v + int32(c.firstPosition())

@@ -159,7 +159,7 @@ func (g *generator) admit() {
 	for _, s := range fresh {
 		s.rng = run.Rand(g.opt.Seed, "sample", s.prompt.Key, uint64(s.n))
 		if !g.draw(s, s.prompt.logits) {
-			s.own = newSequence(g.m.Config.Layers, g.opt.MaxNew, g.m.heads())
+			s.own = s.prompt.seq.follow(g.opt.MaxNew)
 			g.active = append(g.active, s)
 		}
 	}

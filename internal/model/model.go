@@ -101,7 +101,7 @@ func (m *Model) forward(p *pass, tokens, pos []int32) mat.Tensor {
 
 func (m *Model) heads() ops.Heads {
 	c := m.Config
-	return ops.Heads{Q: c.Heads, KV: c.KVHeads, Dim: c.HeadDim, Scale: float32(1 / math.Sqrt(float64(c.HeadDim)))}
+	return ops.Heads{Q: c.Heads, KV: c.KVHeads, Dim: c.HeadDim, Scale: float32(1 / math.Sqrt(float64(c.HeadDim))), Compute: m.Compute}
 }
 
 // head is the matrix (vocabulary, hidden) that turns hidden states into logits.

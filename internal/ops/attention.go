@@ -1,8 +1,6 @@
 package ops
 
 import (
-	"math"
-
 	"plumb/internal/batch"
 	"plumb/internal/kernels"
 
@@ -29,7 +27,7 @@ type AttnPlan struct {
 	Groups [][]AttnItem
 	Causal bool
 	Window int // 0, or how many positions back a query sees, itself included
-	// Packed says that key buffers are caches filled by PackKeys; their spans start at row 0.
+	// Packed says that buffers are caches (Heads.Store); their spans start at row 0 and all but the last are whole blocks.
 	Packed bool
 }
 
@@ -64,10 +62,14 @@ func Plan(b *batch.Tree) *AttnPlan {
 type Heads struct {
 	Q, KV, Dim int
 	Scale      float32
+	Compute    kernels.Compute
 }
 
-// queryTile is how many query rows are scored at a time: scores take queryTile x path floats.
-const queryTile = 64
+// pairs reports whether this attention multiplies bf16: its queries, keys, values and probabilities are then rounded to it,
+// sums and the softmax stay in float32.
+func (h Heads) pairs() bool {
+	return h.Compute == kernels.BF16 && h.Dim%kernels.PairBlock == 0 && kernels.DotsPairs()
+}
 
 type attention struct {
 	q, k, v mat.Tensor
@@ -103,197 +105,6 @@ func (f *attention) Forward() (mat.Tensor, error) {
 	return f.out, nil
 }
 
-// attend computes attention into out (T, Q*Dim) with keys and values in the buffers that the plan's spans name.
-// lse (T, Q) may be nil.
-func attend(out []float32, q mat.Tensor, k, v [][]float32, plan *AttnPlan, h Heads, bias PathBias, lse []float32) {
-	type job struct {
-		item   *AttnItem
-		lo, hi int
-		kv     int
-	}
-	var jobs []job
-	for g := range plan.Groups {
-		for i := range plan.Groups[g] {
-			it := &plan.Groups[g][i]
-			for lo := it.QLo; lo < it.QHi; lo += queryTile {
-				for kv := range h.KV {
-					jobs = append(jobs, job{it, lo, min(lo+queryTile, it.QHi), kv})
-				}
-			}
-		}
-	}
-	qd := F32(q)
-	kernels.Parallel(len(jobs), func(i int) {
-		j := jobs[i]
-		t := tile{plan: plan, h: h, bias: bias, it: j.item, lo: j.lo, hi: j.hi, kv: j.kv, q: qd, k: k, v: v}
-		t.forward(out, lse)
-	})
-}
-
-// tile is the work of query rows [lo, hi) for one key/value head.
-type tile struct {
-	plan    *AttnPlan
-	h       Heads
-	bias    PathBias
-	it      *AttnItem
-	lo, hi  int
-	kv      int
-	q       []float32
-	k, v    [][]float32
-	spanBuf [8]Span
-}
-
-// spans lists what the tile's rows may see, and the length of the path before Own.
-func (t *tile) spans() (spans []Span, before, total int) {
-	spans = append(t.spanBuf[:0], t.it.Path...)
-	for _, s := range spans {
-		before += s.len()
-	}
-	own := t.it.Own
-	if t.plan.Causal {
-		own.Hi = own.Lo + (t.hi - t.it.QLo) + (own.len() - (t.it.QHi - t.it.QLo))
-	}
-	if own.len() > 0 {
-		spans = append(spans, own)
-	}
-	return spans, before, before + own.len()
-}
-
-// seen returns how many positions of the path row r of the batch sees at most.
-func (t *tile) seen(r, before, total int) int {
-	if !t.plan.Causal {
-		return total
-	}
-	return before + t.it.Own.len() - (t.it.QHi - t.it.QLo) + (r - t.it.QLo) + 1
-}
-
-// band is the rows of scores that are computed together: the tile's rows for one query head or, where the
-// tile is a single row (decoding), all heads that share its keys. Neither changes a float.
-type band struct {
-	head, rows int // first head; rows of scores
-	at, ld     int // offset and leading dimension of the rows in q and out
-	decode     bool
-}
-
-func (t *tile) bands() []band {
-	g, d := t.h.Q/t.h.KV, t.h.Dim
-	at := t.lo*t.h.Q*d + t.kv*g*d
-	if t.hi-t.lo == 1 {
-		return []band{{head: t.kv * g, rows: g, at: at, ld: d, decode: true}}
-	}
-	out := make([]band, g)
-	for i := range out {
-		out[i] = band{head: t.kv*g + i, rows: t.hi - t.lo, at: at + i*d, ld: t.h.Q * d}
-	}
-	return out
-}
-
-// row returns the row of the batch and the head of row i of the band.
-func (t *tile) row(b band, i int) (row, head int) {
-	if b.decode {
-		return t.lo, b.head + i
-	}
-	return t.lo + i, b.head
-}
-
-// panelRows is how many keys a panel of a packed cache holds.
-const panelRows = 32
-
-// PackedLen is the length of a packed cache for n keys of h.KV heads.
-func (h Heads) PackedLen(n int) int {
-	return h.KV * ((n + panelRows - 1) / panelRows) * panelRows * h.Dim
-}
-
-// PackKeys stores k (n, KV*Dim) as keys at..at+n of a packed cache with room for size keys: for each head panels
-// of 32 keys, (Dim, 32) each, which scores read without turning them.
-func (h Heads) PackKeys(cache []float32, size int, k []float32, at, n int) {
-	panels := (size + panelRows - 1) / panelRows
-	for r := range n {
-		p, c := (at+r)/panelRows, (at+r)%panelRows
-		for kv := range h.KV {
-			panel := cache[(kv*panels+p)*h.Dim*panelRows:]
-			for d, v := range k[(r*h.KV+kv)*h.Dim : (r*h.KV+kv+1)*h.Dim] {
-				panel[d*panelRows+c] = v
-			}
-		}
-	}
-}
-
-// packedScores multiplies the band's queries with the first n keys of a packed cache; s has room for a panel beyond.
-func (t *tile) packedScores(s []float32, ld int, b band, cache []float32, n int) {
-	perHead := len(cache) / t.h.KV
-	kernels.GemmPanels(b.rows, (n+panelRows-1)/panelRows, t.h.Dim, t.q[b.at:], b.ld, cache[t.kv*perHead:], s, ld)
-}
-
-// scores fills s, (b.rows, total) with leading dimension ld, with masked scores.
-func (t *tile) scores(s []float32, ld int, b band, spans []Span, before, total int) {
-	ldk, d := t.h.KV*t.h.Dim, t.h.Dim
-	at := 0
-	for _, sp := range spans {
-		if t.plan.Packed {
-			t.packedScores(s[at:], ld, b, t.k[sp.Buf], sp.len())
-		} else {
-			kernels.GemmSerial(false, true, b.rows, sp.len(), d, t.q[b.at:], b.ld,
-				t.k[sp.Buf][sp.Lo*ldk+t.kv*d:], ldk, s[at:], ld, false)
-		}
-		at += sp.len()
-	}
-	for i := range b.rows {
-		r, head := t.row(b, i)
-		row := s[i*ld : i*ld+total]
-		kernels.Scale(t.h.Scale, row)
-		t.mask(row, r, head, before, total)
-	}
-}
-
-// mask sets what row r of the batch does not see to -Inf, and adds the bias to what it does.
-func (t *tile) mask(row []float32, r, head, before, total int) {
-	neg := float32(math.Inf(-1))
-	n := t.seen(r, before, total)
-	for j := n; j < total; j++ {
-		row[j] = neg
-	}
-	if t.plan.Window > 0 {
-		for j := 0; j < n-t.plan.Window; j++ {
-			row[j] = neg
-		}
-	}
-	if t.bias != nil {
-		at := before + t.it.Own.len() - (t.it.QHi - r)
-		for j := 0; j < n; j++ {
-			row[j] += t.bias(head, at, j)
-		}
-	}
-}
-
-func (t *tile) forward(out, lse []float32) {
-	spans, before, total := t.spans()
-	d, ldk := t.h.Dim, t.h.KV*t.h.Dim
-	ld := total
-	if t.plan.Packed {
-		ld += panelRows // the last panel may be part empty
-	}
-	bands := t.bands()
-	s := alloc(bands[0].rows * ld)
-	defer free(s)
-	for _, b := range bands {
-		t.scores(s, ld, b, spans, before, total)
-		for i := range b.rows {
-			sum := kernels.Softmax(s[i*ld : i*ld+total])
-			if lse != nil {
-				r, head := t.row(b, i)
-				lse[r*t.h.Q+head] = sum
-			}
-		}
-		at := 0
-		for _, sp := range spans {
-			kernels.GemmSerial(false, false, b.rows, d, sp.len(), s[at:], ld,
-				t.v[sp.Buf][sp.Lo*ldk+t.kv*d:], ldk, out[b.at:], b.ld, at > 0)
-			at += sp.len()
-		}
-	}
-}
-
 func (f *attention) Backward(gy mat.Tensor) error {
 	gradAssign(func(g [][]float32) {
 		for _, b := range g {
@@ -306,52 +117,6 @@ func (f *attention) Backward(gy mat.Tensor) error {
 		})
 	}, f.q, f.k, f.v)
 	return nil
-}
-
-// backward adds the gradients of one group and key/value head: dS = P*(dO·Vᵀ - rowsum(dO*O)).
-func (f *attention) backward(items []AttnItem, kv int, dy, dq, dk, dv []float32) {
-	k, v := [][]float32{F32(f.k)}, [][]float32{F32(f.v)}
-	for i := range items {
-		for lo := items[i].QLo; lo < items[i].QHi; lo += queryTile {
-			t := tile{plan: f.plan, h: f.h, bias: f.bias, it: &items[i], lo: lo, hi: min(lo+queryTile, items[i].QHi), kv: kv, q: F32(f.q), k: k, v: v}
-			t.backward(f.out.data(), f.lse, dy, dq, dk, dv)
-		}
-	}
-}
-
-func (t *tile) backward(out, lse, dy, dq, dk, dv []float32) {
-	spans, before, total := t.spans()
-	d, ldk := t.h.Dim, t.h.KV*t.h.Dim
-	bands := t.bands()
-	p, ds := alloc(bands[0].rows*total), alloc(bands[0].rows*total)
-	defer free(p)
-	defer free(ds)
-	for _, b := range bands {
-		t.scores(p, total, b, spans, before, total)
-		at := 0
-		for _, sp := range spans {
-			kernels.GemmSerial(false, true, b.rows, sp.len(), d, dy[b.at:], b.ld, t.v[0][sp.Lo*ldk+t.kv*d:], ldk, ds[at:], total, false)
-			at += sp.len()
-		}
-		for i := range b.rows {
-			r, head := t.row(b, i)
-			row, drow := p[i*total:(i+1)*total], ds[i*total:(i+1)*total]
-			shift(row, -lse[r*t.h.Q+head])
-			kernels.Exp(row, row)
-			o := b.at + i*b.ld
-			shift(drow, -kernels.Dot(dy[o:o+d], out[o:o+d]))
-			kernels.Mul(drow, drow, row)
-			kernels.Scale(t.h.Scale, drow)
-		}
-		at = 0
-		for _, sp := range spans {
-			key := sp.Lo*ldk + t.kv*d
-			kernels.GemmSerial(true, false, sp.len(), d, b.rows, p[at:], total, dy[b.at:], b.ld, dv[key:], ldk, true)
-			kernels.GemmSerial(true, false, sp.len(), d, b.rows, ds[at:], total, t.q[b.at:], b.ld, dk[key:], ldk, true)
-			kernels.GemmSerial(false, false, b.rows, d, sp.len(), ds[at:], total, t.k[0][key:], ldk, dq[b.at:], b.ld, true)
-			at += sp.len()
-		}
-	}
 }
 
 func (f *attention) releaseSaved() {
@@ -368,10 +133,4 @@ func AttendCached(q mat.Tensor, k, v [][]float32, plan *AttnPlan, h Heads) mat.T
 	out := newValue(rows, cols)
 	attend(out.data(), q, k, v, plan, h, nil, nil)
 	return out
-}
-
-func shift(x []float32, by float32) {
-	for i := range x {
-		x[i] += by
-	}
 }

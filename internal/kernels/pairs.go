@@ -1,0 +1,98 @@
+package kernels
+
+// This file owns products of two operands that both change, with bf16 pairs: those of attention. Operands are packed by
+// the caller, who reads them several times; sums are in float32, in the order of the products with frozen weights.
+
+// PairBlock is how many numbers of the inner dimension a bf16 product adds at once. Operands padded with zeros to a
+// multiple of it give the same bits however much padding there is.
+const PairBlock = 32
+
+// DotsPairs reports whether products at the active level may multiply bf16 pairs (Compute BF16).
+func DotsPairs() bool { return active.Load().tileDot != nil }
+
+// Halves sees memory of float32 as bf16, two for each.
+func Halves(x []float32) []uint16 { return asU16(x) }
+
+// GemmPairs computes c(m, 32*panels) = or += a(m, k)·b on the caller's goroutine. a is bf16 with rows lda apart; b is panels
+// of 32 columns one after another, step numbers apart, each [k/2][32][2] bf16. k is a multiple of PairBlock.
+func GemmPairs(m, panels, k int, a []uint16, lda int, b []uint16, step int, c []float32, ldc int, acc bool) {
+	im := active.Load()
+	ahead := 0
+	if m <= 32 {
+		ahead = im.ahead
+	}
+	tiles := im.pairs.tiles(m)
+	for p := range panels {
+		for t := range tiles {
+			i := m * t / tiles
+			im.tileDot(m*(t+1)/tiles-i, k/2, a[i*lda:], lda, b[p*step:], c[i*ldc+32*p:], ldc, acc, ahead)
+		}
+	}
+}
+
+// PairColumns packs rows x(n, k) as the panels of xᵀ: rows 32p to 32p+32 become [k/2][32][2], 32*k numbers a panel. Rows
+// beyond n are zeros; k is even and rows of x are k apart.
+func PairColumns(dst, x []uint16, n, k int) {
+	im := active.Load()
+	for i := 0; i < n; i += 32 {
+		d := dst[i*k:][:32*k]
+		rows := x[i*k : min(n, i+32)*k]
+		if len(rows) < 32*k {
+			s := getScratch()
+			whole := asU16(s.panel(16 * k))
+			clear(whole[copy(whole, rows):])
+			turnPairs(im, d, 32, whole, k)
+			putScratch(s)
+			continue
+		}
+		turnPairs(im, d, 32, rows, k)
+	}
+}
+
+// turnPairs writes the transpose of 32 rows of k/2 pairs, rows of dst ldd pairs apart; k/2 is a multiple of 16.
+func turnPairs(im *impl, dst []uint16, ldd int, x []uint16, k int) {
+	for h := range 2 {
+		im.transpose16(u16AsU32(dst[32*h:]), ldd, u16AsU32(x[16*h*k:]), k/2, k/32)
+	}
+}
+
+// PairRows packs rows x(n, w) as panels of 32 columns [k/2][32][2], step numbers apart, k being n padded with zero rows to a
+// multiple of PairBlock. w is a multiple of 32 and rows of x are w apart.
+func PairRows(dst []uint16, step int, x []uint16, n, w int) {
+	im := active.Load()
+	s := getScratch()
+	defer putScratch(s)
+	block := u32AsU16(s.block[:])
+	for r := 0; r < n; r += 32 {
+		for p := 0; p < w/32; p++ {
+			gatherBlock(block, x[r*w+32*p:], min(32, n-r), w)
+			im.interleave(dst[p*step+r*32:][:32*32], block)
+		}
+	}
+}
+
+// PairTranspose writes xᵀ in bf16: dst(w, k) with rows ldd apart, k being n padded with zeros to a multiple of PairBlock, for
+// x(n, w) in bf16 with rows ldx apart. w is a multiple of 32, ldd even.
+func PairTranspose(dst []uint16, ldd int, x []uint16, ldx, n, w int) {
+	im := active.Load()
+	s := getScratch()
+	defer putScratch(s)
+	block, pairs := u32AsU16(s.block[:]), asU16(s.c[:16*32])
+	for r := 0; r < n; r += 32 {
+		for c := 0; c < w; c += 32 {
+			gatherBlock(block, x[r*ldx+c:], min(32, n-r), ldx)
+			im.interleave(pairs, block)
+			for h := range 2 { // 16 pairs of rows by 32 columns, 16 columns at a time
+				im.transpose16(u16AsU32(dst[(c+16*h)*ldd+r:]), ldd/2, u16AsU32(pairs[32*h:]), 32, 1)
+			}
+		}
+	}
+}
+
+// gatherBlock copies 32 columns of n rows of x, and zeros for the rows after them.
+func gatherBlock(block, x []uint16, n, ldx int) {
+	for i := range n {
+		copy(block[32*i:32*i+32], x[i*ldx:i*ldx+32])
+	}
+	clear(block[32*n : 32*32])
+}

@@ -1,0 +1,232 @@
+package ops
+
+import (
+	"math"
+
+	"plumb/internal/kernels"
+
+	"github.com/nlpodyssey/spago/mat"
+)
+
+const (
+	// queryTile is how many query rows are scored at a time: scores take queryTile x path floats.
+	queryTile = 64
+	// queryRun is how many query rows share one packing of their path.
+	queryRun = 4 * queryTile
+)
+
+// attend computes attention into out (T, Q*Dim) with keys and values in the buffers that the plan's spans name.
+// lse (T, Q) may be nil.
+func attend(out []float32, q mat.Tensor, k, v [][]float32, plan *AttnPlan, h Heads, bias PathBias, lse []float32) {
+	var runs []run
+	base := run{plan: plan, h: h, bias: bias, q: F32(q), k: k, v: v}
+	for g := range plan.Groups {
+		for i := range plan.Groups[g] {
+			it := &plan.Groups[g][i]
+			for lo := it.QLo; lo < it.QHi; lo += queryRun {
+				for kv := range h.KV {
+					r := base
+					r.it, r.lo, r.hi, r.kv = it, lo, min(lo+queryRun, it.QHi), kv
+					runs = append(runs, r)
+				}
+			}
+		}
+	}
+	kernels.Parallel(len(runs), func(i int) { runs[i].forward(out, lse) })
+}
+
+// run is the work of the query rows [lo, hi) of an item for one key/value head.
+type run struct {
+	plan   *AttnPlan
+	h      Heads
+	bias   PathBias
+	it     *AttnItem
+	lo, hi int
+	kv     int
+	q      []float32
+	k, v   [][]float32
+
+	before int // positions of the path that come before Own
+	total  int // positions that the last row sees
+	path   path
+}
+
+// path is what a run sees of keys and values, in the forms that products read.
+type path interface {
+	// room is how many floats a row of scores needs for n positions; all after the n-th are zeros before mix and back.
+	room(n int) int
+	// columns computes s(rows, band.total) = x·kᵀ, or x·vᵀ: x has the band's rows.
+	columns(s []float32, ld int, x []float32, b band, of operand)
+	// mix computes out = s·v, or s·k, in the band's rows of out.
+	mix(out, s []float32, ld int, b band, of operand)
+	// back adds sᵀ·x to grad (T, KV*Dim).
+	back(grad, s []float32, ld int, x []float32, b band)
+	close()
+}
+
+type operand uint8
+
+const (
+	keys operand = iota
+	values
+)
+
+// open lists what the run's rows may see and packs it; with grad also for gradients.
+func (t *run) open(grad bool) {
+	var spans []Span
+	t.before = 0
+	for _, s := range t.it.Path {
+		t.before += s.len()
+		spans = append(spans, s)
+	}
+	t.total = t.seen(t.hi - 1)
+	if own := t.it.Own; t.total > t.before {
+		own.Hi = own.Lo + t.total - t.before
+		spans = append(spans, own)
+	}
+	if t.h.pairs() {
+		t.path = openPairs(t, spans, grad)
+	} else {
+		t.path = openFloats(t, spans, grad)
+	}
+}
+
+// seen returns how many positions of the path row r of the batch sees at most.
+func (t *run) seen(r int) int {
+	if !t.plan.Causal {
+		return t.before + t.it.Own.len()
+	}
+	return t.before + t.it.Own.len() - (t.it.QHi - t.it.QLo) + (r - t.it.QLo) + 1
+}
+
+// band is the rows of scores that are computed together: rows of the run for one query head or, where the run is a
+// single row (decoding), all heads that share its keys. Neither changes a float.
+type band struct {
+	row, head int // of its first row
+	rows      int
+	at, ld    int // offset and leading dimension of the rows in q and out
+	decode    bool
+	total     int // positions that its last row sees
+}
+
+func (t *run) bands() []band {
+	g, d := t.h.Q/t.h.KV, t.h.Dim
+	at := func(row int) int { return (row*t.h.Q + t.kv*g) * d }
+	if t.hi-t.lo == 1 {
+		return []band{{row: t.lo, head: t.kv * g, rows: g, at: at(t.lo), ld: d, decode: true, total: t.seen(t.lo)}}
+	}
+	var out []band
+	for lo := t.lo; lo < t.hi; lo += queryTile {
+		hi := min(lo+queryTile, t.hi)
+		for i := range g {
+			out = append(out, band{row: lo, head: t.kv*g + i, rows: hi - lo, at: at(lo) + i*d, ld: t.h.Q * d, total: t.seen(hi - 1)})
+		}
+	}
+	return out
+}
+
+// line returns the row of the batch and the head of row i of the band.
+func (b band) line(i int) (row, head int) {
+	if b.decode {
+		return b.row, b.head + i
+	}
+	return b.row + i, b.head
+}
+
+// mask sets what row r of the batch, which sees the whole of row, does not see for its window to -Inf, and adds the bias to
+// what it does.
+func (t *run) mask(row []float32, r, head int) {
+	if n := len(row) - t.plan.Window; t.plan.Window > 0 {
+		neg := float32(math.Inf(-1))
+		for j := range max(0, n) {
+			row[j] = neg
+		}
+	}
+	if t.bias != nil {
+		at := t.before + t.it.Own.len() - (t.it.QHi - r)
+		for j := range row {
+			row[j] += t.bias(head, at, j)
+		}
+	}
+}
+
+// scores fills s with the band's scaled and masked scores, each row up to what it sees.
+func (t *run) scores(s []float32, ld int, b band) {
+	t.path.columns(s, ld, t.q, b, keys)
+	for i := range b.rows {
+		r, head := b.line(i)
+		row := s[i*ld:][:t.seen(r)]
+		kernels.Scale(t.h.Scale, row)
+		t.mask(row, r, head)
+	}
+}
+
+func (t *run) forward(out, lse []float32) {
+	t.open(false)
+	defer t.path.close()
+	bands := t.bands()
+	ld := t.path.room(t.total)
+	s := alloc(bands[0].rows * ld)
+	defer free(s)
+	for _, b := range bands {
+		t.scores(s, ld, b)
+		for i := range b.rows {
+			r, head := b.line(i)
+			row, n := s[i*ld:][:t.path.room(b.total)], t.seen(r)
+			sum := kernels.Softmax(row[:n])
+			clear(row[n:])
+			if lse != nil {
+				lse[r*t.h.Q+head] = sum
+			}
+		}
+		t.path.mix(out, s, ld, b, values)
+	}
+}
+
+// backward adds the gradients of one group and key/value head: dS = P*(dO·Vᵀ - rowsum(dO*O)).
+func (f *attention) backward(items []AttnItem, kv int, dy, dq, dk, dv []float32) {
+	k, v := [][]float32{F32(f.k)}, [][]float32{F32(f.v)}
+	for i := range items {
+		for lo := items[i].QLo; lo < items[i].QHi; lo += queryRun {
+			t := run{plan: f.plan, h: f.h, bias: f.bias, it: &items[i], lo: lo, hi: min(lo+queryRun, items[i].QHi), kv: kv, q: F32(f.q), k: k, v: v}
+			t.backward(f.out.data(), f.lse, dy, dq, dk, dv)
+		}
+	}
+}
+
+func (t *run) backward(out, lse, dy, dq, dk, dv []float32) {
+	t.open(true)
+	defer t.path.close()
+	bands, d := t.bands(), t.h.Dim
+	ld := t.path.room(t.total)
+	p, ds := alloc(bands[0].rows*ld), alloc(bands[0].rows*ld)
+	defer free(p)
+	defer free(ds)
+	for _, b := range bands {
+		t.scores(p, ld, b)
+		t.path.columns(ds, ld, dy, b, values)
+		for i := range b.rows {
+			r, head := b.line(i)
+			n, room := t.seen(r), t.path.room(b.total)
+			row, drow := p[i*ld:][:room], ds[i*ld:][:room]
+			clear(row[n:])
+			clear(drow[n:])
+			row, drow = row[:n], drow[:n]
+			shift(row, -lse[r*t.h.Q+head])
+			kernels.Exp(row, row)
+			o := b.at + i*b.ld
+			shift(drow, -kernels.Dot(dy[o:o+d], out[o:o+d]))
+			kernels.Mul(drow, drow, row)
+			kernels.Scale(t.h.Scale, drow)
+		}
+		t.path.back(dv, p, ld, dy, b)
+		t.path.back(dk, ds, ld, t.q, b)
+		t.path.mix(dq, ds, ld, b, keys)
+	}
+}
+
+func shift(x []float32, by float32) {
+	for i := range x {
+		x[i] += by
+	}
+}

@@ -1,0 +1,87 @@
+package ops
+
+import "plumb/internal/kernels"
+
+// floatPath multiplies in float32. Keys, and values for gradients, are packed for the run; what is read in rows stays where it is.
+type floatPath struct {
+	h       Heads
+	kv, ldk int
+	spans   []Span
+	k, v    [][]float32
+	cols    [2][][]float32 // of keys and of values: panels of 32 positions for each span, (Dim, 32) each
+	packed  []float32
+}
+
+func openFloats(t *run, spans []Span, grad bool) *floatPath {
+	p := &floatPath{h: t.h, kv: t.kv, ldk: t.h.KV * t.h.Dim, spans: spans, k: t.k, v: t.v}
+	if t.plan.Packed {
+		for _, s := range spans {
+			perHead := len(t.k[s.Buf]) / t.h.KV
+			p.cols[keys] = append(p.cols[keys], t.k[s.Buf][t.kv*perHead:])
+		}
+		return p
+	}
+	n := 0
+	for _, s := range spans {
+		n += blocks(s.len()) * panelRows * t.h.Dim
+	}
+	sources := [][][]float32{t.k, t.v}
+	if !grad {
+		sources = sources[:1]
+	}
+	p.packed = alloc(n * len(sources))
+	left := p.packed
+	for i, src := range sources {
+		for _, s := range spans {
+			kernels.PackColumns(left, src[s.Buf][p.key(s):], p.ldk, s.len(), t.h.Dim)
+			p.cols[i] = append(p.cols[i], left)
+			left = left[blocks(s.len())*panelRows*t.h.Dim:]
+		}
+	}
+	return p
+}
+
+// key is where the first of a span's positions is in its buffer.
+func (p *floatPath) key(s Span) int { return s.Lo*p.ldk + p.kv*p.h.Dim }
+
+func (p *floatPath) room(n int) int { return n + panelRows } // a span's last panel may be part empty
+
+// each calls do with each span, the first position of it and how many of them there are before the total-th.
+func (p *floatPath) each(total int, do func(i, at, n int)) {
+	at := 0
+	for i, s := range p.spans {
+		if n := min(s.len(), total-at); n > 0 {
+			do(i, at, n)
+		}
+		at += s.len()
+	}
+}
+
+func (p *floatPath) columns(s []float32, ld int, x []float32, b band, of operand) {
+	p.each(b.total, func(i, at, n int) {
+		kernels.GemmPanels(b.rows, blocks(n), p.h.Dim, x[b.at:], b.ld, p.cols[of][i], s[at:], ld)
+	})
+}
+
+func (p *floatPath) mix(out, s []float32, ld int, b band, of operand) {
+	src := p.v
+	if of == keys {
+		src = p.k
+	}
+	p.each(b.total, func(i, at, n int) {
+		sp := p.spans[i]
+		kernels.GemmSerial(false, false, b.rows, p.h.Dim, n, s[at:], ld, src[sp.Buf][p.key(sp):], p.ldk, out[b.at:], b.ld, at > 0)
+	})
+}
+
+func (p *floatPath) back(grad, s []float32, ld int, x []float32, b band) {
+	p.each(b.total, func(i, at, n int) {
+		kernels.GemmSerial(true, false, n, p.h.Dim, b.rows, s[at:], ld, x[b.at:], b.ld, grad[p.key(p.spans[i]):], p.ldk, true)
+	})
+}
+
+func (p *floatPath) close() {
+	if p.packed != nil {
+		free(p.packed)
+	}
+}

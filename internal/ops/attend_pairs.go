@@ -1,0 +1,144 @@
+package ops
+
+import "plumb/internal/kernels"
+
+// pairPath multiplies bf16 pairs. Blocks of 32 positions are the unit of its sums, counted from the path's beginning, so that
+// a path gives the same bits in a batch, where it is gathered, and in caches, which keep whole blocks.
+type pairPath struct {
+	h     Heads
+	kv    int
+	spans []Span
+	parts []pairPart
+	buf   []float32 // memory of what was packed, and of the operands at hand
+	left  []float32
+	x, xr []uint16 // rows of a band (rows, Dim): as they come, and in panels of rows
+	s, st []uint16 // scores of a band: (rows, room), and turned
+}
+
+// pairPart is a run of positions, n of them. cols are panels of 32 positions, rows are panels of 32 columns, step numbers apart.
+type pairPart struct {
+	n          int
+	cols, rows [2][]uint16 // of keys and of values
+	step       int
+}
+
+func openPairs(t *run, spans []Span, grad bool) *pairPath {
+	d := t.h.Dim
+	p := &pairPath{h: t.h, kv: t.kv, spans: spans}
+	rows := max(roundUp(min(queryTile, t.hi-t.lo)), t.h.Q/t.h.KV)
+	all := roundUp(t.total) * d // numbers of keys, or of values
+	p.buf = alloc((2*rows*d+2*rows*p.room(t.total))/2 + 6*all/2)
+	p.left = p.buf
+	p.x, p.xr = p.take(rows*d), p.take(rows*d)
+	p.s, p.st = p.take(rows*p.room(t.total)), p.take(rows*p.room(t.total))
+	if t.plan.Packed {
+		p.cached(t)
+		return p
+	}
+	part := pairPart{n: t.total, step: roundUp(t.total) * 32}
+	for i, src := range [][][]float32{t.k, t.v} {
+		flat := p.gather(src, t.total)
+		if grad || operand(i) == keys {
+			part.cols[i] = p.take(all)
+			kernels.PairColumns(part.cols[i], flat, t.total, d)
+		}
+		if grad || operand(i) == values {
+			part.rows[i] = p.take(all)
+			kernels.PairRows(part.rows[i], part.step, flat, t.total, d)
+		}
+	}
+	p.parts = []pairPart{part}
+	return p
+}
+
+// take gives out n numbers of the path's memory; n is even.
+func (p *pairPath) take(n int) []uint16 {
+	x := p.left[:n/2]
+	p.left = p.left[n/2:]
+	return kernels.Halves(x)
+}
+
+// gather rounds the path's rows of one head to bf16, (total, Dim).
+func (p *pairPath) gather(src [][]float32, total int) []uint16 {
+	d, ld := p.h.Dim, p.h.KV*p.h.Dim
+	flat := p.take(roundUp(total) * d)
+	at := flat
+	for _, s := range p.spans {
+		x := src[s.Buf][s.Lo*ld+p.kv*d:]
+		for i := range s.len() {
+			kernels.F32ToBF16(at[i*d:(i+1)*d], x[i*ld:i*ld+d])
+		}
+		at = at[s.len()*d:]
+	}
+	return flat
+}
+
+// cached reads the parts of the path where caches keep them.
+func (p *pairPath) cached(t *run) {
+	for _, s := range p.spans {
+		k, v := kernels.Halves(t.k[s.Buf]), kernels.Halves(t.v[s.Buf])
+		per := len(k) / p.h.KV
+		part := pairPart{n: s.len(), step: per / (p.h.Dim / 32)}
+		part.cols[keys], part.rows[values] = k[p.kv*per:], v[p.kv*per:]
+		p.parts = append(p.parts, part)
+	}
+}
+
+func (p *pairPath) room(n int) int { return roundUp(n) }
+
+// round fills p.x with the band's rows of x.
+func (p *pairPath) round(x []float32, b band) {
+	d := p.h.Dim
+	for i := range b.rows {
+		kernels.F32ToBF16(p.x[i*d:(i+1)*d], x[b.at+i*b.ld:][:d])
+	}
+}
+
+// roundScores fills p.s with the band's rows of s, (rows, room).
+func (p *pairPath) roundScores(s []float32, ld int, b band) (room int) {
+	room = p.room(b.total)
+	for i := range b.rows {
+		kernels.F32ToBF16(p.s[i*room:(i+1)*room], s[i*ld:][:room])
+	}
+	return room
+}
+
+func (p *pairPath) columns(s []float32, ld int, x []float32, b band, of operand) {
+	p.round(x, b)
+	d, at := p.h.Dim, 0
+	for i := range p.parts {
+		q := &p.parts[i]
+		if n := min(q.n, b.total-at); n > 0 {
+			kernels.GemmPairs(b.rows, blocks(n), d, p.x, d, q.cols[of], 32*d, s[at:], ld, false)
+		}
+		at += q.n
+	}
+}
+
+func (p *pairPath) mix(out, s []float32, ld int, b band, of operand) {
+	room, at := p.roundScores(s, ld, b), 0
+	for i := range p.parts {
+		q := &p.parts[i]
+		if n := min(q.n, b.total-at); n > 0 {
+			kernels.GemmPairs(b.rows, p.h.Dim/32, roundUp(n), p.s[at:], room, q.rows[of], q.step, out[b.at:], b.ld, at > 0)
+		}
+		at += q.n
+	}
+}
+
+func (p *pairPath) back(grad, s []float32, ld int, x []float32, b band) {
+	p.round(x, b)
+	d, ldk, deep := p.h.Dim, p.h.KV*p.h.Dim, roundUp(b.rows)
+	room := p.roundScores(s, ld, b)
+	kernels.PairRows(p.xr, deep*32, p.x, b.rows, d)
+	kernels.PairTranspose(p.st, deep, p.s, room, b.rows, room)
+	at := 0
+	for _, sp := range p.spans {
+		if n := min(sp.len(), b.total-at); n > 0 {
+			kernels.GemmPairs(n, d/32, deep, p.st[at*deep:], deep, p.xr, deep*32, grad[sp.Lo*ldk+p.kv*d:], ldk, true)
+		}
+		at += sp.len()
+	}
+}
+
+func (p *pairPath) close() { free(p.buf) }
