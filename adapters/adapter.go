@@ -133,6 +133,24 @@ func (a *Adapter) LoRA(path string) *ops.LoRA {
 	return nil
 }
 
+// Fixed returns a view of a for many passes without a tape during which its weights do not change; release it afterwards.
+func (a *Adapter) Fixed() (view *Adapter, release func()) {
+	if a == nil {
+		return nil, func() {}
+	}
+	view = &Adapter{Config: a.Config, BaseModel: a.BaseModel, TaskType: a.TaskType, Head: a.Head, index: map[string]*Layer{}}
+	for _, l := range a.Layers {
+		fixed := &Layer{Shape: l.Shape, LoRA: l.LoRA.Fixed()}
+		view.Layers = append(view.Layers, fixed)
+		view.index[l.Shape.Path] = fixed
+	}
+	return view, func() {
+		for _, l := range view.Layers {
+			l.LoRA.Unfix()
+		}
+	}
+}
+
 // WithHead gives the adapter a score head (1, hidden) drawn from N(0, std²) and makes it a sequence
 // classifier in PEFT's terms. It returns the adapter.
 func (a *Adapter) WithHead(hidden int, std float64, seed uint64) *Adapter {

@@ -176,14 +176,14 @@ func TestProductsPropagate(t *testing.T) {
 				})
 				for _, arith := range []Compute{F32, BF16} {
 					clear(a)
-					p.MatMul(c, a, m, false, arith, nil)
+					p.MatMul(c, Rows{F: a}, m, false, arith, nil)
 					for i, v := range c {
 						if (v != v) != (i%n == 40) {
 							t.Fatalf("%v in weight row 40, type %d, compute %d: element %d is %v", bad, typ, arith, i, v)
 						}
 					}
 					clear(c)
-					p.MatMulBackward(a, c, m, false, arith, nil)
+					p.MatMulBackward(a, Rows{F: c}, m, false, arith, nil)
 					for i, v := range a {
 						if (v != v) != (i%k == 3) {
 							t.Fatalf("%v in weight column 3, type %d, compute %d: element %d is %v", bad, typ, arith, i, v)

@@ -1,32 +1,51 @@
 package kernels
 
-// LowRank is a product of rank R that is added, in float32, to a larger one while the larger one's tiles are in the cache:
-// U(m,R)·V, of the shape that the function names. Its sum starts from the finished larger product, so that the bits are
-// those of adding it afterwards.
+// LowRank is a product of rank R that is added to a larger one while the larger one's tiles are in the cache: U(m,R)·V, of
+// the shape that the function names. Its sum starts from the finished larger product, so that the bits are those of
+// adding it afterwards. With Halves set it multiplies bf16 pairs and reads UB and VB instead.
 type LowRank struct {
-	R    int
-	U, V []float32
+	R      int
+	U, V   []float32
+	Halves bool
+	UB     []uint16 // (m, R padded with zeros to a multiple of PairBlock)
+	VB     []uint16 // panels of 32 columns of V, as PairColumns or PairRows makes them
 }
+
+// Rows is the left operand of a product, rows one after another; B is F rounded to bf16 by HalfRows, nil when the product
+// shall do that where it needs to.
+type Rows struct {
+	F []float32
+	B []uint16
+}
+
+// HalfLen is how many numbers HalfRows writes for m rows of k.
+func HalfLen(m, k int) int { return m * pairStride(k) }
+
+// HalfRows rounds x(m,k) to bf16 for Rows.
+func HalfRows(dst []uint16, x []float32, m, k int) { pairsOf(dst, pairStride(k), x, k, m, k) }
+
+// Dots reports whether products with p in arithmetic c multiply bf16 pairs at the active level.
+func (p *Panels) Dots(c Compute) bool { return c == BF16 && DotsPairs() && p.typ != PanelF32 }
 
 // MatMul computes dst(m,N) = x(m,K)·Wᵀ, or adds it when acc is set, on all threads; a low rank, unless nil, adds U(m,R)·Vᵀ
 // with V (N,R).
-func (p *Panels) MatMul(dst, x []float32, m int, acc bool, c Compute, low *LowRank) {
+func (p *Panels) MatMul(dst []float32, x Rows, m int, acc bool, c Compute, low *LowRank) {
 	p.product(dst, p.n, x, m, 0, p.n, acc, c, low)
 }
 
 // MatMulRange is MatMul with rows [n0,n1) of W only: dst(m,n1-n0) with rows ldd apart. n0 must be a multiple of 32.
 func (p *Panels) MatMulRange(dst []float32, ldd int, x []float32, m, n0, n1 int, acc bool, c Compute) {
-	p.product(dst, ldd, x, m, n0, n1, acc, c, nil)
+	p.product(dst, ldd, Rows{F: x}, m, n0, n1, acc, c, nil)
 }
 
-func (p *Panels) product(dst []float32, ldd int, x []float32, m, n0, n1 int, acc bool, c Compute, low *LowRank) {
+func (p *Panels) product(dst []float32, ldd int, x Rows, m, n0, n1 int, acc bool, c Compute, low *LowRank) {
 	if n0%32 != 0 || n0 < 0 || n1 > p.n {
 		panic("kernels: MatMulRange wants n0 to be a multiple of 32 within the rows")
 	}
 	if m < 1 || n1 <= n0 {
 		return
 	}
-	f := &forward{im: active.Load(), p: p, dst: dst, ldd: ldd, x: x, n0: n0, n1: n1, acc: acc, low: low}
+	f := &forward{im: active.Load(), p: p, dst: dst, ldd: ldd, x: x.F, n0: n0, n1: n1, acc: acc, low: low}
 	if p.k == 0 {
 		if !acc {
 			for i := range m {
@@ -35,12 +54,14 @@ func (p *Panels) product(dst []float32, ldd int, x []float32, m, n0, n1 int, acc
 		}
 		return
 	}
-	if c == BF16 && f.im.tileDot != nil && p.typ != PanelF32 {
-		s := getScratch()
-		defer putScratch(s)
-		f.ldx = pairStride(p.k)
-		f.xb = asU16(s.extra(m * f.ldx / 2))
-		pairsOf(f.xb, f.ldx, x, p.k, m, p.k)
+	if p.Dots(c) {
+		f.xb, f.ldx = x.B, pairStride(p.k)
+		if f.xb == nil {
+			s := getScratch()
+			defer putScratch(s)
+			f.xb = asU16(s.extra(HalfLen(m, p.k) / 2))
+			HalfRows(f.xb, x.F, m, p.k)
+		}
 	}
 	panels := (n1 - n0 + 31) / 32
 	f.heights().share(m, panels, p.k, f.run)
@@ -122,7 +143,7 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 		b := f.weights(s, f.p.panel(f.n0/32+j), k0, k1)
 		w := min(32, f.n1-f.n0-32*j)
 		var v []float32 // of the low rank, (R,32)
-		if f.low != nil && k1 == f.p.k {
+		if f.low != nil && !f.low.Halves && k1 == f.p.k {
 			v = s.extra(32 * f.low.R)
 			packTransposed(f.im, v, 32, f.low.V[(f.n0+32*j)*f.low.R:], f.low.R, w, f.low.R)
 		}
@@ -132,22 +153,28 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 			c := f.dst[i*f.ldd+32*j:]
 			if w == 32 {
 				f.tile(mr, i, k0, k1, b, c, f.ldd, acc, ahead)
-				f.low.add(f.im, mr, i, v, 32, c, f.ldd)
+				f.low.add(f.im, mr, i, f.n0/32+j, k1 == f.p.k, v, 32, c, f.ldd)
 				continue
 			}
 			if acc {
 				copyTile(s.c[:], 32, c, f.ldd, mr, w)
 			}
 			f.tile(mr, i, k0, k1, b, s.c[:], 32, acc, ahead)
-			f.low.add(f.im, mr, i, v, 32, s.c[:], 32)
+			f.low.add(f.im, mr, i, f.n0/32+j, k1 == f.p.k, v, 32, s.c[:], 32)
 			copyTile(c, f.ldd, s.c[:], 32, mr, w)
 		}
 	}
 }
 
-// add adds U's rows [i,i+mr) times v(R,32), rows ldv apart, to the tile c; an empty v is nothing to add.
-func (l *LowRank) add(im *impl, mr, i int, v []float32, ldv int, c []float32, ldc int) {
-	if len(v) > 0 {
+// add adds U's rows [i,i+mr) times panel j of V to the tile c if its larger product is done. In float32 v is the panel,
+// (R,32) with rows ldv apart.
+func (l *LowRank) add(im *impl, mr, i, j int, done bool, v []float32, ldv int, c []float32, ldc int) {
+	switch {
+	case l == nil || !done:
+	case l.Halves:
+		r := (l.R + PairBlock - 1) / PairBlock * PairBlock
+		im.tileDot(mr, r/2, l.UB[i*r:], r, l.VB[32*r*j:], c, ldc, true, 0)
+	default:
 		im.column(mr, l.R, l.U[i*l.R:], l.R, v, ldv, c, ldc, true)
 	}
 }

@@ -2,17 +2,17 @@ package kernels
 
 // MatMulBackward computes dx(m,K) = dy(m,N)·W, or adds it when acc is set, on all threads; a low rank, unless nil, adds
 // U(m,R)·V with V (R,K).
-func (p *Panels) MatMulBackward(dx, dy []float32, m int, acc bool, c Compute, low *LowRank) {
+func (p *Panels) MatMulBackward(dx []float32, dy Rows, m int, acc bool, c Compute, low *LowRank) {
 	p.productBackward(dx, dy, p.n, m, 0, p.n, acc, c, low)
 }
 
 // MatMulBackwardRange is MatMulBackward with rows [n0,n1) of W only: dy(m,n1-n0) with rows ldy apart. n0 must be a
 // multiple of 32.
 func (p *Panels) MatMulBackwardRange(dx []float32, dy []float32, ldy int, m, n0, n1 int, acc bool, c Compute) {
-	p.productBackward(dx, dy, ldy, m, n0, n1, acc, c, nil)
+	p.productBackward(dx, Rows{F: dy}, ldy, m, n0, n1, acc, c, nil)
 }
 
-func (p *Panels) productBackward(dx []float32, dy []float32, ldy int, m, n0, n1 int, acc bool, c Compute, low *LowRank) {
+func (p *Panels) productBackward(dx []float32, dy Rows, ldy int, m, n0, n1 int, acc bool, c Compute, low *LowRank) {
 	if n0%32 != 0 || n0 < 0 || n1 > p.n {
 		panic("kernels: MatMulBackwardRange wants n0 to be a multiple of 32 within the rows")
 	}
@@ -25,13 +25,15 @@ func (p *Panels) productBackward(dx []float32, dy []float32, ldy int, m, n0, n1 
 		}
 		return
 	}
-	b := &backward{im: active.Load(), p: p, dx: dx, dy: dy, ldy: ldy, n0: n0, n: n1 - n0, m: m, acc: acc, low: low}
-	if c == BF16 && b.im.tileDot != nil && p.typ != PanelF32 {
-		s := getScratch()
-		defer putScratch(s)
-		b.ldb = pairStride(b.n)
-		b.yb = asU16(s.extra(m * b.ldb / 2))
-		pairsOf(b.yb, b.ldb, dy, ldy, m, b.n)
+	b := &backward{im: active.Load(), p: p, dx: dx, dy: dy.F, ldy: ldy, n0: n0, n: n1 - n0, m: m, acc: acc, low: low}
+	if p.Dots(c) {
+		b.yb, b.ldb = dy.B, pairStride(b.n)
+		if b.yb == nil {
+			s := getScratch()
+			defer putScratch(s)
+			b.yb = asU16(s.extra(m * b.ldb / 2))
+			pairsOf(b.yb, b.ldb, dy.F, ldy, m, b.n)
+		}
 	}
 	blocks := (p.k + 31) / 32
 	group := max(1, min(backGroup, (blocks+2*Threads()-1)/(2*Threads())))
@@ -91,7 +93,7 @@ func (b *backward) rows(s *scratch, m0, m1 int, made []float32, j, l0, l1 int) {
 	acc := b.acc || l0 > 0
 	var v []float32 // of the low rank, rows ldv apart
 	ldv := k
-	if b.low != nil && l1 == b.n {
+	if b.low != nil && !b.low.Halves && l1 == b.n {
 		v = b.low.V[32*j:]
 		if w < 32 {
 			v, ldv = s.extra(32*b.low.R), 32
@@ -114,7 +116,7 @@ func (b *backward) rows(s *scratch, m0, m1 int, made []float32, j, l0, l1 int) {
 		} else {
 			b.im.tile(mr, l1-l0, b.dy[i*b.ldy+l0:], b.ldy, 1, made, 32, c, ldc, acc, 0)
 		}
-		b.low.add(b.im, mr, i, v, ldv, c, ldc)
+		b.low.add(b.im, mr, i, j, l1 == b.n, v, ldv, c, ldc)
 		if w < 32 {
 			copyTile(b.dx[i*k+32*j:], k, c, ldc, mr, w)
 		}

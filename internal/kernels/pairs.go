@@ -1,5 +1,7 @@
 package kernels
 
+import "unsafe"
+
 // This file owns products of two operands that both change, with bf16 pairs: those of attention. Operands are packed by
 // the caller, who reads them several times; sums are in float32, in the order of the products with frozen weights.
 
@@ -11,7 +13,12 @@ const PairBlock = 32
 func DotsPairs() bool { return active.Load().tileDot != nil }
 
 // Halves sees memory of float32 as bf16, two for each.
-func Halves(x []float32) []uint16 { return asU16(x) }
+func Halves(x []float32) []uint16 { return asU16(x[:cap(x)])[:2*len(x)] }
+
+// Floats is the inverse of Halves; it has the capacity of what Halves was given.
+func Floats(x []uint16) []float32 {
+	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(x))), cap(x)/2)
+}
 
 // GemmPairs computes c(m, 32*panels) = or += a(m, k)·b on the caller's goroutine. a is bf16 with rows lda apart; b is panels
 // of 32 columns one after another, step numbers apart, each [k/2][32][2] bf16. k is a multiple of PairBlock.
@@ -28,6 +35,17 @@ func GemmPairs(m, panels, k int, a []uint16, lda int, b []uint16, step int, c []
 			im.tileDot(m*(t+1)/tiles-i, k/2, a[i*lda:], lda, b[p*step:], c[i*ldc+32*p:], ldc, acc, ahead)
 		}
 	}
+}
+
+// MatMulPairs computes c(m, 32*panels) = a·b on all threads, a being Rows.B of k numbers each and b panels of k, a multiple of
+// PairBlock.
+func MatMulPairs(c []float32, m, panels, k int, a, b []uint16) {
+	ld := pairStride(k)
+	step := 2 * maxTile
+	Parallel((m+step-1)/step, func(i int) {
+		i *= step
+		GemmPairs(min(step, m-i), panels, k, a[i*ld:], ld, b, 32*k, c[i*32*panels:], 32*panels, false)
+	})
 }
 
 // PairColumns packs rows x(n, k) as the panels of xᵀ: rows 32p to 32p+32 become [k/2][32][2], 32*k numbers a panel. Rows

@@ -67,6 +67,8 @@ const prefillRows = 1024
 // samples, and a finished sample's place is taken by the next. A log-probability is the same float as LogProbs
 // computes in training.
 func (m *Model) Generate(ctx context.Context, prompts []GenPrompt, a *adapters.Adapter, opt GenOptions) ([][]Completion, error) {
+	a, release := a.Fixed()
+	defer release()
 	g := &generator{m: m, a: a, opt: opt, invT: 1}
 	if err := g.init(prompts); err != nil {
 		return nil, err

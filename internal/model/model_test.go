@@ -2,6 +2,7 @@ package model
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"runtime"
 	"slices"
@@ -20,13 +21,13 @@ func tinyConfig() Config {
 }
 
 // frozen returns the same weights as a trainable model, frozen.
-func frozen(t *testing.T, m *Model) *Model {
+func frozen(t *testing.T, m *Model, c kernels.Compute) *Model {
 	t.Helper()
 	dir := t.TempDir()
 	if err := m.Save(dir, nil); err != nil {
 		t.Fatal(err)
 	}
-	f, err := OpenWeights(dir, Options{})
+	f, err := OpenWeights(dir, Options{Compute: c})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,8 +40,27 @@ func tiny(t *testing.T) (*Model, *adapters.Adapter) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := frozen(t, m)
+	f := frozen(t, m, kernels.F32)
 	return f, nonZero(t, f, 5)
+}
+
+// eachArithmetic runs f in float32, and in bf16 with shapes that the products of pairs take, on every level.
+func eachArithmetic(t *testing.T, f func(t *testing.T, m *Model, a *adapters.Adapter)) {
+	wide := tinyConfig()
+	wide.Hidden, wide.HeadDim, wide.Intermediate = 128, 32, 160
+	for _, l := range kernels.Available() {
+		for c, cfg := range map[kernels.Compute]Config{kernels.F32: tinyConfig(), kernels.BF16: wide} {
+			t.Run(fmt.Sprintf("%s/compute=%d", l, c), func(t *testing.T) {
+				defer kernels.Force(l)()
+				m, err := NewRandom(cfg, 1)
+				if err != nil {
+					t.Fatal(err)
+				}
+				m = frozen(t, m, c)
+				f(t, m, nonZero(t, m, 5))
+			})
+		}
+	}
 }
 
 func nonZero(t *testing.T, m *Model, seed uint64) *adapters.Adapter {
@@ -76,7 +96,7 @@ func TestSaveAndLoad(t *testing.T) {
 	b := &batch.Tree{}
 	b.Add(-1, tokens(1, 20), 0)
 	want := ops.F32(m.Forward(nil, b, nil))
-	got := ops.F32(frozen(t, m).Forward(nil, b, nil))
+	got := ops.F32(frozen(t, m, kernels.F32).Forward(nil, b, nil))
 	for i := range want {
 		if math.Abs(float64(want[i]-got[i])) > 1e-5 {
 			t.Fatalf("element %d: %v trainable, %v frozen", i, want[i], got[i])
@@ -158,8 +178,9 @@ func relative(a, b []float32) float64 {
 	return math.Sqrt(d / n)
 }
 
-func TestTreeEqualsSeparateSequences(t *testing.T) {
-	m, a := tiny(t)
+func TestTreeEqualsSeparateSequences(t *testing.T) { eachArithmetic(t, treeEqualsSeparateSequences) }
+
+func treeEqualsSeparateSequences(t *testing.T, m *Model, a *adapters.Adapter) {
 	for _, c := range [][][]int32{
 		{tokens(2, 9), tokens(3, 5)},
 		{tokens(2, 1), tokens(3, 90)},
@@ -170,14 +191,21 @@ func TestTreeEqualsSeparateSequences(t *testing.T) {
 		if !slices.Equal(lt, ls) {
 			t.Fatalf("log-probabilities differ:\n%v\n%v", lt, ls)
 		}
-		if r := relative(gt, gs); r > 1e-5 {
+		limit := 1e-5
+		if m.Compute == kernels.BF16 && kernels.DotsPairs() { // what is rounded to bf16 is summed over other rows
+			limit = 1e-2
+		}
+		if r := relative(gt, gs); r > limit {
 			t.Fatalf("gradients differ by %.2g", r)
 		}
 	}
 }
 
 func TestForwardDoesNotDependOnTheBatch(t *testing.T) {
-	m, a := tiny(t)
+	eachArithmetic(t, forwardDoesNotDependOnTheBatch)
+}
+
+func forwardDoesNotDependOnTheBatch(t *testing.T, m *Model, a *adapters.Adapter) {
 	one := &batch.Tree{}
 	one.Add(-1, tokens(1, 33), 0)
 	want := append([]float32(nil), ops.F32(m.Forward(nil, one, a))...)
@@ -185,7 +213,7 @@ func TestForwardDoesNotDependOnTheBatch(t *testing.T) {
 	many.Add(-1, tokens(7, 21), 0)
 	s := many.Add(-1, tokens(1, 33), 0)
 	many.Add(s, tokens(8, 50), 0)
-	lo := many.Segs[s].Start * 32
+	lo := many.Segs[s].Start * m.Config.Hidden
 	for _, threads := range []int{1, 2, 3} {
 		kernels.SetThreads(threads)
 		if got := ops.F32(m.Forward(nil, many, a))[lo : lo+len(want)]; !slices.Equal(got, want) {
@@ -196,8 +224,9 @@ func TestForwardDoesNotDependOnTheBatch(t *testing.T) {
 }
 
 // TestGenerationEqualsTraining is the premise of PPO's ratio of exactly 1.
-func TestGenerationEqualsTraining(t *testing.T) {
-	m, a := tiny(t)
+func TestGenerationEqualsTraining(t *testing.T) { eachArithmetic(t, generationEqualsTraining) }
+
+func generationEqualsTraining(t *testing.T, m *Model, a *adapters.Adapter) {
 	prompts := []GenPrompt{{Tokens: tokens(1, 70), N: 3, Key: 1}, {Tokens: tokens(2, 5), N: 2, Key: 2}, {Tokens: tokens(3, 40), N: 1, Key: 3}}
 	opt := GenOptions{MaxNew: 40, Temperature: 0.7, Stop: []int32{7, 8, 9, 10}, Seed: 3, BatchSize: 4}
 	out, err := m.Generate(context.Background(), prompts, a, opt)

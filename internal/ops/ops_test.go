@@ -3,6 +3,7 @@ package ops
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"plumb/internal/batch"
@@ -244,6 +245,50 @@ func TestAttentionAlongPaths(t *testing.T) {
 	for i := range want {
 		if got[i] != want[i] {
 			t.Fatalf("element %d: %v in a tree, %v in a sequence", i, got[i], want[i])
+		}
+	}
+}
+
+// TestAttentionInPairs holds attention in bf16, gradients too, near to that in float32.
+func TestAttentionInPairs(t *testing.T) {
+	for _, l := range kernels.Available() {
+		defer kernels.Force(l)()
+		if !kernels.DotsPairs() {
+			continue
+		}
+		for _, bidirectional := range []bool{false, true} {
+			b := &batch.Tree{Bidirectional: bidirectional}
+			long := b.Add(-1, make([]int32, 300), 0)
+			b.Add(long, make([]int32, 41), 0)
+			b.Add(b.Add(long, make([]int32, 1), 0), make([]int32, 7), 0)
+			b.Add(-1, make([]int32, 33), 0)
+			n := b.Rows()
+			plan := Plan(b)
+			q, k, v := param(1, n, 4*32), param(2, n, 2*32), param(3, n, 2*32)
+			dy := random(4, n*4*32)
+			grads := func(c kernels.Compute) (out [][]float32) {
+				h := Heads{Q: 4, KV: 2, Dim: 32, Scale: 0.2, Compute: c}
+				tape := NewTape()
+				y := Attention(tape, leaf(tape, q), leaf(tape, k), leaf(tape, v), plan, h, nil)
+				out = append(out, slices.Clone(F32(y)))
+				tape.Backward(y, dy)
+				for _, p := range []*nn.Param{q, k, v} {
+					out = append(out, slices.Clone(Grad(p)))
+					ZeroGrad(p)
+				}
+				return out
+			}
+			want, got := grads(kernels.F32), grads(kernels.BF16)
+			for i, name := range []string{"output", "dq", "dk", "dv"} {
+				var d, all float64
+				for j, w := range want[i] {
+					d += math.Pow(float64(got[i][j]-w), 2)
+					all += math.Pow(float64(w), 2)
+				}
+				if r := math.Sqrt(d / all); r > 0.01 || r == 0 {
+					t.Fatalf("%s, bidirectional %v: %s differs by %.2g", l, bidirectional, name, r)
+				}
+			}
 		}
 	}
 }

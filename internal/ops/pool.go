@@ -77,3 +77,9 @@ func Scratch(n int) []float32 { return alloc(n) }
 
 // FreeScratch returns the memory of Scratch to the pool.
 func FreeScratch(b []float32) { free(b) }
+
+// halfAlloc is alloc for n numbers of bf16.
+func halfAlloc(n int) []uint16 { return kernels.Halves(alloc((n + 1) / 2))[:n] }
+
+// halfFree returns the memory of halfAlloc.
+func halfFree(b []uint16) { free(kernels.Floats(b)) }

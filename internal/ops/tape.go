@@ -84,16 +84,18 @@ func (t *Tape) drop(i int) {
 	t.ops[i], t.fns[i] = nil, nil
 }
 
-// forget drops the memory of x, one of the latest outputs, when it can be recomputed.
+// forget drops the memory of x, one of the latest outputs, when it can be recomputed, and what was rounded of it.
 func (t *Tape) forget(x mat.Tensor) {
 	for i := len(t.ops) - 1; i >= 0; i-- {
 		if mat.Tensor(t.ops[i]) != x {
 			continue
 		}
+		v := t.ops[i].Value().(*value)
 		if f, ok := t.fns[i].(recomputer); ok {
-			v := t.ops[i].Value().(*value)
 			v.release()
 			v.again = f
+		} else {
+			v.releaseHalf()
 		}
 		return
 	}

@@ -8,6 +8,8 @@
 package ops
 
 import (
+	"plumb/internal/kernels"
+
 	"github.com/nlpodyssey/spago/ag"
 	"github.com/nlpodyssey/spago/mat"
 	"github.com/nlpodyssey/spago/nn"
@@ -21,6 +23,7 @@ type value struct {
 	grad     *value
 	requires bool
 	again    recomputer // computes the buffer anew after Release has dropped it
+	half     []uint16   // the buffer rounded to bf16, made by halfOf; nothing may write to the buffer afterwards
 }
 
 // buffer is pooled memory that several values may share (an operator may work in place).
@@ -50,7 +53,11 @@ func Const(data []float32, rows, cols int) mat.Tensor {
 }
 
 func (v *value) release() {
-	if v == nil || v.buf == nil {
+	if v == nil {
+		return
+	}
+	v.releaseHalf()
+	if v.buf == nil {
 		return
 	}
 	b := v.buf
@@ -68,6 +75,24 @@ func (v *value) data() []float32 {
 		v.again.recompute(v.buf.data)
 	}
 	return v.buf.data
+}
+
+func (v *value) releaseHalf() {
+	if v.half != nil {
+		halfFree(v.half)
+		v.half = nil
+	}
+}
+
+// halfOf returns x (T, cols) rounded to bf16 by kernels.HalfRows, made once and kept until x is released.
+func halfOf(x mat.Tensor) []uint16 {
+	v := valueOf(x)
+	if v.half == nil {
+		s := v.Shape()
+		v.half = halfAlloc(kernels.HalfLen(s[0], s[1]))
+		kernels.HalfRows(v.half, v.data(), s[0], s[1])
+	}
+	return v.half
 }
 
 func (v *value) Value() mat.Tensor      { return v }

@@ -1,0 +1,206 @@
+package ops
+
+import (
+	"plumb/internal/kernels"
+
+	"github.com/nlpodyssey/spago/nn"
+)
+
+// LoRA is the low-rank update s·B·A of one linear layer (Hu et al., 2021, arXiv:2106.09685).
+type LoRA struct {
+	nn.Module
+	A       *nn.Param // (r, in)
+	B       *nn.Param // (out, r)
+	Scale   float32   // s: alpha/r, or alpha/sqrt(r) for rsLoRA
+	Dropout float32   // probability of dropping an input of A during training
+	ID      uint64    // names the layer in the stream of dropout masks
+	fixed   *halfLoRA
+}
+
+// Fixed returns l for passes without a tape during which its weights do not change: what products read is packed once, and
+// given back by Unfix.
+func (l *LoRA) Fixed() *LoRA {
+	c := *l
+	if l.fits() && kernels.DotsPairs() {
+		c.fixed = l.halves()
+	}
+	return &c
+}
+
+// Unfix ends the use of what Fixed returned.
+func (l *LoRA) Unfix() {
+	if l.fixed != nil {
+		l.fixed.free()
+		l.fixed = nil
+	}
+}
+
+// fits reports whether products of bf16 pairs can read A and B.
+func (l *LoRA) fits() bool {
+	return l.A.Shape()[1]%kernels.PairBlock == 0 && l.B.Shape()[0]%kernels.PairBlock == 0
+}
+
+// halfLoRA is A and B in bf16, packed for x·Aᵀ and u·Bᵀ.
+type halfLoRA struct{ a, b []uint16 }
+
+func (l *LoRA) halves() *halfLoRA {
+	out, r, in := l.B.Shape()[0], l.A.Shape()[0], l.A.Shape()[1]
+	p := roundUp(r)
+	h := &halfLoRA{a: halfAlloc(p * in), b: halfAlloc(p * out)}
+	flat := halfAlloc(max(r*in, p*out))
+	defer halfFree(flat)
+	kernels.F32ToBF16(flat[:r*in], F32(l.A))
+	kernels.PairColumns(h.a, flat, r, in)
+	l.paddedB(flat)
+	kernels.PairColumns(h.b, flat, out, p)
+	return h
+}
+
+func (h *halfLoRA) free() {
+	halfFree(h.a)
+	halfFree(h.b)
+}
+
+// halvesBack is A and B packed for dy·B and du·A.
+func (l *LoRA) halvesBack() *halfLoRA {
+	out, r, in := l.B.Shape()[0], l.A.Shape()[0], l.A.Shape()[1]
+	p := roundUp(r)
+	h := &halfLoRA{a: halfAlloc(p * in), b: halfAlloc(p * out)}
+	flat := halfAlloc(max(r*in, p*out))
+	defer halfFree(flat)
+	l.paddedB(flat)
+	kernels.PairRows(h.b, 32*out, flat, out, p)
+	kernels.F32ToBF16(flat[:r*in], F32(l.A))
+	kernels.PairRows(h.a, 32*p, flat, r, in)
+	return h
+}
+
+// paddedB writes B in bf16, (out, r padded with zeros to a multiple of PairBlock).
+func (l *LoRA) paddedB(dst []uint16) {
+	out, r := l.B.Shape()[0], l.B.Shape()[1]
+	p, b := roundUp(r), F32(l.B)
+	clear(dst[:out*p])
+	for i := range out {
+		kernels.F32ToBF16(dst[i*p:i*p+r], b[i*r:(i+1)*r])
+	}
+}
+
+// lowRank is a LoRA in one application of a linear layer.
+type lowRank struct {
+	lora    *LoRA
+	u       []float32 // s·drop(x)·Aᵀ (T, r), kept for Backward
+	drop    Dropout   // the masks of this pass; the tape may have gone on to another
+	dropped []float32 // x after dropout
+	half    *halfLoRA // of this pass
+	ub      []uint16  // u in bf16, padded
+}
+
+func (f *lowRank) pairs(l *linear) bool { return l.l.W.pairs(l.l.Compute) && f.lora.fits() }
+
+// forward computes u, whose product with Bᵀ the layer adds.
+func (f *lowRank) forward(l *linear, x kernels.Rows) *kernels.LowRank {
+	in, r, m := f.lora.A.Shape()[1], f.lora.A.Shape()[0], l.rows
+	if l.tape != nil && l.tape.Train && f.lora.Dropout > 0 {
+		f.dropped = alloc(m * in)
+		f.drop = l.tape.Drop
+		f.drop.apply(f.dropped, x.F, m, in, f.lora.Dropout, f.lora.ID)
+		x = kernels.Rows{F: f.dropped}
+	}
+	f.u = alloc(m * r)
+	if !f.pairs(l) {
+		kernels.Gemm(false, true, m, r, in, x.F, in, F32(f.lora.A), in, f.u, r, false)
+		kernels.Scale(f.lora.Scale, f.u)
+		return &kernels.LowRank{R: r, U: f.u, V: F32(f.lora.B)}
+	}
+	h := f.lora.fixed
+	if h == nil {
+		f.half = f.lora.halves()
+		h = f.half
+	}
+	f.ub = f.narrow(f.u, x, h.a, m, in)
+	return &kernels.LowRank{R: r, Halves: true, UB: f.ub, VB: h.b}
+}
+
+// narrow computes u(m, r) = s·x(m, k)·a and returns it in bf16 too, padded to (m, PairBlock's multiple).
+func (f *lowRank) narrow(u []float32, x kernels.Rows, a []uint16, m, k int) []uint16 {
+	r := f.lora.A.Shape()[0]
+	p := roundUp(r)
+	if x.B == nil {
+		x.B = halfAlloc(kernels.HalfLen(m, k))
+		defer halfFree(x.B)
+		kernels.HalfRows(x.B, x.F, m, k)
+	}
+	wide := alloc(m * p)
+	defer free(wide)
+	kernels.MatMulPairs(wide, m, p/32, k, x.B, a)
+	kernels.Scale(f.lora.Scale, wide)
+	for i := range m {
+		copy(u[i*r:(i+1)*r], wide[i*p:])
+	}
+	ub := halfAlloc(m * p)
+	kernels.F32ToBF16(ub, wide)
+	return ub
+}
+
+// backward adds the gradients of A and B, and sets dx(m, in), or adds to it: dy·W + du·A. dx may be nil.
+func (f *lowRank) backward(l *linear, dx []float32, dy kernels.Rows, acc bool) {
+	out, r, in := f.lora.B.Shape()[0], f.lora.A.Shape()[0], f.lora.A.Shape()[1]
+	m, a, b := l.rows, F32(f.lora.A), F32(f.lora.B)
+	if g := paramGrad(f.lora.B); g != nil { // dB += dyᵀ·(s·u)
+		kernels.Gemm(true, false, out, r, m, dy.F, out, f.u, r, g, r, true)
+	}
+	du := alloc(m * r)
+	defer free(du)
+	low := &kernels.LowRank{R: r, U: du, V: a}
+	if f.pairs(l) {
+		h := f.lora.halvesBack()
+		defer h.free()
+		ub := f.narrow(du, dy, h.b, m, out)
+		defer halfFree(ub)
+		low = &kernels.LowRank{R: r, Halves: true, UB: ub, VB: h.a}
+	} else {
+		kernels.Gemm(false, false, m, r, out, dy.F, out, b, r, du, r, false)
+		kernels.Scale(f.lora.Scale, du)
+	}
+	if g := paramGrad(f.lora.A); g != nil { // dA += duᵀ·x
+		xa := f.dropped
+		if xa == nil {
+			xa = F32(l.x)
+		}
+		kernels.Gemm(true, false, r, in, m, du, r, xa, in, g, in, true)
+	}
+	if dx == nil {
+		return
+	}
+	if f.dropped == nil {
+		l.l.W.applyBackward(dx, dy, m, acc, l.l.Compute, low)
+		return
+	}
+	l.l.W.applyBackward(dx, dy, m, acc, l.l.Compute, nil)
+	dd := alloc(m * in)
+	defer free(dd)
+	kernels.Gemm(false, false, m, in, r, du, r, a, in, dd, in, false)
+	f.drop.apply(dd, dd, m, in, f.lora.Dropout, f.lora.ID)
+	addTo(dx, dd)
+}
+
+// releaseHalves drops what only the forward pass reads.
+func (f *lowRank) releaseHalves() {
+	if f.half != nil {
+		f.half.free()
+	}
+	if f.ub != nil {
+		halfFree(f.ub)
+	}
+	f.half, f.ub = nil, nil
+}
+
+func (f *lowRank) release() {
+	if f.u != nil {
+		free(f.u)
+	}
+	if f.dropped != nil {
+		free(f.dropped)
+	}
+	f.u, f.dropped = nil, nil
+}
