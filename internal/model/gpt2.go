@@ -38,9 +38,8 @@ func (b *gpt2Block) forward(p *pass, layer int, x mat.Tensor) mat.Tensor {
 	fc := p.linear(b.Fc, h)
 	ops.Release(p.t, h)
 	act := ops.GELU(p.t, fc, b.tanh)
-	ops.Release(p.t, fc)
 	f = p.linear(b.FcOut, act)
-	ops.Release(p.t, act)
+	ops.Release(p.t, act, fc)
 	z := ops.Add(p.t, y, f)
 	ops.Release(p.t, y)
 	return z

@@ -40,9 +40,8 @@ func (b *llamaBlock) forward(p *pass, layer int, x mat.Tensor) mat.Tensor {
 	gate, up := p.linear(b.Gate, h), p.linear(b.Up, h)
 	ops.Release(p.t, h)
 	act := ops.SiLUMul(p.t, gate, up)
-	ops.Release(p.t, gate, up)
 	f = p.linear(b.Down, act)
-	ops.Release(p.t, act)
+	ops.Release(p.t, act, gate, up)
 	z := ops.Add(p.t, y, f)
 	ops.Release(p.t, y)
 	return z

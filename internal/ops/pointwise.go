@@ -12,6 +12,7 @@ import (
 // inPlace returns a value over x's own memory.
 func inPlace(x mat.Tensor) *value {
 	v := valueOf(x)
+	v.data() // a lazy one has no memory yet
 	r, c := Dims(v)
 	return wrap(v.buf, r, c)
 }
@@ -102,7 +103,8 @@ func (f *rope) Backward(gy mat.Tensor) error {
 
 type siluMul struct{ gate, up mat.Tensor }
 
-// SiLUMul returns silu(gate)*up, the gated unit of Llama's MLP (Shazeer, 2020, arXiv:2002.05202).
+// SiLUMul returns silu(gate)*up, the gated unit of Llama's MLP (Shazeer, 2020, arXiv:2002.05202). It is computed when it is
+// read: gate and up must not be released before.
 func SiLUMul(t *Tape, gate, up mat.Tensor) mat.Tensor { return t.apply(&siluMul{gate, up}) }
 
 func (f *siluMul) Operands() []mat.Tensor { return []mat.Tensor{f.gate, f.up} }
@@ -114,15 +116,17 @@ func eachRow(rows, cols int, f func(lo, hi int)) {
 
 func (f *siluMul) Forward() (mat.Tensor, error) {
 	r, c := Dims(f.gate)
-	y := newValue(r, c)
-	f.recompute(y.data())
-	return y, nil
+	return newLazy(r, c, f), nil
 }
 
 func (f *siluMul) recompute(out []float32) {
 	r, c := Dims(f.gate)
-	gate, up := F32(f.gate), F32(f.up)
-	eachRow(r, c, func(lo, hi int) { kernels.SiLUMul(out[lo:hi], gate[lo:hi], up[lo:hi]) })
+	eachRow(r, c, func(lo, hi int) { f.recomputeRows(out[lo:hi], lo/c, hi/c) })
+}
+
+func (f *siluMul) recomputeRows(out []float32, lo, hi int) {
+	_, c := Dims(f.gate)
+	kernels.SiLUMul(out, F32(f.gate)[lo*c:hi*c], F32(f.up)[lo*c:hi*c])
 }
 
 func (f *siluMul) Backward(gy mat.Tensor) error {
@@ -177,15 +181,17 @@ func (f *gelu) Operands() []mat.Tensor { return []mat.Tensor{f.x} }
 
 func (f *gelu) Forward() (mat.Tensor, error) {
 	r, c := Dims(f.x)
-	y := newValue(r, c)
-	f.recompute(y.data())
-	return y, nil
+	return newLazy(r, c, f), nil
 }
 
 func (f *gelu) recompute(out []float32) {
 	r, c := Dims(f.x)
-	x := F32(f.x)
-	eachRow(r, c, func(lo, hi int) { kernels.GELU(out[lo:hi], x[lo:hi], f.tanh) })
+	eachRow(r, c, func(lo, hi int) { f.recomputeRows(out[lo:hi], lo/c, hi/c) })
+}
+
+func (f *gelu) recomputeRows(out []float32, lo, hi int) {
+	_, c := Dims(f.x)
+	kernels.GELU(out, F32(f.x)[lo*c:hi*c], f.tanh)
 }
 
 func (f *gelu) Backward(gy mat.Tensor) error {

@@ -23,6 +23,7 @@ type value struct {
 	grad     *value
 	requires bool
 	again    recomputer // computes the buffer anew after Release has dropped it
+	lazy     [2]int     // the shape of one that was not computed at once
 	half     []uint16   // the buffer rounded to bf16, made by halfOf; nothing may write to the buffer afterwards
 }
 
@@ -42,6 +43,23 @@ func wrap(b *buffer, rows, cols int) *value {
 		Dense: mat.NewDense[float32](mat.WithShape(rows, cols), mat.WithBacking(b.data)),
 		buf:   b,
 	}
+}
+
+// hollow stands for the memory of a value that has none yet.
+var hollow = mat.NewDense[float32](mat.WithShape(1, 1), mat.WithBacking([]float32{0}))
+
+// newLazy returns a value (rows, cols) that f computes when it is read: where only its bf16 form is, float32 is never stored. What f
+// reads must live until then.
+func newLazy(rows, cols int, f recomputer) *value {
+	return &value{Dense: hollow, lazy: [2]int{rows, cols}, again: f}
+}
+
+// Shape returns (rows, columns).
+func (v *value) Shape() []int {
+	if v.lazy != [2]int{} {
+		return v.lazy[:]
+	}
+	return v.Dense.Shape()
 }
 
 // Const returns data (rows, cols) as a tensor without gradient; it is not copied.
@@ -90,9 +108,25 @@ func halfOf(x mat.Tensor) []uint16 {
 	if v.half == nil {
 		s := v.Shape()
 		v.half = halfAlloc(kernels.HalfLen(s[0], s[1]))
-		kernels.HalfRows(v.half, v.data(), s[0], s[1])
+		if f, ok := v.again.(rowRecomputer); ok && v.buf == nil {
+			halfByRows(v.half, s[0], s[1], f)
+		} else {
+			kernels.HalfRows(v.half, v.data(), s[0], s[1])
+		}
 	}
 	return v.half
+}
+
+// halfByRows rounds what f computes to bf16, a few rows at a time while they are in the cache.
+func halfByRows(dst []uint16, rows, cols int, f rowRecomputer) {
+	step := max(1, (16<<10)/cols)
+	kernels.Parallel((rows+step-1)/step, func(i int) {
+		lo, hi := i*step, min(rows, (i+1)*step)
+		x := alloc((hi - lo) * cols)
+		defer free(x)
+		f.recomputeRows(x, lo, hi)
+		kernels.HalfRows(dst[kernels.HalfLen(lo, cols):], x, hi-lo, cols)
+	})
 }
 
 func (v *value) Value() mat.Tensor      { return v }
@@ -235,6 +269,11 @@ func paramGrad(p *nn.Param) []float32 {
 // recomputer is an operator so cheap that its output is computed again in the backward pass rather than
 // kept; its operands are kept by others.
 type recomputer interface{ recompute(out []float32) }
+
+// rowRecomputer can compute the rows [lo, hi) of its output, (hi-lo, cols), on the caller's goroutine.
+type rowRecomputer interface {
+	recomputeRows(out []float32, lo, hi int)
+}
 
 // Release says that the forward pass has no more use for xs. Without a tape their memory returns to the
 // pool; with one only that of operators that can be recomputed does, until Backward asks for it.
