@@ -95,8 +95,8 @@ func sequenceKL(ctx context.Context, b *model.Bundle, a *adapters.Adapter, promp
 			}
 		}
 		if len(rows) > 0 {
-			policy, base := b.Model.Forward(nil, &tree, a), b.Model.Forward(nil, &tree, nil)
-			for k, v := range b.Model.TokenKL(policy, base, rows, 1) {
+			policy, base := b.Model.ForwardRows(nil, &tree, a, rows), b.Model.ForwardRows(nil, &tree, nil, rows)
+			for k, v := range b.Model.TokenKL(policy, base, 1) {
 				kl[owner[k]] += v / float64(len(answers[owner[k]]))
 			}
 		}

@@ -51,10 +51,9 @@ func sum(lp []float32, shared int, alpha float64) float64 {
 
 // logProbs returns the log-probabilities of the part's targets without recording anything.
 func (p *part) logProbs(m *model.Model, a *adapters.Adapter, stats *ops.TokenStats) []float32 {
-	hidden := m.Forward(nil, p.tree, a)
-	lp := m.LogProbs(nil, hidden, p.targets, 1, stats)
+	lp := m.Score(nil, p.tree, a, p.targets, 1, stats)
 	out := append([]float32(nil), ops.F32(lp)...)
-	ops.Release(nil, hidden, lp)
+	ops.Release(nil, lp)
 	return out
 }
 

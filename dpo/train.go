@@ -214,7 +214,7 @@ func (t *trainer) step(pairs []encode.Pair, indices []int, step uint64, share fl
 			tape.Train, tape.Drop = true, ops.Dropout{Seed: t.cfg.Seed, Step: step}
 		}
 		var stats ops.TokenStats
-		lp := t.base.LogProbs(tape, t.base.Forward(tape, p.tree, t.policy), p.targets, 1, &stats)
+		lp := t.base.Score(tape, p.tree, t.policy, p.targets, 1, &stats)
 		p.fill(vals, ops.F32(lp), pairs, t.cfg.LDAlpha)
 		seen.add(p, vals, &stats)
 		var grads []Grad

@@ -89,20 +89,18 @@ func parts(episodes []*episode, limit int) []*part {
 
 // logProbs returns the log-probabilities of the part's tokens under an adapter.
 func (p *part) logProbs(m *model.Model, a *adapters.Adapter, temperature float64) []float64 {
-	hidden := m.Forward(nil, p.tree, a)
-	lp := m.LogProbs(nil, hidden, p.targets, temperature, nil)
+	lp := m.Score(nil, p.tree, a, p.targets, temperature, nil)
 	out := ops.Widen(ops.F32(lp))
-	ops.Release(nil, hidden, lp)
+	ops.Release(nil, lp)
 	return out
 }
 
 // values returns the critic's values at the part's value rows.
 func (p *part) values(m *model.Model, critic *adapters.Adapter) []float64 {
-	hidden := m.Forward(nil, p.tree, critic)
-	x := ops.Gather(nil, hidden, p.valueRows)
+	x := m.ForwardRows(nil, p.tree, critic, p.valueRows)
 	v := ops.Project(nil, x, critic.Head, nil)
 	out := ops.Widen(ops.F32(v))
-	ops.Release(nil, hidden, x, v)
+	ops.Release(nil, x, v)
 	return out
 }
 

@@ -93,7 +93,7 @@ func (t *trainer) gradients(ctx context.Context, group []*episode, share float64
 func (t *trainer) policyPass(p *part, s *stats, perToken, share float64) {
 	tape := ops.NewTape()
 	var tok ops.TokenStats
-	lp := t.base.LogProbs(tape, t.base.Forward(tape, p.tree, t.policy), p.targets, t.cfg.Temperature, &tok)
+	lp := t.base.Score(tape, p.tree, t.policy, p.targets, t.cfg.Temperature, &tok)
 	now := ops.Widen(ops.F32(lp))
 	seed := make([]float32, len(now))
 	for i, e := range p.episodes {
@@ -114,7 +114,7 @@ func (t *trainer) policyPass(p *part, s *stats, perToken, share float64) {
 
 func (t *trainer) valuePass(p *part, s *stats, perPosition, share float64) {
 	tape := ops.NewTape()
-	v := ops.Project(tape, ops.Gather(tape, t.base.Forward(tape, p.tree, t.critic), p.valueRows), t.critic.Head, nil)
+	v := ops.Project(tape, t.base.ForwardRows(tape, p.tree, t.critic, p.valueRows), t.critic.Head, nil)
 	now := ops.Widen(ops.F32(v))
 	seed := make([]float32, len(now))
 	for i, e := range p.episodes {

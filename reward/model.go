@@ -73,11 +73,10 @@ func (m *Model) Score(ctx context.Context, examples []Example) ([]float64, error
 
 // scores returns the head's output at rows of a tree.
 func (m *Model) scores(tree *batch.Tree, rows []int) []float32 {
-	hidden := m.Bundle.Model.Forward(nil, tree, m.Adapter)
-	x := ops.Gather(nil, hidden, rows)
+	x := m.Bundle.Model.ForwardRows(nil, tree, m.Adapter, rows)
 	s := ops.Project(nil, x, m.Adapter.Head, nil)
 	out := append([]float32(nil), ops.F32(s)...)
-	ops.Release(nil, hidden, x, s)
+	ops.Release(nil, x, s)
 	return out
 }
 

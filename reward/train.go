@@ -171,8 +171,7 @@ func (t *trainer) step(indices []int, step uint64, share float64) (float64, map[
 		if t.adapter.Config.Dropout > 0 {
 			tape.Train, tape.Drop = true, ops.Dropout{Seed: t.cfg.Seed, Step: step}
 		}
-		hidden := t.base.Forward(tape, tree, t.adapter)
-		scores := ops.Project(tape, ops.Gather(tape, hidden, last), t.adapter.Head, nil)
+		scores := ops.Project(tape, t.base.ForwardRows(tape, tree, t.adapter, last), t.adapter.Head, nil)
 		c, r := sides(ops.F32(scores))
 		l, dc, dr := Loss(c, r, margin, t.cfg.CenterRewardsCoefficient, len(indices))
 		loss += l * share

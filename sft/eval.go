@@ -23,12 +23,11 @@ func (t *trainer) evaluate(ctx context.Context, items []encode.Example) (map[str
 			return nil, err
 		}
 		var stats ops.TokenStats
-		hidden := t.model.Forward(nil, p.tree, t.adapter)
-		lp := t.model.LogProbs(nil, hidden, p.targets, 1, &stats)
+		lp := t.model.Score(nil, p.tree, t.adapter, p.targets, 1, &stats)
 		l, _ := Loss(ops.Widen(ops.F32(lp)), labels)
 		loss += l
 		y.add(&stats)
-		ops.Release(nil, hidden, lp)
+		ops.Release(nil, lp)
 	}
 	m := y.metrics()
 	m["loss"] = loss

@@ -192,7 +192,7 @@ func (t *trainer) step(items []encode.Example, indices []int, step uint64, label
 			tape.Train, tape.Drop = true, ops.Dropout{Seed: t.cfg.Seed, Step: step}
 		}
 		var stats ops.TokenStats
-		lp := t.model.LogProbs(tape, t.model.Forward(tape, p.tree, t.adapter), p.targets, 1, &stats)
+		lp := t.model.Score(tape, p.tree, t.adapter, p.targets, 1, &stats)
 		l, d := Loss(ops.Widen(ops.F32(lp)), labels)
 		loss += l
 		y.add(&stats)

@@ -91,6 +91,23 @@ func (t *Tree) Targets(parent, seg int, completion []int32) []Target {
 	return out
 }
 
+// TargetRows returns the rows that targets read, each once in the order of first use, and the targets with indices into
+// them as rows.
+func TargetRows(targets []Target) (rows []int, at []Target) {
+	index := map[int]int{}
+	at = make([]Target, len(targets))
+	for k, t := range targets {
+		i, ok := index[t.Row]
+		if !ok {
+			i = len(rows)
+			index[t.Row] = i
+			rows = append(rows, t.Row)
+		}
+		at[k] = Target{Row: i, Token: t.Token}
+	}
+	return rows, at
+}
+
 // AddCompletion appends completion below parent for the computation of log-probabilities: its
 // last token predicts nothing that is asked for, so it gets no row. It returns the segment
 // and the targets, one a token of completion.

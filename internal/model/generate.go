@@ -181,9 +181,7 @@ func (g *generator) prefill(prompts []*promptState) {
 	}
 	plan := ops.Plan(b)
 	plan.Window = g.m.Config.Window
-	hidden := g.m.forward(&pass{a: g.a, plan: plan, cache: store}, b.Tokens, b.Pos)
-	x := ops.Gather(nil, hidden, last)
-	ops.Release(nil, hidden)
+	x := g.m.forward(&pass{a: g.a, plan: plan, cache: store, rows: last}, b.Tokens, b.Pos)
 	v := g.m.Config.Vocab
 	logits := make([]float32, len(prompts)*v)
 	ops.Logits(logits, v, ops.F32(x), g.m.head(), len(prompts), 0, v, g.invT, g.m.Compute)

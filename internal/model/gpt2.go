@@ -29,6 +29,7 @@ func (b *gpt2Block) forward(p *pass, layer int, x mat.Tensor) mat.Tensor {
 	ops.Release(p.t, qkv)
 	o := p.attend(layer, q, k, v)
 	ops.Release(p.t, q, k, v)
+	x, o = p.narrow(layer, x, o)
 	f := p.linear(b.Out, o)
 	ops.Release(p.t, o)
 	y := ops.Add(p.t, x, f)

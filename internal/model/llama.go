@@ -31,6 +31,7 @@ func (b *llamaBlock) forward(p *pass, layer int, x mat.Tensor) mat.Tensor {
 	q, k = ops.RoPE(p.t, q, p.rot), ops.RoPE(p.t, k, p.rot)
 	o := p.attend(layer, q, k, v)
 	ops.Release(p.t, q, k, v)
+	x, o = p.narrow(layer, x, o)
 	f := p.linear(b.O, o)
 	ops.Release(p.t, o)
 	y := ops.Add(p.t, x, f)

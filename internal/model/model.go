@@ -49,6 +49,8 @@ type pass struct {
 	rot   *ops.Rotary
 	heads ops.Heads
 	cache kvStore // nil: keys and values are those of the batch
+	rows  []int   // the rows that are wanted, nil for all
+	last  int     // the last layer
 }
 
 // kvStore keeps keys and values across passes.
@@ -59,6 +61,19 @@ type kvStore interface {
 
 func (p *pass) linear(l *ops.Linear, x mat.Tensor) mat.Tensor {
 	return l.Apply(p.t, x, p.a.LoRA(l.Path))
+}
+
+// narrow leaves only the wanted rows of the residual stream and of attention's output: after the last attention no row reads another.
+func (p *pass) narrow(layer int, x, o mat.Tensor) (xr, or mat.Tensor) {
+	if p.rows == nil || layer < p.last {
+		return x, o
+	}
+	xr, or = ops.Gather(p.t, x, p.rows), ops.Gather(p.t, o, p.rows)
+	ops.Release(p.t, x, o)
+	if p.t != nil && p.t.Train {
+		p.t.Drop = p.t.Drop.Rows(p.rows)
+	}
+	return xr, or
 }
 
 func (p *pass) attend(layer int, q, k, v mat.Tensor) mat.Tensor {
@@ -73,16 +88,21 @@ func (p *pass) attend(layer int, q, k, v mat.Tensor) mat.Tensor {
 // weights of a (nil: the base). Rows attend along their path only, so a row's value does not depend on
 // what else is in b. A tape with Train set applies the adapter's dropout.
 func (m *Model) Forward(t *ops.Tape, b *batch.Tree, a *adapters.Adapter) mat.Tensor {
+	return m.ForwardRows(t, b, a, nil)
+}
+
+// ForwardRows is Forward for the given rows of b only, (len(rows), hidden): the same floats for less work. nil means all.
+func (m *Model) ForwardRows(t *ops.Tape, b *batch.Tree, a *adapters.Adapter, rows []int) mat.Tensor {
 	if t != nil && t.Train {
 		t.Drop = t.Drop.For(b)
 	}
 	plan := ops.Plan(b)
 	plan.Window = m.Config.Window
-	return m.forward(&pass{t: t, a: a, plan: plan}, b.Tokens, b.Pos)
+	return m.forward(&pass{t: t, a: a, plan: plan, rows: rows}, b.Tokens, b.Pos)
 }
 
 func (m *Model) forward(p *pass, tokens, pos []int32) mat.Tensor {
-	p.heads = m.heads()
+	p.heads, p.last = m.heads(), len(m.Blocks)-1
 	x := m.Embed.Apply(p.t, tokens)
 	if m.Positions != nil {
 		at := m.Positions.Apply(p.t, pos)
@@ -112,7 +132,16 @@ func (m *Model) head() *ops.Weight {
 	return &m.Embed.W
 }
 
-// LogProbs returns log p(token | path) of each target at a temperature, (len(targets), 1); hidden is Forward's result.
+// Score returns log p(token | path) of each target of b at a temperature, (len(targets), 1), under adapter a.
+func (m *Model) Score(t *ops.Tape, b *batch.Tree, a *adapters.Adapter, targets []batch.Target, temperature float64, stats *ops.TokenStats) mat.Tensor {
+	rows, targets := batch.TargetRows(targets)
+	hidden := m.ForwardRows(t, b, a, rows)
+	lp := m.LogProbs(t, hidden, targets, temperature, stats)
+	ops.Release(t, hidden)
+	return lp
+}
+
+// LogProbs is Score for targets in rows of hidden, the result of Forward or ForwardRows.
 func (m *Model) LogProbs(t *ops.Tape, hidden mat.Tensor, targets []batch.Target, temperature float64, stats *ops.TokenStats) mat.Tensor {
 	return ops.LogProbs(t, hidden, m.head(), targets, temperature, stats, m.Compute)
 }
@@ -127,10 +156,14 @@ func (m *Model) Logits(hidden mat.Tensor, rows []int) []float32 {
 	return out
 }
 
-// TokenKL returns the exact KL(p || q) in nats over the vocabulary at each of rows, where p and q are hidden
+// TokenKL returns the exact KL(p || q) in nats over the vocabulary at each row, where p and q (rows, hidden) are hidden
 // states of two adapters over this model's weights for the same batch.
-func (m *Model) TokenKL(p, q mat.Tensor, rows []int, temperature float64) []float64 {
-	out := make([]float64, len(rows))
+func (m *Model) TokenKL(p, q mat.Tensor, temperature float64) []float64 {
+	n, _ := ops.Dims(p)
+	out, rows := make([]float64, n), make([]int, n)
+	for i := range rows {
+		rows[i] = i
+	}
 	v := m.Config.Vocab
 	const tile = 32
 	for lo := 0; lo < len(rows); lo += tile {

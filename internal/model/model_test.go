@@ -13,6 +13,8 @@ import (
 	"plumb/internal/kernels"
 	"plumb/internal/ops"
 	"plumb/internal/run"
+
+	"github.com/nlpodyssey/spago/mat"
 )
 
 func tinyConfig() Config {
@@ -201,6 +203,52 @@ func treeEqualsSeparateSequences(t *testing.T, m *Model, a *adapters.Adapter) {
 	}
 }
 
+// TestForwardRows: asking for some rows gives their floats of the whole pass, dropout and gradients included.
+func TestForwardRows(t *testing.T) { eachArithmetic(t, forwardRows) }
+
+func forwardRows(t *testing.T, m *Model, a *adapters.Adapter) {
+	for _, l := range a.Layers {
+		l.LoRA.Dropout = 0.3
+	}
+	b := &batch.Tree{}
+	root := b.Add(-1, tokens(1, 40), 1)
+	b.Add(root, tokens(2, 9), 1)
+	b.Add(-1, tokens(3, 25), 2)
+	rows := []int{3, 39, 48, 70}
+	h := m.Config.Hidden
+	dy := make([]float32, len(rows)*h)
+	rng := run.Rand(1, "dy")
+	for i := range dy {
+		dy[i] = float32(rng.NormFloat64())
+	}
+	pass := func(all bool) (out [][]float32) {
+		tape := ops.NewTape()
+		tape.Train, tape.Drop = true, ops.Dropout{Seed: 1, Step: 2}
+		var x mat.Tensor
+		if all {
+			x = ops.Gather(tape, m.Forward(tape, b, a), rows)
+		} else {
+			x = m.ForwardRows(tape, b, a, rows)
+		}
+		out = append(out, slices.Clone(ops.F32(x)))
+		tape.Backward(x, dy)
+		for _, p := range a.Params() {
+			out = append(out, slices.Clone(ops.Grad(p.Param)))
+			ops.ZeroGrad(p.Param)
+		}
+		return out
+	}
+	want, got := pass(true), pass(false)
+	if !slices.Equal(got[0], want[0]) {
+		t.Fatal("some rows differ from those of the whole pass")
+	}
+	for i := range want[1:] {
+		if !slices.Equal(got[1+i], want[1+i]) {
+			t.Fatalf("gradient of %s differs by %.2g", a.Params()[i].Name, relative(got[1+i], want[1+i]))
+		}
+	}
+}
+
 func TestForwardDoesNotDependOnTheBatch(t *testing.T) {
 	eachArithmetic(t, forwardDoesNotDependOnTheBatch)
 }
@@ -321,7 +369,7 @@ func TestTokenKL(t *testing.T) {
 	b.Add(-1, tokens(1, 40), 0)
 	p, q := m.Forward(nil, b, a), m.Forward(nil, b, nil)
 	rows := []int{0, 17, 39}
-	for i, kl := range m.TokenKL(p, q, rows, 1) {
+	for i, kl := range m.TokenKL(ops.Gather(nil, p, rows), ops.Gather(nil, q, rows), 1) {
 		lp, lq := m.Logits(p, rows[i:i+1]), m.Logits(q, rows[i:i+1])
 		var zp, zq, want float64
 		for j := range lp {
@@ -336,7 +384,7 @@ func TestTokenKL(t *testing.T) {
 			t.Errorf("row %d: %v, want %v", rows[i], kl, want)
 		}
 	}
-	for _, kl := range m.TokenKL(p, p, rows, 1) {
+	for _, kl := range m.TokenKL(p, p, 1) {
 		if kl != 0 {
 			t.Errorf("KL of a policy with itself is %v", kl)
 		}

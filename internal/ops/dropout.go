@@ -25,6 +25,16 @@ func (d Dropout) For(b *batch.Tree) Dropout {
 	return d
 }
 
+// Rows prepares the masks for some of the rows.
+func (d Dropout) Rows(rows []int) Dropout {
+	keys := make([]uint64, len(rows))
+	for i, r := range rows {
+		keys[i] = d.keys[r]
+	}
+	d.keys = keys
+	return d
+}
+
 // apply writes x(rows, cols) with elements dropped with probability p, and the rest scaled by
 // 1/(1-p), to dst, which may be x.
 func (d Dropout) apply(dst, x []float32, rows, cols int, p float32, layer uint64) {

@@ -41,20 +41,12 @@ type logProbs struct {
 // LogProbs returns log softmax(hidden[row]·Wᵀ/temperature)[token] for each target, (len(targets), 1). Only the
 // rows that have targets meet the vocabulary, once each, in chunks.
 func LogProbs(t *Tape, hidden mat.Tensor, w *Weight, targets []batch.Target, temperature float64, stats *TokenStats, c kernels.Compute) mat.Tensor {
-	index := map[int]int{}
-	var unique []int
-	f := &logProbs{w: w, compute: c, invT: float32(1 / temperature), stats: stats, keep: t != nil}
+	unique, targets := batch.TargetRows(targets)
+	f := &logProbs{w: w, compute: c, invT: float32(1 / temperature), stats: stats, keep: t != nil, n: len(unique)}
 	for _, tg := range targets {
-		i, ok := index[tg.Row]
-		if !ok {
-			i = len(unique)
-			index[tg.Row] = i
-			unique = append(unique, tg.Row)
-		}
-		f.rows = append(f.rows, i)
+		f.rows = append(f.rows, tg.Row)
 		f.tokens = append(f.tokens, tg.Token)
 	}
-	f.n = len(unique)
 	f.x = Gather(t, hidden, unique)
 	y := t.apply(f)
 	Release(t, f.x)
