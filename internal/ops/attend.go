@@ -173,8 +173,12 @@ func (t *run) forward(out, lse []float32) {
 		for i := range b.rows {
 			r, head := b.line(i)
 			row, n := s[i*ld:][:t.path.room(b.total)], t.seen(r)
-			sum := kernels.Softmax(row[:n])
-			clear(row[n:])
+			whole := (n + 15) &^ 15 // the rest of a vector costs nothing
+			for j := n; j < whole; j++ {
+				row[j] = float32(math.Inf(-1))
+			}
+			sum := kernels.Softmax(row[:whole])
+			clear(row[whole:])
 			if lse != nil {
 				lse[r*t.h.Q+head] = sum
 			}
