@@ -179,7 +179,7 @@ func TestNaNStopsTheRun(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
 	args := tiny(dir, "--set", "dpo.save_steps=2", "--set", "dpo.max_grad_norm=0", "--set", "dpo.lora.dropout=0")
 	mustPlumb(t, append(args, "--max-steps", "2", "--only", "synth")...)
-	for _, stage := range []string{"dedup", "sft"} {
+	for _, stage := range []string{"verifier", "dedup", "sft"} {
 		mustPlumb(t, append(args, "--only", stage)...)
 	}
 	// The rate rises from step to step: fine at first, out of range later.

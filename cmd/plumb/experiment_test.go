@@ -214,7 +214,7 @@ func TestDryRunSaysWhatWouldRun(t *testing.T) {
 		}
 		return got
 	}
-	if got := states("--dry-run"); got["synth"] != "would run" || got["compare"] != "would run" || len(got) != 7 {
+	if got := states("--dry-run"); got["synth"] != "would run" || got["compare"] != "would run" || len(got) != 8 {
 		t.Errorf("before: %v", got)
 	}
 	if got := states("--only", "synth"); got["synth"] != "done" || len(got) != 1 {

@@ -88,7 +88,7 @@ func TestTinyRepeatsItselfAtAnyThreadCount(t *testing.T) {
 	for _, s := range rep.Stages {
 		states = append(states, s.Stage+" "+s.State)
 	}
-	want := "synth skipped, dedup skipped, sft skipped, reward skipped, dpo done, ppo skipped, compare done"
+	want := "synth skipped, verifier skipped, dedup skipped, sft skipped, reward skipped, dpo done, ppo skipped, compare done"
 	if got := strings.Join(states, ", "); got != want {
 		t.Errorf("after a change of dpo: %s, want %s", got, want)
 	}

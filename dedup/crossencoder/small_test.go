@@ -25,6 +25,9 @@ func TestViewShowsWhereTextsDiffer(t *testing.T) {
 		{"a b c d e", "a b c", "b c d e", "b c"},
 		{"a b c X d e Y f g h", "a b c d e f g h", "b c X d e Y f g", "b c d e f g"},
 		{"", "new", "", "new"},
+		{"a b c d", "c d a b", "\x02a \x02b c d", "c d \x02a \x02b"},
+		{"a b X c", "X a b Y", "a b \x02X c", "\x02X a b Y"},
+		{"a a b", "b a", "\x02a a b", "b \x02a"},
 	} {
 		a, b, ok := view(c.a, c.b)
 		if !ok || a != c.wantA || b != c.wantB {

@@ -3,10 +3,11 @@ package crossencoder
 import "strings"
 
 // A small encoder reads bytes, and few of them. Of two texts it is shown the words in which they differ, each place with
-// viewContext words before and behind; what both texts share beyond that is left out.
+// viewContext words before and behind; what both texts share beyond that is left out. Words that only changed their place are marked.
 const (
 	viewContext = 2
-	viewGap     = "\n" // stands for what is left out
+	viewGap     = "\n"   // stands for what is left out
+	viewMoved   = "\x02" // before a word that the other text holds at another place
 )
 
 // view returns what a small encoder is shown of two texts. Words are aligned without regard to case and spacing; when nothing
@@ -17,6 +18,7 @@ func view(a, b string) (va, vb string, ok bool) {
 	if len(common) == len(x) && len(common) == len(y) {
 		return "", "", false
 	}
+	markMoved(x, y, common)
 	common = append(common, [2]int{len(x), len(y)})
 	var u, v strings.Builder
 	fromX, fromY := 0, 0 // first words behind the last gap
@@ -54,14 +56,39 @@ func write(out *strings.Builder, text string, words []word) {
 		if i > 0 {
 			out.WriteByte(' ')
 		}
+		if w.moved {
+			out.WriteString(viewMoved)
+		}
 		out.WriteString(text[w.from:w.to])
 	}
 }
 
-// word is one word of a text: its folded letters and where it is.
+// markMoved marks the words outside the alignment that have an equal one outside it in the other text, one for one: what was moved is
+// told from what was replaced by looking at no other byte.
+func markMoved(x, y []word, common [][2]int) {
+	alignedX, alignedY := map[int]bool{}, map[int]bool{}
+	for _, m := range common {
+		alignedX[m[0]], alignedY[m[1]] = true, true
+	}
+	free := map[string][]int{}
+	for i, w := range x {
+		if !alignedX[i] {
+			free[w.text] = append(free[w.text], i)
+		}
+	}
+	for j, w := range y {
+		if at := free[w.text]; !alignedY[j] && len(at) > 0 {
+			x[at[0]].moved, y[j].moved = true, true
+			free[w.text] = at[1:]
+		}
+	}
+}
+
+// word is one word of a text: its folded letters, where it is, and whether the other text has it elsewhere.
 type word struct {
 	text     string
 	from, to int
+	moved    bool
 }
 
 func spans(s string) []word {
@@ -75,7 +102,7 @@ func spans(s string) []word {
 			i++
 		}
 		if i > from {
-			out = append(out, word{strings.ToLower(s[from:i]), from, i})
+			out = append(out, word{strings.ToLower(s[from:i]), from, i, false})
 		}
 	}
 	return out
