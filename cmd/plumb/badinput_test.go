@@ -226,3 +226,16 @@ func TestAllUnknownKeysAtOnce(t *testing.T) {
 		"x.yaml:2: sead", "seed", "x.yaml:4: stages.synth.pears", "the nearest is pairs", "x.yaml:6: stages.sft.learning_rte", "the nearest is learning_rate",
 		"x.yaml:9: stages.dpo.betta", "the nearest is beta", "x.yaml:10: stages.dpo.lora.rnak", "5 faults")
 }
+
+// TestDoctorSaysEachFaultOnce: a model and a file that are not there are named where they are asked for, and nowhere else.
+func TestDoctorSaysEachFaultOnce(t *testing.T) {
+	out, _, code := plumb(t, "doctor", "hh-smollm2", "--set", "model=nowhere", "--set", "data.files=[absent.jsonl]")
+	if code != exitUsage || strings.Count(out, "absent.jsonl, want a file") != 1 || strings.Contains(out, "stat ") {
+		t.Errorf("exit code %d\n%s", code, out)
+	}
+	for _, stage := range []string{"reward", "dpo", "ppo", "compare"} {
+		if strings.Count(out, "stages."+stage+".model: nowhere, want") != 1 {
+			t.Errorf("%s is not told once:\n%s", stage, out)
+		}
+	}
+}

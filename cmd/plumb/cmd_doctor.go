@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -132,6 +133,9 @@ func (d *doctor) stage(p *plan) {
 	for _, in := range p.inputs {
 		if in.Stage != "" {
 			continue
+		}
+		if _, err := os.Stat(in.Path); err != nil {
+			continue // planning has said so
 		}
 		where := p.name + " " + in.Role
 		switch in.Role {
