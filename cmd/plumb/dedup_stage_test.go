@@ -12,6 +12,7 @@ import (
 
 	"plumb/datasets/synth"
 	"plumb/dedup/qdranttest"
+	"plumb/internal/run"
 )
 
 // tinyDedup runs the tiny experiment's synth and dedup stages and returns what the latter decided: the ledger with the store's
@@ -50,7 +51,7 @@ func finishedQuickstart(t *testing.T) string {
 }
 
 // TestQuickstartRemovesThePlantedCopies: of every planted copy and its original one stays, with a row in the ledger for the other, and
-// nothing else goes. The cross-encoder has confirmed what MinHash and the vectors proposed.
+// nothing else goes. Of what the vectors proposed the cross-encoder has confirmed the copies and refused other pairs.
 func TestQuickstartRemovesThePlantedCopies(t *testing.T) {
 	dir := finishedQuickstart(t)
 	records, err := readRecords(filepath.Join(dir, "synth", "pairs.arrow"), 0)
@@ -122,7 +123,17 @@ func TestQuickstartRemovesThePlantedCopies(t *testing.T) {
 	if confirmed < 20 {
 		t.Errorf("the cross-encoder confirmed %d pairs", confirmed)
 	}
-	t.Logf("%d copies removed: %v; the cross-encoder confirmed %d", len(copyOf), stages, confirmed)
+	m, err := run.ReadManifest(filepath.Join(dir, "dedup"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, _ := m.Results["vectors"].(map[string]any)
+	alike, _ := v["alike"].(float64)
+	agreed, _ := v["confirmed"].(float64)
+	if agreed < float64(confirmed) || alike < agreed+5 {
+		t.Errorf("of %v pairs with like vectors the cross-encoder confirmed %v: it decides too little", alike, agreed)
+	}
+	t.Logf("%d copies removed: %v; of %v pairs with like vectors the cross-encoder confirmed %v, removing %d", len(copyOf), stages, alike, agreed, confirmed)
 }
 
 // TestQuickstartDedupThroughQdrant repeats the quickstart's dedup stage with the vectors in Qdrant, as its double serves them.

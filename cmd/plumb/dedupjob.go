@@ -183,6 +183,9 @@ func dedupText(rep dedup.Report) string {
 		fmt.Fprintf(&b, "%s%s %d", sep, s.Stage, s.Removed)
 	}
 	fmt.Fprintf(&b, "\n%d clusters among %d distinct texts\n", rep.Clusters, rep.Distinct)
+	if v := rep.Vectors; v != nil && v.Confirmed < v.Alike {
+		fmt.Fprintf(&b, "the verifier confirmed %d of %d pairs with like vectors\n", v.Confirmed, v.Alike)
+	}
 	if v := rep.Vectors; v != nil && v.Recall != nil {
 		fmt.Fprintf(&b, "recall of the approximate search: %.4f\n", *v.Recall)
 	}

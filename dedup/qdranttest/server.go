@@ -14,11 +14,13 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/qdrant/go-client/qdrant"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 )
@@ -87,7 +89,9 @@ func (s *Server) Resume() error {
 	if s.opt.TLS != nil {
 		opts = append(opts, grpc.Creds(credentials.NewTLS(s.opt.TLS)))
 	}
-	opts = append(opts, grpc.MaxRecvMsgSize(32<<20), grpc.UnaryInterceptor(s.intercept))
+	// Go's server by itself hangs up on a client that pings every ten seconds, as Qdrant's does; Qdrant's server lets it.
+	pings := keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}
+	opts = append(opts, grpc.MaxRecvMsgSize(32<<20), grpc.UnaryInterceptor(s.intercept), grpc.KeepaliveEnforcementPolicy(pings))
 	g := grpc.NewServer(opts...)
 	qdrant.RegisterQdrantServer(g, health{})
 	qdrant.RegisterCollectionsServer(g, &collections{s: s})
