@@ -38,6 +38,14 @@
 	BYTE $0x41; BYTE $0x0F; BYTE $0x0D; BYTE $0x4D; BYTE $0x40 \
 	ADDQ R9, R13
 
+// Four lines of a, one in each of the rows at R8, which moves four rows down. Rows are AX bytes apart, R12 is three times that.
+#define FETCHA \
+	PREFETCHT0 (R8) \
+	PREFETCHT0 (R8)(AX*1) \
+	PREFETCHT0 (R8)(AX*2) \
+	PREFETCHT0 (R8)(R12*1) \
+	LEAQ (R8)(AX*4), R8
+
 // func tileAMX(cfg *tileConfig, two bool, k32 int, a *uint16, lda int, b *uint16, c *float32, ldc int, acc bool, n int)
 // c(mr,32) (+)= a(mr, 32*k32)·b, rows lda and ldc elements apart; two: mr is over 16. n such tiles, 32 rows apart: configuring
 // costs as much as a short tile. The arguments a, c and n are counted on in place.
@@ -88,16 +96,38 @@ start:
 	SHLQ $2, R9
 	TESTQ R11, R11
 	JZ   one
+	LEAQ (AX)(AX*2), R12
+	LEAQ 128(SI), R14
+	LEAQ -2(R10), R15
 
 both:
+	// a comes from the second cache: ask for it two steps ahead, at the end of a tile for the next one's beginning
+	TESTQ R15, R15
+	JNZ  ahead
+	MOVQ AX, R14
+	SHLQ $5, R14
+	ADDQ a+24(FP), R14
+
+ahead:
+	DECQ R15
+	MOVQ R14, R8
+	ADDQ $64, R14
 	LOADB0
 	LOADA0
 	TDP046
+	FETCHA
+	FETCHA
 	LOADB1
 	TDP147
+	FETCHA
+	FETCHA
 	LOADA1
 	TDP256
+	FETCHA
+	FETCHA
 	TDP357
+	FETCHA
+	FETCHA
 	ADDQ $64, SI
 	ADDQ $64, DI
 	ADDQ $2048, DX

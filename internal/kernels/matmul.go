@@ -134,10 +134,7 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 	chunks, panels := (f.p.k+depth-1)/depth, j1-j0
 	for n := range chunks * panels {
 		// many rows stay while panels pass; for few rows panels are read from end to end
-		chunk, j := n/panels, j0+n%panels
-		if tiles == 1 {
-			chunk, j = n%chunks, j0+n/chunks
-		}
+		chunk, j := n%chunks, j0+n/chunks
 		k0, k1 := chunk*depth, min(f.p.k, chunk*depth+depth)
 		acc := f.acc || k0 > 0
 		b := f.weights(s, f.p.panel(f.n0/32+j), k0, k1)
