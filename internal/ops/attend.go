@@ -9,8 +9,9 @@ import (
 )
 
 const (
-	// queryTile is how many query rows are scored at a time: scores take queryTile x path floats.
+	// queryTile is how many query rows of a head are scored at a time at most, bandRows how many of all heads that share keys.
 	queryTile = 64
+	bandRows  = 192
 	// queryRun is how many query rows share one packing of their path.
 	queryRun = 4 * queryTile
 )
@@ -99,38 +100,45 @@ func (t *run) seen(r int) int {
 	return t.before + t.it.Own.len() - (t.it.QHi - t.it.QLo) + (r - t.it.QLo) + 1
 }
 
-// band is the rows of scores that are computed together: rows of the run for one query head or, where the run is a
-// single row (decoding), all heads that share its keys. Neither changes a float.
+// band is the rows of scores that are computed together: some rows of the run for each query head that shares its keys, head
+// by head. How many changes no float.
 type band struct {
-	row, head int // of its first row
-	rows      int
-	at, ld    int // offset and leading dimension of the rows in q and out
-	decode    bool
-	total     int // positions that its last row sees
+	row, head  int // of its first row of scores
+	per, heads int // rows of the batch, and heads
+	at         int // offset of its first row in q and out
+	total      int // positions that its last row sees
 }
 
+func (b band) rows() int { return b.per * b.heads }
+
+// line returns the row of the batch and the head of row i of the band.
+func (b band) line(i int) (row, head int) { return b.row + i%b.per, b.head + i/b.per }
+
+// bands cuts the run so that a band has about bandRows rows.
 func (t *run) bands() []band {
-	g, d := t.h.Q/t.h.KV, t.h.Dim
-	at := func(row int) int { return (row*t.h.Q + t.kv*g) * d }
-	if t.hi-t.lo == 1 {
-		return []band{{row: t.lo, head: t.kv * g, rows: g, at: at(t.lo), ld: d, decode: true, total: t.seen(t.lo)}}
-	}
+	g := t.h.Q / t.h.KV
+	per := min(queryTile, max(32, bandRows/g/32*32))
 	var out []band
-	for lo := t.lo; lo < t.hi; lo += queryTile {
-		hi := min(lo+queryTile, t.hi)
-		for i := range g {
-			out = append(out, band{row: lo, head: t.kv*g + i, rows: hi - lo, at: at(lo) + i*d, ld: t.h.Q * d, total: t.seen(hi - 1)})
-		}
+	for lo := t.lo; lo < t.hi; lo += per {
+		hi := min(lo+per, t.hi)
+		out = append(out, band{row: lo, head: t.kv * g, per: hi - lo, heads: g, at: (lo*t.h.Q + t.kv*g) * t.h.Dim, total: t.seen(hi - 1)})
 	}
 	return out
 }
 
-// line returns the row of the batch and the head of row i of the band.
-func (b band) line(i int) (row, head int) {
-	if b.decode {
-		return b.row, b.head + i
+// offset is where row i of the band is in q and out.
+func (h Heads) offset(b band, i int) int { return b.at + (i%b.per*h.Q+i/b.per)*h.Dim }
+
+// eachHead calls do with where each head's rows begin in the band's scores and in q, and the distance of the latter. The heads of a
+// single row are rows of one matrix.
+func (h Heads) eachHead(b band, do func(from, at, rows, ld int)) {
+	if b.per == 1 {
+		do(0, b.at, b.heads, h.Dim)
+		return
 	}
-	return b.row + i, b.head
+	for i := range b.heads {
+		do(i*b.per, b.at+i*h.Dim, b.per, h.Q*h.Dim)
+	}
 }
 
 // mask sets what row r of the batch, which sees the whole of row, does not see for its window to -Inf, and adds the bias to
@@ -153,7 +161,7 @@ func (t *run) mask(row []float32, r, head int) {
 // scores fills s with the band's scaled and masked scores, each row up to what it sees.
 func (t *run) scores(s []float32, ld int, b band) {
 	t.path.columns(s, ld, t.q, b, keys)
-	for i := range b.rows {
+	for i := range b.rows() {
 		r, head := b.line(i)
 		row := s[i*ld:][:t.seen(r)]
 		kernels.Scale(t.h.Scale, row)
@@ -166,11 +174,11 @@ func (t *run) forward(out, lse []float32) {
 	defer t.path.close()
 	bands := t.bands()
 	ld := t.path.room(t.total)
-	s := alloc(bands[0].rows * ld)
+	s := alloc(bands[0].rows() * ld)
 	defer free(s)
 	for _, b := range bands {
 		t.scores(s, ld, b)
-		for i := range b.rows {
+		for i := range b.rows() {
 			r, head := b.line(i)
 			row, n := s[i*ld:][:t.path.room(b.total)], t.seen(r)
 			whole := (n + 15) &^ 15 // the rest of a vector costs nothing
@@ -203,13 +211,13 @@ func (t *run) backward(out, lse, dy, dq, dk, dv []float32) {
 	defer t.path.close()
 	bands, d := t.bands(), t.h.Dim
 	ld := t.path.room(t.total)
-	p, ds := alloc(bands[0].rows*ld), alloc(bands[0].rows*ld)
+	p, ds := alloc(bands[0].rows()*ld), alloc(bands[0].rows()*ld)
 	defer free(p)
 	defer free(ds)
 	for _, b := range bands {
 		t.scores(p, ld, b)
 		t.path.columns(ds, ld, dy, b, values)
-		for i := range b.rows {
+		for i := range b.rows() {
 			r, head := b.line(i)
 			n, room := t.seen(r), t.path.room(b.total)
 			row, drow := p[i*ld:][:room], ds[i*ld:][:room]
@@ -218,7 +226,7 @@ func (t *run) backward(out, lse, dy, dq, dk, dv []float32) {
 			row, drow = row[:n], drow[:n]
 			shift(row, -lse[r*t.h.Q+head])
 			kernels.Exp(row, row)
-			o := b.at + i*b.ld
+			o := t.h.offset(b, i)
 			shift(drow, -kernels.Dot(dy[o:o+d], out[o:o+d]))
 			kernels.Mul(drow, drow, row)
 			kernels.Scale(t.h.Scale, drow)

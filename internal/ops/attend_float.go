@@ -59,7 +59,9 @@ func (p *floatPath) each(total int, do func(i, at, n int)) {
 
 func (p *floatPath) columns(s []float32, ld int, x []float32, b band, of operand) {
 	p.each(b.total, func(i, at, n int) {
-		kernels.GemmPanels(b.rows, blocks(n), p.h.Dim, x[b.at:], b.ld, p.cols[of][i], s[at:], ld)
+		p.h.eachHead(b, func(from, q, rows, ldq int) {
+			kernels.GemmPanels(rows, blocks(n), p.h.Dim, x[q:], ldq, p.cols[of][i], s[from*ld+at:], ld)
+		})
 	})
 }
 
@@ -70,13 +72,17 @@ func (p *floatPath) mix(out, s []float32, ld int, b band, of operand) {
 	}
 	p.each(b.total, func(i, at, n int) {
 		sp := p.spans[i]
-		kernels.GemmSerial(false, false, b.rows, p.h.Dim, n, s[at:], ld, src[sp.Buf][p.key(sp):], p.ldk, out[b.at:], b.ld, at > 0)
+		p.h.eachHead(b, func(from, q, rows, ldq int) {
+			kernels.GemmSerial(false, false, rows, p.h.Dim, n, s[from*ld+at:], ld, src[sp.Buf][p.key(sp):], p.ldk, out[q:], ldq, at > 0)
+		})
 	})
 }
 
 func (p *floatPath) back(grad, s []float32, ld int, x []float32, b band) {
 	p.each(b.total, func(i, at, n int) {
-		kernels.GemmSerial(true, false, n, p.h.Dim, b.rows, s[at:], ld, x[b.at:], b.ld, grad[p.key(p.spans[i]):], p.ldk, true)
+		p.h.eachHead(b, func(from, q, rows, ldq int) {
+			kernels.GemmSerial(true, false, n, p.h.Dim, rows, s[from*ld+at:], ld, x[q:], ldq, grad[p.key(p.spans[i]):], p.ldk, true)
+		})
 	})
 }
 

@@ -25,7 +25,7 @@ type pairPart struct {
 func openPairs(t *run, spans []Span, grad bool) *pairPath {
 	d := t.h.Dim
 	p := &pairPath{h: t.h, kv: t.kv, spans: spans}
-	rows := max(roundUp(min(queryTile, t.hi-t.lo)), t.h.Q/t.h.KV)
+	rows := roundUp(t.bands()[0].rows())
 	all := roundUp(t.total) * d // numbers of keys, or of values
 	p.buf = alloc((2*rows*d+2*rows*p.room(t.total))/2 + 6*all/2)
 	p.left = p.buf
@@ -89,15 +89,15 @@ func (p *pairPath) room(n int) int { return roundUp(n) }
 // round fills p.x with the band's rows of x.
 func (p *pairPath) round(x []float32, b band) {
 	d := p.h.Dim
-	for i := range b.rows {
-		kernels.F32ToBF16(p.x[i*d:(i+1)*d], x[b.at+i*b.ld:][:d])
+	for i := range b.rows() {
+		kernels.F32ToBF16(p.x[i*d:(i+1)*d], x[p.h.offset(b, i):][:d])
 	}
 }
 
 // roundScores fills p.s with the band's rows of s, (rows, room).
 func (p *pairPath) roundScores(s []float32, ld int, b band) (room int) {
 	room = p.room(b.total)
-	for i := range b.rows {
+	for i := range b.rows() {
 		kernels.F32ToBF16(p.s[i*room:(i+1)*room], s[i*ld:][:room])
 	}
 	return room
@@ -109,7 +109,7 @@ func (p *pairPath) columns(s []float32, ld int, x []float32, b band, of operand)
 	for i := range p.parts {
 		q := &p.parts[i]
 		if n := min(q.n, b.total-at); n > 0 {
-			kernels.GemmPairs(b.rows, blocks(n), d, p.x, d, q.cols[of], 32*d, s[at:], ld, false)
+			kernels.GemmPairs(b.rows(), blocks(n), d, p.x, d, q.cols[of], 32*d, s[at:], ld, false)
 		}
 		at += q.n
 	}
@@ -120,7 +120,9 @@ func (p *pairPath) mix(out, s []float32, ld int, b band, of operand) {
 	for i := range p.parts {
 		q := &p.parts[i]
 		if n := min(q.n, b.total-at); n > 0 {
-			kernels.GemmPairs(b.rows, p.h.Dim/32, roundUp(n), p.s[at:], room, q.rows[of], q.step, out[b.at:], b.ld, at > 0)
+			p.h.eachHead(b, func(from, to, rows, ldo int) {
+				kernels.GemmPairs(rows, p.h.Dim/32, roundUp(n), p.s[from*room+at:], room, q.rows[of], q.step, out[to:], ldo, at > 0)
+			})
 		}
 		at += q.n
 	}
@@ -128,10 +130,10 @@ func (p *pairPath) mix(out, s []float32, ld int, b band, of operand) {
 
 func (p *pairPath) back(grad, s []float32, ld int, x []float32, b band) {
 	p.round(x, b)
-	d, ldk, deep := p.h.Dim, p.h.KV*p.h.Dim, roundUp(b.rows)
+	d, ldk, deep := p.h.Dim, p.h.KV*p.h.Dim, roundUp(b.rows())
 	room := p.roundScores(s, ld, b)
-	kernels.PairRows(p.xr, deep*32, p.x, b.rows, d)
-	kernels.PairTranspose(p.st, deep, p.s, room, b.rows, room)
+	kernels.PairRows(p.xr, deep*32, p.x, b.rows(), d)
+	kernels.PairTranspose(p.st, deep, p.s, room, b.rows(), room)
 	at := 0
 	for _, sp := range p.spans {
 		if n := min(sp.len(), b.total-at); n > 0 {
