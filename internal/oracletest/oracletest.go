@@ -105,3 +105,28 @@ func Distance(a, b []float32) float64 {
 	}
 	return math.Sqrt(d / n)
 }
+
+// Logs compares every number of every step with the peer's within 1e-3, those above 1 (grad_norm, logps) relatively, and wants the
+// peer's loss to have moved by 0.05 at least. It returns the largest difference of a loss and that of any number.
+func Logs(t *testing.T, what string, rows []run.Entry, want []map[string]float64) (loss, worst float64) {
+	t.Helper()
+	for i, w := range want {
+		for metric, v := range w {
+			got, ok := rows[i].Fields[metric]
+			d := math.Abs(got-v) / math.Max(1, math.Abs(v))
+			worst = max(worst, d)
+			if metric == "loss" {
+				d = math.Abs(got - v)
+				loss = max(loss, d)
+			}
+			if !ok || !(d <= 1e-3) {
+				t.Errorf("%s step %d: %s is %.7g (logged: %v), want %.7g", what, i+1, metric, got, ok, v)
+			}
+		}
+	}
+	first, last := want[0]["loss"], want[len(want)-1]["loss"]
+	if math.Abs(first-last) < 0.05 {
+		t.Errorf("%s: the peer's loss moves from %g to %g only: the comparison shows little", what, first, last)
+	}
+	return loss, worst
+}
