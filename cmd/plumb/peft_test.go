@@ -99,6 +99,68 @@ func TestPEFTLoadsWhatWasTrained(t *testing.T) {
 	}
 }
 
+// TestPEFTReadsEveryOption: adapters with other ranks, scales and targets, a head among them, written here and read by PEFT, give
+// the logits that they give here.
+func TestPEFTReadsEveryOption(t *testing.T) {
+	python := testpaths.Python(t, "torch", "transformers", "peft")
+	for _, c := range []struct{ model, adapter string }{
+		{"llama", "lora"}, {"llama", "second"}, {"llama", "rslora"}, {"llama", "pattern"}, {"llama", "reward"}, {"gpt2", "lora"}, {"gpt2", "reward"},
+	} {
+		t.Run(c.model+" "+c.adapter, func(t *testing.T) {
+			from := testpaths.Oracle(t, c.model, "model")
+			worst := rewritten(t, python, from, testpaths.Oracle(t, c.model, "adapters", c.adapter))
+			t.Logf("largest difference from PEFT's %.2g", worst)
+			if !(worst <= 1e-4) {
+				t.Errorf("differs by %g", worst)
+			}
+		})
+	}
+}
+
+// rewritten loads the adapter in dir, writes it again, lets PEFT load what was written, and returns the largest difference of a logit
+// or score.
+func rewritten(t *testing.T, python, baseDir, dir string) (worst float64) {
+	t.Helper()
+	base, err := newModelCache().Open(baseDir, "f32", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := adapters.Load(dir, base.Model.Linears())
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := t.TempDir()
+	if err := a.Save(again); err != nil {
+		t.Fatal(err)
+	}
+	ids := [][]int32{{5, 6, 7, 200, 9}, {42}, {30, 31, 5, 5, 8, 99, 100, 3, 250}}
+	peer := withPEFT(t, python, baseDir, again, ids)
+	for i, seq := range ids {
+		if a.Head != nil {
+			var want []float64
+			if err := json.Unmarshal(peer.Logits[i], &want); err != nil {
+				t.Fatal(err)
+			}
+			tree := &batch.Tree{}
+			tree.Add(-1, seq, 0)
+			row := ops.Gather(nil, base.Model.Forward(nil, tree, a), []int{len(seq) - 1})
+			worst = max(worst, math.Abs(float64(ops.F32(ops.Project(nil, row, a.Head, nil))[0])-want[0]))
+			continue
+		}
+		var rows [][]float64
+		if err := json.Unmarshal(peer.Logits[i], &rows); err != nil {
+			t.Fatal(err)
+		}
+		got := logits(base, a, seq)
+		for r := range rows {
+			for k, want := range rows[r] {
+				worst = max(worst, math.Abs(float64(got[r*len(rows[r])+k])-want))
+			}
+		}
+	}
+	return worst
+}
+
 type peerAnswer struct {
 	Missing []string          `json:"missing"`
 	Unused  []string          `json:"unused"`
