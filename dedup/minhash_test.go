@@ -1,6 +1,7 @@
 package dedup
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"slices"
@@ -186,5 +187,23 @@ func TestLargeBucketsAreCappedAndStillCollapse(t *testing.T) {
 	}
 	if len(out) != 6 {
 		t.Errorf("%d records stay, want 6", len(out))
+	}
+}
+
+// Words are found eight bytes at a time where there are eight; each hash has to be the one of its bytes, wherever it stands.
+func TestWordHashes(t *testing.T) {
+	s := &shingler{words: true, size: 1}
+	for n := 1; n < 20; n++ {
+		word := []byte("abcdefghijklmnopqrstuvwxyz"[:n])
+		want := mix64(hashBytes(word))
+		for lead := range 10 {
+			for tail := range 10 {
+				text := slices.Concat(bytes.Repeat([]byte("x"), lead), []byte(" "), word, []byte(" "), bytes.Repeat([]byte("é"), tail))
+				at := min(lead, 1)
+				if got := s.appendTo(nil, text); got[at] != want {
+					t.Fatalf("%q: word %d has hash %x, expected %x", text, at, got[at], want)
+				}
+			}
+		}
 	}
 }

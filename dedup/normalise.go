@@ -1,6 +1,7 @@
 package dedup
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -11,7 +12,7 @@ import (
 // What a byte of plain ASCII text becomes.
 const (
 	charDrop   = iota // separates words and disappears: , ; " ( ) ...
-	charKeep          // letters (lowered through lowerASCII), digits and signs that carry meaning: + = % $ ...
+	charKeep          // letters (lowered through keptASCII), digits and signs that carry meaning: + = % $ ...
 	charInWord        // stays between two letters or digits only, joins nothing else: . ' * _ # ...
 	charMinus         // stays before a digit and inside a word
 	charAngle         // may open a tag
@@ -20,23 +21,22 @@ const (
 )
 
 var (
-	charClass  [256]uint8
-	lowerASCII [256]byte
+	charClass [256]uint8
+	keptASCII [256]byte // what a byte of class charKeep becomes, 0 of the other classes
 )
 
 func init() {
-	for c := range 256 {
-		lowerASCII[c] = byte(c)
+	keep := func(c, as byte) { charClass[c], keptASCII[c] = charKeep, as }
+	for c := range byte(utf8.RuneSelf) {
 		switch {
 		case c >= 'a' && c <= 'z' || c >= '0' && c <= '9':
-			charClass[c] = charKeep
+			keep(c, c)
 		case c >= 'A' && c <= 'Z':
-			charClass[c] = charKeep
-			lowerASCII[c] = byte(c) + 'a' - 'A'
+			keep(c, c+'a'-'A')
 		}
 	}
-	for _, c := range []byte("+=%$@^|&/\\") {
-		charClass[c] = charKeep
+	for _, c := range []byte("+=%$@^|/\\") {
+		keep(c, c)
 	}
 	for _, c := range []byte(".,:'*_~!") {
 		charClass[c] = charInWord
@@ -52,12 +52,24 @@ func Normalise(s string) string { return string(appendNormal(make([]byte, 0, len
 
 // appendNormal appends Normalise(s) to dst.
 func appendNormal(dst []byte, s string) []byte {
-	for i := 0; i < len(s); i++ {
-		if s[i] >= utf8.RuneSelf {
-			return appendNormalASCIIAware(dst, foldTypography(norm.NFKC.String(s)))
-		}
+	if !isASCII(s) {
+		s = foldTypography(norm.NFKC.String(s))
 	}
 	return appendNormalASCIIAware(dst, s)
+}
+
+func isASCII(s string) bool {
+	for ; len(s) >= 8; s = s[8:] {
+		if (s[0]|s[1]|s[2]|s[3]|s[4]|s[5]|s[6]|s[7])&utf8.RuneSelf != 0 {
+			return false
+		}
+	}
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 var typography = strings.NewReplacer("‘", "'", "’", "'", "“", `"`, "”", `"`, "–", "-", "—", "-", "−", "-", "‐", "-", "‑", "-",
@@ -107,8 +119,9 @@ func appendNormalASCIIAware(dst []byte, s string) []byte {
 				dst = append(dst, ' ')
 			}
 			space = false
-			dst = append(dst, lowerASCII[c])
-			i++
+			var n int
+			dst, n = appendKept(dst, s[i:])
+			i += n
 			continue
 		case charDrop:
 			space = true
@@ -171,6 +184,25 @@ func appendNormalASCIIAware(dst []byte, s string) []byte {
 		i++
 	}
 	return dst
+}
+
+// appendKept appends what s begins with as long as that is bytes of class charKeep and single spaces between them: most
+// of most texts. It returns how many bytes of s these are.
+func appendKept(dst []byte, s string) ([]byte, int) {
+	dst = slices.Grow(dst, len(s))
+	out := dst[len(dst) : len(dst)+len(s)]
+	n := 0
+	for ; n < len(out); n++ {
+		k := keptASCII[s[n]]
+		if k == 0 {
+			if s[n] != ' ' || n+1 == len(s) || keptASCII[s[n+1]] == 0 {
+				break
+			}
+			k = ' '
+		}
+		out[n] = k
+	}
+	return dst[:len(dst)+n], n
 }
 
 func appendEntity(dst []byte, start int, space bool, r byte) ([]byte, bool) {

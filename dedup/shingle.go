@@ -1,6 +1,7 @@
 package dedup
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 	"unicode/utf8"
@@ -106,14 +107,28 @@ func (s *shingler) appendRunes(dst []uint64, text []byte) []uint64 {
 
 func (s *shingler) appendWords(dst []uint64, text []byte) []uint64 {
 	h := s.hash[:0]
-	start := 0
-	for i := 0; i <= len(text); i++ {
-		if i == len(text) || text[i] == ' ' {
-			if i > start {
-				h = append(h, hashBytes(text[start:i]))
+	for start := 0; start < len(text); {
+		if start+8 <= len(text) { // most words end within eight bytes: where, by arithmetic, and hashBytes in one step
+			x := binary.LittleEndian.Uint64(text[start:])
+			const ones = 0x0101010101010101
+			d := x ^ ' '*ones
+			if at := (d - ones) &^ d & (0x80 * ones); at != 0 { // its lowest bit is in the first space
+				n := bits.TrailingZeros64(at) / 8
+				if n > 0 {
+					h = append(h, mix64(uint64(n)*mixB^x&(1<<(8*n)-1)))
+				}
+				start += n + 1
+				continue
 			}
-			start = i + 1
 		}
+		n := bytes.IndexByte(text[start:], ' ')
+		if n < 0 {
+			n = len(text) - start
+		}
+		if n > 0 {
+			h = append(h, hashBytes(text[start:start+n]))
+		}
+		start += n + 1
 	}
 	s.hash = h
 	n := max(len(h)-s.size+1, 1)
