@@ -360,14 +360,3 @@ func (im *impl) expandQ4Pairs(dst []float32, src []byte, blocks int) {
 		expandQ4PairsGeneric(dst, src, blocks)
 	}
 }
-
-func (im *impl) dotsI8(dst []int32, q []int8, codes []int8, at []int32) {
-	switch im.vec {
-	case 2:
-		dotsI8AVX512(dst, q, codes, at)
-	case 1:
-		dotsI8AVX2(dst, q, codes, at)
-	default:
-		dotsI8Generic(dst, q, codes, at)
-	}
-}

@@ -54,6 +54,3 @@ func (im *impl) expandQ8Pairs(dst []float32, src []byte, blocks int) {
 func (im *impl) expandQ4Pairs(dst []float32, src []byte, blocks int) {
 	expandQ4PairsGeneric(dst, src, blocks)
 }
-func (im *impl) dotsI8(dst []int32, q []int8, codes []int8, at []int32) {
-	dotsI8Generic(dst, q, codes, at)
-}

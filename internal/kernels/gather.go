@@ -25,6 +25,13 @@ func DotsI8(dst []int32, q []int8, codes []int8, at []int32) {
 	active.Load().dotsI8(dst, q, codes, at)
 }
 
+// Fetch asks for x's cache lines, so that they are near when they are read soon after.
+func Fetch(x []int32) {
+	if len(x) > 0 {
+		fetchLines(x)
+	}
+}
+
 func dotsI8Generic(dst []int32, q []int8, codes []int8, at []int32) {
 	for i, r := range at {
 		row := codes[int(r)*len(q):][:len(q)]

@@ -9,3 +9,9 @@ func dotsI8AVX2(dst []int32, q []int8, codes []int8, at []int32)
 
 //go:noescape
 func dotsI8AVX512(dst []int32, q []int8, codes []int8, at []int32)
+
+//go:noescape
+func dotsI8VNNI(dst []int32, q []int8, codes []int8, at []int32)
+
+//go:noescape
+func fetchLines(x []int32)

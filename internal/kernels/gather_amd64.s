@@ -159,3 +159,95 @@ part:
 	JLT           next
 	VZEROUPPER
 	RET
+
+// func dotsI8VNNI(dst []int32, q []int8, codes []int8, at []int32)
+// Requires: AVX, AVX2, AVX512F, AVX512_VNNI, CMOV, MMX+
+TEXT ·dotsI8VNNI(SB), NOSPLIT, $0-96
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         q_base+24(FP), CX
+	MOVQ         codes_base+48(FP), DX
+	MOVQ         at_base+72(FP), BX
+	MOVQ         q_len+32(FP), SI
+	MOVQ         at_len+80(FP), DI
+	MOVL         $0x80808080, R8
+	VPBROADCASTD R8, Z0
+	VPXORD       Z2, Z2, Z2
+	VPXORD       Z1, Z1, Z1
+	XORQ         R8, R8
+
+offset:
+	VPDPBUSD (CX)(R8*1), Z0, Z2
+	ADDQ     $0x40, R8
+	CMPQ     R8, SI
+	JLT      offset
+	VPSUBD   Z2, Z1, Z1
+	LEAQ     -1(DI), R8
+	XORQ     R9, R9
+
+first:
+	MOVLQSX (BX)(R9*4), R10
+	IMULQ   SI, R10
+	ADDQ    DX, R10
+	XORQ    R11, R11
+
+line:
+	PREFETCHT0 (R10)(R11*1)
+	ADDQ       $0x40, R11
+	CMPQ       R11, SI
+	JLT        line
+	INCQ       R9
+	CMPQ       R9, $0x06
+	JGE        begin
+	CMPQ       R9, DI
+	JLT        first
+
+begin:
+	XORQ R9, R9
+
+next:
+	MOVLQSX   (BX)(R9*4), R10
+	IMULQ     SI, R10
+	ADDQ      DX, R10
+	LEAQ      6(R9), R11
+	CMPQ      R11, R8
+	CMOVQGT   R8, R11
+	MOVLQSX   (BX)(R11*4), R12
+	IMULQ     SI, R12
+	ADDQ      DX, R12
+	VMOVDQA64 Z1, Z2
+	XORQ      R11, R11
+
+part:
+	PREFETCHT0    (R12)(R11*1)
+	VPXORD        (R10)(R11*1), Z0, Z3
+	VPDPBUSD      (CX)(R11*1), Z3, Z2
+	ADDQ          $0x40, R11
+	CMPQ          R11, SI
+	JLT           part
+	VEXTRACTI64X4 $0x01, Z2, Y3
+	VPADDD        Y2, Y3, Y3
+	VEXTRACTI128  $0x01, Y3, X2
+	VPADDD        X3, X2, X2
+	VPSHUFD       $0x4e, X2, X3
+	VPADDD        X3, X2, X2
+	VPSHUFD       $0xb1, X2, X3
+	VPADDD        X3, X2, X2
+	VMOVD         X2, (AX)(R9*4)
+	INCQ          R9
+	CMPQ          R9, DI
+	JLT           next
+	VZEROUPPER
+	RET
+
+// func fetchLines(x []int32)
+// Requires: MMX+
+TEXT ·fetchLines(SB), NOSPLIT, $0-24
+	MOVQ x_base+0(FP), AX
+	MOVQ x_len+8(FP), CX
+
+line:
+	PREFETCHT0 (AX)
+	ADDQ       $0x40, AX
+	SUBQ       $0x10, CX
+	JGT        line
+	RET

@@ -5,20 +5,26 @@ import (
 	"testing"
 )
 
-func TestDotsI8(t *testing.T) {
+func TestDotsI8(t *testing.T) { dotsI8Equal(t) }
+
+// dotsI8Equal compares every level with sums computed one product at a time.
+func dotsI8Equal(t *testing.T) {
 	levels(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))
 		for _, k := range []int{64, 128, 192, 384, 1024} {
 			const rows = 50
 			q, codes := make([]int8, k), make([]int8, rows*k)
 			for i := range q {
-				q[i] = int8(r.IntN(255) - 127)
+				q[i] = int8(r.IntN(256) - 128)
 			}
 			for i := range codes {
-				codes[i] = int8(r.IntN(255) - 127)
+				codes[i] = int8(r.IntN(256) - 128)
 			}
 			for i := range k { // the largest sums
-				q[i], codes[i] = 127, -127
+				q[i], codes[i] = -128, -128
+			}
+			for i := range k {
+				codes[k+i] = 127
 			}
 			for n := range 20 {
 				at, dst := make([]int32, n), make([]int32, n+2)
@@ -26,7 +32,7 @@ func TestDotsI8(t *testing.T) {
 					at[i] = int32(r.IntN(rows))
 				}
 				if n > 2 {
-					at[1], at[n-1] = 0, rows-1
+					at[0], at[1], at[n-1] = 1, 0, rows-1
 				}
 				dst[n] = 77
 				DotsI8(dst, q, codes, at)
