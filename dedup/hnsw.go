@@ -52,11 +52,20 @@ func (s *Embedded) UseHNSW(opt HNSWOptions) {
 // Approximate tells that Query uses the graph.
 func (s *Embedded) Approximate() bool { return s.approximate }
 
+// heldVector returns point i's vector, nil when it is not in memory.
+func (s *Embedded) heldVector(i int32) []float32 {
+	b := s.held[int(i)/blockPoints]
+	if b == nil {
+		return nil
+	}
+	at := int(i) % blockPoints * s.head.Dim
+	return b[at : at+s.head.Dim]
+}
+
 // vector returns point i, in scratch when it is not in memory.
 func (s *Embedded) vector(i int32, scratch []float32) ([]float32, error) {
-	if b := s.held[int(i)/blockPoints]; b != nil {
-		at := int(i) % blockPoints * s.head.Dim
-		return b[at : at+s.head.Dim], nil
+	if v := s.heldVector(i); v != nil {
+		return v, nil
 	}
 	raw := make([]byte, 4*s.head.Dim)
 	if _, err := s.file.ReadAt(raw, s.where[i]); err != nil {
@@ -91,7 +100,7 @@ func nearer(a, b hop) bool { return a.score > b.score || a.score == b.score && a
 // hnswScratch is one searcher's memory.
 type hnswScratch struct {
 	seen    []uint64 // a bit for each point
-	touched []int32  // words of seen that are not zero
+	visited []int32  // the points whose bit is set
 	best    []hop    // nearest first
 	done    []bool   // of best: its links were followed
 	at      []int32
@@ -105,24 +114,30 @@ func (x *hnswScratch) begin(n int) {
 	if words := (n + 63) / 64; len(x.seen) < words {
 		x.seen = make([]uint64, words+words/4)
 	} else {
-		for _, w := range x.touched {
-			x.seen[w] = 0
+		for _, i := range x.visited {
+			x.seen[i>>6] = 0
 		}
 	}
-	x.touched, x.best, x.done = x.touched[:0], x.best[:0], x.done[:0]
+	x.visited, x.best, x.done = x.visited[:0], x.best[:0], x.done[:0]
 }
 
-// visit tells whether point i is new, and marks it.
-func (x *hnswScratch) visit(i int32) bool {
-	w, bit := &x.seen[i>>6], uint64(1)<<(i&63)
-	if *w&bit != 0 {
-		return false
+// visit marks the points of a list that ends before -1 and returns those that are new. Which are is as good as random, so that it is
+// counted, not branched on.
+func (x *hnswScratch) visit(list []int32) []int32 {
+	n := len(x.visited)
+	x.visited = slices.Grow(x.visited, len(list))
+	to, k := x.visited[n:n+len(list)], 0
+	for _, i := range list {
+		if i < 0 {
+			break
+		}
+		w := x.seen[i>>6]
+		to[k] = i
+		k += int(^w >> (i & 63) & 1)
+		x.seen[i>>6] = w | 1<<(i&63)
 	}
-	if *w == 0 {
-		x.touched = append(x.touched, i>>6)
-	}
-	*w |= bit
-	return true
+	x.visited = x.visited[:n+k]
+	return x.visited[n:]
 }
 
 // keep puts h among the ef best and returns its place, ef when it is not one of them.
@@ -175,7 +190,7 @@ func (g *hnsw) descend(x *hnswScratch, q probe, floor int) hop {
 func (g *hnsw) explore(x *hnswScratch, q probe, from []hop, ef, floor int) {
 	x.begin(len(g.levels))
 	for _, h := range from {
-		x.visit(h.at)
+		x.visit([]int32{h.at})
 		x.keep(h, ef)
 	}
 	for next := 0; next < len(x.best); {
@@ -184,18 +199,18 @@ func (g *hnsw) explore(x *hnswScratch, q probe, from []hop, ef, floor int) {
 			continue
 		}
 		x.done[next] = true
-		x.at = x.at[:0]
-		for _, n := range g.links(x.best[next].at, floor) {
-			if n < 0 {
-				break
-			}
-			if x.visit(n) {
-				x.at = append(x.at, n)
+		at := x.visit(g.links(x.best[next].at, floor))
+		for k, ahead := next+1, 2; k < len(x.best) && ahead > 0; k++ { // likely to be followed next
+			if !x.done[k] {
+				kernels.Fetch(g.links(x.best[k].at, floor))
+				ahead--
 			}
 		}
-		x.near = g.codes.score(x.near[:0], &x.dots, q, x.at)
+		x.near = g.codes.score(x.near[:0], &x.dots, q, at)
 		for _, h := range x.near {
-			next = min(next, x.keep(h, ef))
+			if len(x.best) < ef || h.score >= x.best[ef-1].score {
+				next = min(next, x.keep(h, ef))
+			}
 		}
 	}
 }
@@ -261,13 +276,20 @@ func (g *hnsw) query(ctx context.Context, s *Embedded, vectors [][]float32, k in
 // rounding of a code moves a score by less than a thousandth.
 func (g *hnsw) rescore(s *Embedded, x *hnswScratch, q []float32, k int, allowed []bool) ([]Neighbour, error) {
 	most := 2*k + 8
-	list := make([]Neighbour, 0, min(most, len(x.best)))
+	chosen := x.near[:0]
 	for _, h := range x.best {
-		if allowed != nil && !allowed[h.at] {
-			continue
-		}
-		if len(list) == most {
+		if len(chosen) == most {
 			break
+		}
+		if allowed == nil || allowed[h.at] {
+			chosen = append(chosen, h)
+		}
+	}
+	x.near = chosen
+	list := make([]Neighbour, 0, len(chosen))
+	for i, h := range chosen {
+		if i+1 < len(chosen) {
+			kernels.Fetch(s.heldVector(chosen[i+1].at))
 		}
 		v, err := s.vector(h.at, x.raw[:0])
 		if err != nil {

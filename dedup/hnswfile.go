@@ -52,7 +52,8 @@ func decodeGraph(b []byte, dim, points int) (*hnsw, error) {
 			return nil, errGraph
 		}
 	}
-	g.ground, all = slices.Clip(all[:2*g.opt.M*n]), all[2*g.opt.M*n:]
+	g.reserve(n)
+	g.ground, all = append(g.ground, all[:2*g.opt.M*n]...), all[2*g.opt.M*n:]
 	g.upper = make([][]int32, n)
 	for i, l := range g.levels {
 		g.upper[i], all = all[:int(l)*g.opt.M:int(l)*g.opt.M], all[int(l)*g.opt.M:]

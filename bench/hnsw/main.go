@@ -1,17 +1,23 @@
 // Command hnsw compares the embedded store's graph with its flat scan: queries a second of both, and the graph's recall@10
-// against the scan, on vectors of the built-in encoder or on random points around random centres.
+// against the scan, on vectors of the built-in encoder, on random points around random centres, or on those of a file that
+// bench/embed wrote. The queries are vectors of the same kind that are not stored. Before each measurement of the graph the scan is
+// measured again, so that both see the same machine.
 //
 //	go run ./bench/hnsw -n 200000 -dim 384
+//	go run ./bench/hnsw -n 200000 -data minilm.f32
 package main
 
 import (
 	"context"
+	"encoding/binary"
 	"flag"
 	"fmt"
 	"log"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"plumb/dedup"
@@ -24,16 +30,25 @@ func main() {
 	n := flag.Int("n", 200000, "vectors")
 	dim := flag.Int("dim", 384, "numbers of a vector")
 	queries := flag.Int("queries", 2000, "queries, none of them stored")
-	data := flag.String("data", "text", "text: the built-in encoder on planted texts; blobs: random points around n/100 centres")
-	m := flag.Int("m", 16, "links of a point")
-	efc := flag.Int("construction", 128, "candidates for a new point")
+	data := flag.String("data", "text", "text: the built-in encoder on planted texts; blobs: random points around n/100 centres; else a file of little-endian float32")
+	m := flag.Int("m", 0, "links of a point; 0: the default")
+	efc := flag.Int("construction", 0, "candidates for a new point; 0: the default")
+	ef := flag.String("ef", "10,16,24,32,48,64,96,128,192,256", "candidates kept in a search")
 	flag.Parse()
-	if err := bench(*n, *dim, *queries, *data, dedup.HNSWOptions{M: *m, EfConstruction: *efc}); err != nil {
+	var efs []int
+	for _, x := range strings.Split(*ef, ",") {
+		v, err := strconv.Atoi(x)
+		if err != nil || v < 1 {
+			log.Fatalf("-ef: expected numbers above 0 with commas between, got %q", *ef)
+		}
+		efs = append(efs, v)
+	}
+	if err := bench(*n, *dim, *queries, *data, efs, dedup.HNSWOptions{M: *m, EfConstruction: *efc}); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func bench(n, dim, queries int, data string, opt dedup.HNSWOptions) error {
+func bench(n, dim, queries int, data string, efs []int, opt dedup.HNSWOptions) error {
 	ctx := context.Background()
 	vectors, err := vectors(ctx, n+queries, dim, data)
 	if err != nil {
@@ -66,29 +81,39 @@ func bench(n, dim, queries int, data string, opt dedup.HNSWOptions) error {
 	if err != nil {
 		return err
 	}
-	flat := float64(len(ask)) / time.Since(start).Seconds()
-	flatCPU := (processorTime() - used) / float64(len(ask))
-	fmt.Printf("flat scan  %8.0f queries/s, %.0f us of processor time each\n", flat, 1e6*flatCPU)
+	fmt.Printf("flat scan  %8.0f queries/s, %.0f us of processor time each\n", float64(len(ask))/time.Since(start).Seconds(), 1e6*(processorTime()-used)/float64(len(ask)))
 	s.UseHNSW(opt)
 	start, used = time.Now(), processorTime()
 	if _, err := s.Query(ctx, ask[:1], 10, dedup.Filter{}); err != nil {
 		return err
 	}
 	fmt.Printf("graph      built in %.1f s, %.1f s of processor time\n", time.Since(start).Seconds(), processorTime()-used)
-	for _, ef := range []int{10, 16, 24, 32, 48, 64, 96, 128, 192, 256} {
+	for _, ef := range efs {
 		opt.EfSearch = ef
 		s.UseHNSW(opt)
-		start, used = time.Now(), processorTime()
-		got, err := s.Query(ctx, ask, 10, dedup.Filter{})
+		some := ask[:min(512, len(ask))]
+		flat, err := measure(func() error { _, err := s.Scan(ctx, some, 10, dedup.Filter{}); return err }, len(some))
 		if err != nil {
 			return err
 		}
-		speed := float64(len(ask)) / time.Since(start).Seconds()
-		cpu := (processorTime() - used) / float64(len(ask))
-		fmt.Printf("graph      %8.0f queries/s, %.0f us of processor time each, ef %3d, recall@10 %.4f, ratio %.1f, of processor time %.1f\n",
-			speed, 1e6*cpu, ef, dedup.Recall(got, want), speed/flat, flatCPU/cpu)
+		var got [][]dedup.Neighbour
+		graph, err := measure(func() (err error) { got, err = s.Query(ctx, ask, 10, dedup.Filter{}); return err }, len(ask))
+		if err != nil {
+			return err
+		}
+		fmt.Printf("graph      ef %3d, recall@10 %.4f, %8.0f queries/s, %.0f us of processor time each (scan %.0f), ratio %.1f, of processor time %.1f\n",
+			ef, dedup.Recall(got, want), 1/graph.wall, 1e6*graph.cpu, 1e6*flat.cpu, flat.wall/graph.wall, flat.cpu/graph.cpu)
 	}
 	return nil
+}
+
+// cost is seconds a query.
+type cost struct{ wall, cpu float64 }
+
+func measure(f func() error, queries int) (cost, error) {
+	start, used := time.Now(), processorTime()
+	err := f()
+	return cost{time.Since(start).Seconds() / float64(queries), (processorTime() - used) / float64(queries)}, err
 }
 
 func vectors(ctx context.Context, n, dim int, data string) ([][]float32, error) {
@@ -99,6 +124,9 @@ func vectors(ctx context.Context, n, dim int, data string) ([][]float32, error) 
 			texts[i] = p.Text(1 + p.Rand.IntN(6))
 		}
 		return dedup.NewHashEncoder(dim).Embed(ctx, texts)
+	}
+	if data != "blobs" {
+		return load(data, n, dim)
 	}
 	r := rand.New(rand.NewPCG(1, 2))
 	centres := make([][]float32, max(n/100, 1))
@@ -118,6 +146,25 @@ func vectors(ctx context.Context, n, dim int, data string) ([][]float32, error) 
 	out := make([][]float32, n)
 	for i := range out {
 		out[i] = draw(centres[r.IntN(len(centres))], 0.5)
+	}
+	return out, nil
+}
+
+// load reads the first n vectors of a file.
+func load(path string, n, dim int) ([][]float32, error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if have := len(raw) / (4 * dim); have < n {
+		return nil, fmt.Errorf("%s holds %d vectors of %d; with the queries %d are needed", path, have, dim, n)
+	}
+	out := make([][]float32, n)
+	for i := range out {
+		out[i] = make([]float32, dim)
+		if _, err := binary.Decode(raw[4*dim*i:], binary.LittleEndian, out[i]); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
 }

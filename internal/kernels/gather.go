@@ -26,9 +26,9 @@ func DotsI8(dst []int32, q []int8, codes []int8, at []int32) {
 }
 
 // Fetch asks for x's cache lines, so that they are near when they are read soon after.
-func Fetch(x []int32) {
+func Fetch[T int32 | float32](x []T) {
 	if len(x) > 0 {
-		fetchLines(x)
+		fetchLines(unsafe.Slice((*int32)(unsafe.Pointer(unsafe.SliceData(x))), len(x)))
 	}
 }
 
@@ -47,4 +47,9 @@ func dotsI8Generic(dst []int32, q []int8, codes []int8, at []int32) {
 func AllocI8(n int) []int8 {
 	f := Alloc((n + 3) / 4)
 	return unsafe.Slice((*int8)(unsafe.Pointer(unsafe.SliceData(f))), n)
+}
+
+// AllocI32 is Alloc for numbers of 32 bits.
+func AllocI32(n int) []int32 {
+	return unsafe.Slice((*int32)(unsafe.Pointer(unsafe.SliceData(Alloc(n)))), n)
 }

@@ -53,6 +53,20 @@ func dotsI8Equal(t *testing.T) {
 	})
 }
 
+func TestFetchChangesNothing(t *testing.T) {
+	x := AllocI32(1000)
+	for n := range len(x) {
+		Fetch(x[n:])
+		Fetch(x[:n])
+	}
+	for i, v := range x {
+		if v != 0 {
+			t.Fatalf("number %d became %d", i, v)
+		}
+	}
+	Fetch[float32](nil)
+}
+
 func TestDotsI8Refuses(t *testing.T) {
 	for name, f := range map[string]func(){
 		"a row behind the last": func() { DotsI8(make([]int32, 1), make([]int8, 64), make([]int8, 128), []int32{2}) },
