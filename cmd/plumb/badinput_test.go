@@ -219,6 +219,30 @@ func TestNaNStopsTheRun(t *testing.T) {
 	}
 }
 
+// TestNaNStopsEveryTrainer: the others stop likewise, PPO in the middle of an update's epochs.
+func TestNaNStopsEveryTrainer(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	args := tiny(dir)
+	for _, stage := range []string{"synth", "verifier", "dedup", "sft", "reward"} {
+		mustPlumb(t, append(args, "--only", stage)...)
+	}
+	for _, stage := range []string{"ppo", "reward", "sft"} { // what a stage reads is still the good one's
+		bad := append(args, "--only", stage)
+		for _, set := range []string{"learning_rate=1e38", "lr_scheduler=constant", "max_grad_norm=0", "save_steps=1", "max_steps=4"} {
+			bad = append(bad, "--set", stage+"."+set)
+		}
+		_, errs, code := plumb(t, bad...)
+		if code != exitFailed || !regexp.MustCompile(`step \d+: the (loss|norm|gradient).* is (NaN|.?Inf).*nothing overwritten.*checkpoint`).MatchString(errs) {
+			t.Errorf("%s: exit code %d\n%s", stage, code, errs)
+		}
+		for _, made := range []string{"adapter", "model"} {
+			if _, err := os.Stat(filepath.Join(dir, stage, made)); err == nil {
+				t.Errorf("%s made its %s", stage, made)
+			}
+		}
+	}
+}
+
 // TestAllUnknownKeysAtOnce: every fault of an experiment in one answer, each with its line and the nearest key.
 func TestAllUnknownKeysAtOnce(t *testing.T) {
 	file := put(t, filepath.Join(t.TempDir(), "x.yaml"), "name: x\nsead: 1\nstages:\n  synth: {pears: 10}\n  dedup:\n  sft: {mode: scratch, learning_rte: 1}\n  dpo:\n    beta: 0.1\n    betta: 2\n    lora: {rnak: 4}\n")
