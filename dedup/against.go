@@ -65,7 +65,7 @@ func leakage(ctx context.Context, cfg Config, data, tests Source, t Tools) (*Cer
 		cfg.Vectors.Store = "embedded"
 	}
 	t.Store = nil
-	c := newCorpus(cfg, cfg.Key, t.TempDir)
+	c := newCorpus(cfg, cfg.Key, newSpool(t.TempDir, spoolMemory))
 	defer c.texts.close()
 	p := t.progress("read", 0)
 	defer p.Done()
@@ -79,9 +79,10 @@ func leakage(ctx context.Context, cfg Config, data, tests Source, t Tools) (*Cer
 	if err := c.scan(ctx, data, false, p.Add); err != nil {
 		return nil, nil, err
 	}
-	m := &matcher{c: c, cfg: cfg}
+	p.Done()
+	m := &matcher{c: c, cfg: cfg, tools: &t}
 	defer m.close()
-	edges, err := m.edges(ctx, &t, &Report{})
+	edges, err := m.edges(ctx, &Report{})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -135,11 +136,11 @@ func surer(a, b Leak) bool {
 // empty leak nothing.
 func (c *corpus) leaksOf(cert *Certificate, first int32, e edge) {
 	add := func(tests, data int32) {
-		for _, x := range c.nodes[tests].records {
+		for x := range c.records(tests) {
 			if x >= first || c.entries[x].length == 0 {
 				continue
 			}
-			for _, y := range c.nodes[data].records {
+			for y := range c.records(data) {
 				if y < first {
 					continue
 				}
@@ -162,14 +163,14 @@ func (c *corpus) leaksOf(cert *Certificate, first int32, e edge) {
 }
 
 func (c *corpus) filesOf(lo, hi int32) []string {
-	seen := make([]bool, len(c.files))
+	seen := make([]bool, len(c.files.list))
 	for _, e := range c.entries[lo:hi] {
 		seen[e.file] = true
 	}
 	out := []string{}
 	for i, s := range seen {
 		if s {
-			out = append(out, c.files[i])
+			out = append(out, c.files.list[i])
 		}
 	}
 	slices.Sort(out)
@@ -183,16 +184,17 @@ func Groups(ctx context.Context, cfg Config, in Source, t Tools) ([]int, error) 
 	if err := errors.Join(cfg.Validate()...); err != nil {
 		return nil, err
 	}
-	c := newCorpus(cfg, cfg.Key, t.TempDir)
+	c := newCorpus(cfg, cfg.Key, newSpool(t.TempDir, spoolMemory))
 	defer c.texts.close()
 	p := t.progress("read", 0)
 	defer p.Done()
 	if err := c.scan(ctx, in, false, p.Add); err != nil {
 		return nil, err
 	}
-	m := &matcher{c: c, cfg: cfg}
+	p.Done()
+	m := &matcher{c: c, cfg: cfg, tools: &t}
 	defer m.close()
-	edges, err := m.edges(ctx, &t, &Report{})
+	edges, err := m.edges(ctx, &Report{})
 	if err != nil {
 		return nil, err
 	}
@@ -202,7 +204,7 @@ func Groups(ctx context.Context, cfg Config, in Source, t Tools) ([]int, error) 
 	}
 	out := make([]int, len(c.entries))
 	for i, e := range c.entries {
-		out[i] = int(c.nodes[u.find(e.node)].records[0])
+		out[i] = int(c.nodes[u.find(e.node)].first)
 	}
 	return out, nil
 }

@@ -111,7 +111,7 @@ func Calibrate(ctx context.Context, cfg Config, in Source, t Tools, opt Calibrat
 	wide.MinHash.Containment, wide.MinHash.FieldFloor, wide.MinHash.Bands = 0, 0, 0
 	wide.Exact.Enabled = true
 	wide.Verifier.Kind = "none" // the stages' own pairs, unconfirmed
-	c := newCorpus(wide, wide.Key, t.TempDir)
+	c := newCorpus(wide, wide.Key, newSpool(t.TempDir, spoolMemory))
 	defer c.texts.close()
 	p := t.progress("read", 0)
 	err = c.scan(ctx, in, false, p.Add)
@@ -119,9 +119,9 @@ func Calibrate(ctx context.Context, cfg Config, in Source, t Tools, opt Calibrat
 	if err != nil {
 		return nil, err
 	}
-	m := &matcher{c: c, cfg: wide}
+	m := &matcher{c: c, cfg: wide, tools: &t}
 	defer m.close()
-	edges, err := m.edges(ctx, &t, &Report{})
+	edges, err := m.edges(ctx, &Report{})
 	if err != nil {
 		return nil, err
 	}
@@ -188,7 +188,7 @@ func (m *matcher) judgeBin(ctx context.Context, b *bin, n int, perm func(int) []
 	}
 	var worst []float64
 	if v != nil {
-		if worst, err = m.worstField(ctx, ask, m.cfg.Verifier.Batch, func(p [][2]string) ([]float64, error) {
+		if worst, err = m.worstField(ctx, ask, m.cfg.Verifier.Batch, nil, func(p [][2]string) ([]float64, error) {
 			s, err := v.Score(ctx, p)
 			if err == nil && len(s) != len(p) {
 				err = fmt.Errorf("the verifier gave %d scores for %d pairs", len(s), len(p))

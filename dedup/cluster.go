@@ -24,8 +24,8 @@ func (m *matcher) clusters(ctx context.Context, edges []edge) ([]star, error) {
 	order := make([]int32, len(c.nodes))
 	for i := range c.nodes {
 		order[i] = int32(i)
-		best[i] = c.nodes[i].records[0]
-		for _, r := range c.nodes[i].records[1:] {
+		best[i] = c.nodes[i].first
+		for r := range c.records(int32(i)) {
 			if c.before(r, best[i]) {
 				best[i] = r
 			}
@@ -71,10 +71,13 @@ func (m *matcher) clusters(ctx context.Context, edges []edge) ([]star, error) {
 		}
 		stars[at].members = append(stars[at].members, e)
 	}
+	bar := m.tools.progress("cluster", len(order))
+	defer bar.Done()
 	for _, n := range order {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
+		bar.Add(1)
 		center[n] = n
 		if c.fixed(best[n]) {
 			continue

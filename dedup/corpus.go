@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 
 	"plumb/datasets"
 	"plumb/internal/kernels"
@@ -49,43 +50,49 @@ func (r *recordReader) Next() (datasets.Record, error) {
 
 func (r *recordReader) Close() error { return nil }
 
-// entry is what is remembered of a record.
+// entry is what is remembered of a record. Entries and nodes hold no pointers: with millions of them the collector would have
+// nothing else to do, and a checkpoint is their bytes.
 type entry struct {
 	node      int32
 	file      int32 // in corpus.files
 	copies    int32
 	length    int32 // bytes of the compared texts
+	next      int32 // record of the same node, -1: the last
 	protected bool
 	against   bool // belongs to a test set
 	exact     uint64
 	row       int64
 	rank      float64 // by the keep policy: higher stays
-	id        string
+	idEnd     int64   // in corpus.ids, where the id before it ends this one's begins
 }
 
 // node is a distinct text: all records that are equal after normalisation share one.
 type node struct {
-	id      uint64 // of the content, the same in every run
-	records []int32
-	label   byte
-	length  int32
-	split   string
+	id     uint64 // of the content, the same in every run
+	first  int32  // its records, in input order: first, entries[first].next ... last
+	last   int32
+	count  int32
+	length int32
+	split  int32 // in corpus.splits
+	label  byte
 }
 
 // corpus is everything pass one learns: entries by input order, distinct nodes, their texts in a spool.
 type corpus struct {
-	cfg     Config
-	key     Key
-	entries []entry
-	nodes   []node
-	texts   *spool
-	files   []string
-	fileOf  map[string]int32
-	byHash  map[digest]int32
-	index   *bandIndexBuilder            // nil without MinHash
-	leaked  map[int32]int32              // records that are removed before anything is compared
-	prompts map[int32][]datasets.Message // second pass: prompts that others take over
-	keep    keepRule
+	cfg      Config
+	key      Key
+	entries  []entry
+	nodes    []node
+	texts    *spool
+	ids      []byte // of all entries, one behind the other
+	files    names
+	splits   names
+	byHash   map[digest]int32
+	index    *bandIndexBuilder            // nil without MinHash
+	proposed *proposed                    // pairs, once the index has been asked
+	leaked   map[int32]int32              // records that are removed before anything is compared
+	prompts  map[int32][]datasets.Message // second pass: prompts that others take over
+	keep     keepRule
 }
 
 // scanned is the part of a record's work that runs in parallel.
@@ -160,7 +167,14 @@ func (c *corpus) take(chunk []scanned, against bool) error {
 		s.node = -1
 		if _, leaked := c.leaked[at]; !leaked {
 			s.node, s.isNew = c.nodeOf(s)
-			c.nodes[s.node].records = append(c.nodes[s.node].records, at)
+			n := &c.nodes[s.node]
+			if n.count == 0 {
+				n.first = at
+			} else {
+				c.entries[n.last].next = at
+			}
+			n.last = at
+			n.count++
 		}
 		if s.isNew {
 			buf = encodeTexts(buf[:0], &s.texts)
@@ -168,14 +182,9 @@ func (c *corpus) take(chunk []scanned, against bool) error {
 				return err
 			}
 		}
-		file, ok := c.fileOf[s.rec.Source.File]
-		if !ok {
-			file = int32(len(c.files))
-			c.files = append(c.files, s.rec.Source.File)
-			c.fileOf[s.rec.Source.File] = file
-		}
-		e := entry{node: s.node, file: file, copies: int32(max(s.rec.Copies, 1)), length: c.length(&s.texts), against: against,
-			exact: s.exact.id(), row: s.rec.Source.Row, id: s.rec.ID}
+		c.ids = append(c.ids, s.rec.ID...)
+		e := entry{node: s.node, file: c.files.number(s.rec.Source.File), copies: int32(max(s.rec.Copies, 1)), length: c.length(&s.texts),
+			next: -1, against: against, exact: s.exact.id(), row: s.rec.Source.Row, idEnd: int64(len(c.ids))}
 		if err := c.keep.rate(&e, &s.rec); err != nil {
 			return err
 		}
@@ -208,8 +217,47 @@ func (c *corpus) nodeOf(s *scanned) (int32, bool) {
 		}
 		c.byHash[s.normal] = int32(len(c.nodes))
 	}
-	c.nodes = append(c.nodes, node{id: s.normal.id(), label: s.label, length: length, split: s.rec.Split})
+	c.nodes = append(c.nodes, node{id: s.normal.id(), label: s.label, length: length, split: c.splits.number(s.rec.Split)})
 	return int32(len(c.nodes) - 1), true
+}
+
+// records yields the records of a node in input order.
+func (c *corpus) records(n int32) iter.Seq[int32] {
+	return func(yield func(int32) bool) {
+		for r := c.nodes[n].first; r >= 0; r = c.entries[r].next {
+			if !yield(r) {
+				return
+			}
+		}
+	}
+}
+
+// id is the id of record i.
+func (c *corpus) id(i int32) string {
+	start := int64(0)
+	if i > 0 {
+		start = c.entries[i-1].idEnd
+	}
+	return string(c.ids[start:c.entries[i].idEnd])
+}
+
+// names numbers the few distinct strings of many.
+type names struct {
+	list []string
+	at   map[string]int32
+}
+
+func (n *names) number(s string) int32 {
+	i, ok := n.at[s]
+	if !ok {
+		if n.at == nil {
+			n.at = map[string]int32{}
+		}
+		i = int32(len(n.list))
+		n.list = append(n.list, s)
+		n.at[s] = i
+	}
+	return i
 }
 
 func (c *corpus) length(t *texts) int32 {
@@ -263,6 +311,23 @@ func (c *corpus) joined(t *texts) string {
 		out, first = out+t[i], false
 	}
 	return out
+}
+
+// proposed are the candidates of MinHash.
+type proposed struct {
+	Bands, Rows, Capped int
+	pairs               []uint64
+}
+
+// propose takes the candidates from the index and lets go of what only reading needs.
+func (c *corpus) propose() {
+	c.byHash = nil
+	if c.index == nil {
+		return
+	}
+	p := &proposed{Bands: c.index.bands, Rows: c.index.rows}
+	p.pairs, p.Capped = c.index.candidates()
+	c.index, c.proposed = nil, p
 }
 
 // bandIndexBuilder is a bandIndex that grows with the nodes.

@@ -181,6 +181,22 @@ func normalise(v []float32) {
 	}
 }
 
+// unit scales v to length 1, unless it has that length up to rounding: scaled once, it passes through here and through stores that
+// scale unchanged, so that a vector read back from a store is the one that was computed, bit for bit.
+func unit(v []float32) {
+	if !isUnit(v) {
+		normalise(v)
+	}
+}
+
+func isUnit(v []float32) bool {
+	var s float64
+	for _, x := range v {
+		s += float64(x) * float64(x)
+	}
+	return math.Abs(s-1) < 5e-7
+}
+
 // Cosine is the cosine of the angle between two vectors, in float64, in ascending order; 0 when one is zero.
 func Cosine(a, b []float32) float64 {
 	var ab, aa, bb float64

@@ -11,6 +11,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 )
 
 // The embedded store is one file: a header line of JSON padded to headerSize, then blocks that are only ever appended. A
@@ -231,11 +232,23 @@ func (s *Embedded) Name() string { return s.path }
 // Count is the number of distinct points.
 func (s *Embedded) Count(context.Context) (int, error) { return len(s.ids), nil }
 
-// Has tells which points are stored.
-func (s *Embedded) Has(_ context.Context, ids []uint64) ([]bool, error) {
-	out := make([]bool, len(ids))
-	for i, id := range ids {
-		_, out[i] = s.at[id]
+// Vectors returns copies of the stored vectors.
+func (s *Embedded) Vectors(_ context.Context, ids []uint64) ([][]float32, error) {
+	out := make([][]float32, len(ids))
+	raw := make([]byte, 4*s.head.Dim)
+	for k, id := range ids {
+		i, ok := s.at[id]
+		if !ok {
+			continue
+		}
+		if block := s.held[int(i)/blockPoints]; block != nil {
+			out[k] = slices.Clone(block[int(i)%blockPoints*s.head.Dim : (int(i)%blockPoints+1)*s.head.Dim])
+			continue
+		}
+		if _, err := s.file.ReadAt(raw, s.where[i]); err != nil {
+			return nil, fmt.Errorf("%s: %w", s.path, err)
+		}
+		out[k] = decodeVector(nil, raw)
 	}
 	return out, nil
 }
@@ -271,7 +284,7 @@ func (s *Embedded) Upsert(ctx context.Context, points []Point) error {
 		meta = binary.LittleEndian.AppendUint16(meta, number(p.Split))
 		meta = binary.LittleEndian.AppendUint16(meta, number(p.Set))
 		copy(v, p.Vector)
-		normalise(v)
+		unit(v)
 		for _, x := range v {
 			if x != x || math.IsInf(float64(x), 0) {
 				return fmt.Errorf("%s: point %d of the batch has a vector with %v in it", s.path, i, x)

@@ -111,9 +111,22 @@ func TestStoreIsReopenedAndExtended(t *testing.T) {
 	if s.graph == nil || len(s.graph.levels) != 400 {
 		t.Error("the graph was not stored")
 	}
-	has, err := s.Has(ctx, []uint64{points[0].ID, points[399].ID, points[400].ID})
-	if err != nil || !slices.Equal(has, []bool{true, true, false}) {
-		t.Errorf("has %v, %v", has, err)
+	for _, memory := range []int64{storeMemory, 0} { // from memory, from the file
+		s.Close()
+		s = openStore(t, path, 32)
+		if s.memory = memory; memory == 0 {
+			clear(s.held)
+		}
+		has, err := s.Vectors(ctx, []uint64{points[0].ID, points[400].ID, points[399].ID})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for k, want := range [][]float32{vectors[0], nil, vectors[399]} {
+			want = slices.Clone(want)
+			if unit(want); !slices.Equal(has[k], want) {
+				t.Errorf("vector %d, %d bytes of memory: got %v, want %v", k, memory, has[k], want)
+			}
+		}
 	}
 	if err := s.Upsert(ctx, points[300:]); err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"plumb/internal/kernels"
+	"plumb/internal/run"
 )
 
 // Tier is the stage whose score a decision rests on.
@@ -35,6 +36,8 @@ type matcher struct {
 	embedder Embedder
 	verifier Verifier
 	vectors  *spool // of nodes; nil before the vector stage
+	tools    *Tools
+	kept     *checkpoints
 }
 
 func (m *matcher) confirms(stage string) bool {
@@ -69,12 +72,13 @@ func (m *matcher) blocks(pairs []uint64, f func([]uint64) error) error {
 type fieldSets [fieldCount][]uint32
 
 // lexical scores pairs by Jaccard similarity and returns those that pass, in order.
-func (m *matcher) lexical(ctx context.Context, pairs []uint64) ([]edge, error) {
+func (m *matcher) lexical(ctx context.Context, pairs []uint64, p *run.Progress) ([]edge, error) {
 	var out []edge
 	err := m.blocks(pairs, func(pairs []uint64) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		defer p.Add(len(pairs))
 		sets, err := m.fieldSets(pairs)
 		if err != nil {
 			return err
@@ -209,7 +213,7 @@ func (m *matcher) semantic(ctx context.Context, pairs []uint64) ([]edge, error) 
 
 // fieldFloor drops edges with a field whose vectors are below the floor.
 func (m *matcher) fieldFloor(ctx context.Context, edges []edge) ([]edge, error) {
-	worst, err := m.worstField(ctx, edges, m.cfg.Vectors.Batch, func(pairs [][2]string) ([]float64, error) {
+	worst, err := m.worstField(ctx, edges, m.cfg.Vectors.Batch, nil, func(pairs [][2]string) ([]float64, error) {
 		both := make([]string, 0, 2*len(pairs))
 		for _, p := range pairs {
 			both = append(both, p[0], p[1])
@@ -238,7 +242,7 @@ func (m *matcher) fieldFloor(ctx context.Context, edges []edge) ([]edge, error) 
 
 // confirm asks the verifier about the edges of the stages it confirms, and keeps those it agrees with. Fields that are
 // equal after normalisation are not asked about; the worst of the others decides.
-func (m *matcher) confirm(ctx context.Context, edges []edge) ([]edge, error) {
+func (m *matcher) confirm(ctx context.Context, edges []edge, p *run.Progress) ([]edge, error) {
 	var ask, out []edge
 	for _, e := range edges {
 		if m.confirms(string(e.tier)) {
@@ -250,7 +254,7 @@ func (m *matcher) confirm(ctx context.Context, edges []edge) ([]edge, error) {
 	if len(ask) == 0 {
 		return edges, nil
 	}
-	worst, err := m.worstField(ctx, ask, m.cfg.Verifier.Batch, func(pairs [][2]string) ([]float64, error) {
+	worst, err := m.worstField(ctx, ask, m.cfg.Verifier.Batch, p, func(pairs [][2]string) ([]float64, error) {
 		s, err := m.verifier.Score(ctx, pairs)
 		if err == nil && len(s) != len(pairs) {
 			err = fmt.Errorf("the verifier gave %d scores for %d pairs", len(s), len(pairs))
@@ -277,7 +281,7 @@ func (m *matcher) confirm(ctx context.Context, edges []edge) ([]edge, error) {
 
 // worstField returns for each edge the lowest score over the fields that differ after normalisation, 1 where none does.
 // The texts of a pair arrive in an order of their own (the smaller first), so that a score depends on the pair alone.
-func (m *matcher) worstField(ctx context.Context, edges []edge, batch int, score func([][2]string) ([]float64, error)) ([]float64, error) {
+func (m *matcher) worstField(ctx context.Context, edges []edge, batch int, p *run.Progress, score func([][2]string) ([]float64, error)) ([]float64, error) {
 	worst := make([]float64, len(edges))
 	var pairs [][2]string
 	var owner []int
@@ -299,6 +303,7 @@ func (m *matcher) worstField(ctx context.Context, edges []edge, batch int, score
 		return ctx.Err()
 	}
 	for i, e := range edges {
+		p.Add(1)
 		worst[i] = 1
 		a, err := m.c.text(int(e.a))
 		if err != nil {
@@ -329,13 +334,13 @@ func (m *matcher) judge(ctx context.Context, a, b int32) (edge, bool, error) {
 	var found []edge
 	var err error
 	if m.cfg.MinHash.Enabled {
-		found, err = m.lexical(ctx, pair)
+		found, err = m.lexical(ctx, pair, nil)
 	}
 	if err == nil && len(found) == 0 && m.vectors != nil {
 		found, err = m.semantic(ctx, pair)
 	}
 	if err == nil {
-		found, err = m.confirm(ctx, found)
+		found, err = m.confirm(ctx, found, nil)
 	}
 	if err != nil || len(found) == 0 {
 		return edge{}, false, err

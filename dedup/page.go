@@ -48,14 +48,14 @@ func (c *corpus) writePage(w io.Writer, stars []star, verdicts []verdict, rep *R
 		}
 	}
 	for i, n := range c.nodes {
-		if len(n.records) > 1 && !inStar[int32(i)] {
+		if n.count > 1 && !inStar[int32(i)] {
 			all = append(all, star{center: int32(i)})
 		}
 	}
 	size := func(s star) int {
-		n := len(c.nodes[s.center].records)
+		n := int(c.nodes[s.center].count)
 		for _, e := range s.members {
-			n += len(c.nodes[e.b].records)
+			n += int(c.nodes[e.b].count)
 		}
 		return n
 	}
@@ -89,14 +89,14 @@ func (c *corpus) pageRecord(n int32, e edge, verdicts []verdict) (pageRecord, er
 	if err != nil {
 		return pageRecord{}, err
 	}
-	first := c.nodes[n].records[0]
-	for _, r := range c.nodes[n].records {
+	first := c.nodes[n].first
+	for r := range c.records(n) {
 		if verdicts[r].stage == "" {
 			first = r
 			break
 		}
 	}
-	p := pageRecord{Ref: c.ref(first), Stage: string(e.tier), Copies: len(c.nodes[n].records)}
+	p := pageRecord{Ref: c.ref(first), Stage: string(e.tier), Copies: int(c.nodes[n].count)}
 	if e.score > 0 {
 		p.Score = fmt.Sprintf("%.3f", e.score)
 		if e.check != 1 {

@@ -26,7 +26,7 @@ func (c *corpus) plan(stars []star) []verdict {
 		}
 	}
 	for i := range c.nodes {
-		if !inStar[i] && len(c.nodes[i].records) > 1 {
+		if !inStar[i] && c.nodes[i].count > 1 {
 			stars = append(stars, star{center: int32(i)})
 		}
 	}
@@ -37,11 +37,11 @@ func (c *corpus) plan(stars []star) []verdict {
 }
 
 func (c *corpus) planStar(out []verdict, s star) {
-	records := slices.Clone(c.nodes[s.center].records)
+	records := slices.Collect(c.records(s.center))
 	how := map[int32]edge{}
 	for _, e := range s.members {
 		how[e.b] = e
-		records = append(records, c.nodes[e.b].records...)
+		records = slices.AppendSeq(records, c.records(e.b))
 	}
 	slices.SortFunc(records, func(a, b int32) int {
 		if c.before(a, b) {
@@ -74,7 +74,7 @@ func (c *corpus) planStar(out []verdict, s star) {
 			same = h
 		}
 		switch x, far := how[e.node]; {
-		case r == first && len(c.nodes[s.center].records) == 1: // policy none: it goes for the sake of its nearest member
+		case r == first && c.nodes[s.center].count == 1: // policy none: it goes for the sake of its nearest member
 			v.stage, v.score, v.check = string(s.members[0].tier), s.members[0].score, s.members[0].check
 		case c.entries[same].node == e.node:
 			v.stage, v.score = string(TierNormalised), 1

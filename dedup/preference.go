@@ -72,7 +72,10 @@ func (m *matcher) preferences(ctx context.Context, verdicts []verdict, edits map
 		return nil, err
 	}
 	votes := j.votes()
+	bar := m.tools.progress("preferences", len(groups))
+	defer bar.Done()
 	for _, g := range groups {
+		bar.Add(1)
 		if err := j.group(ctx, g, votes); err != nil {
 			return nil, err
 		}
@@ -94,7 +97,7 @@ func (m *matcher) preferences(ctx context.Context, verdicts []verdict, edits map
 				continue
 			}
 			e.kept = lender[e.kept]
-			e.id = m.c.entries[e.kept].id
+			e.id = m.c.id(e.kept)
 			edits[r] = e
 		}
 		m.c.prompts[e.kept] = nil
@@ -175,7 +178,7 @@ func (j *judgement) promptGroups(ctx context.Context, edits map[int32]edit) ([][
 		to := place[into[g]]
 		kept := merged[to][0]
 		for _, r := range records {
-			edits[r] = edit{"preference:merged_prompt", score[g], kept, c.entries[kept].id}
+			edits[r] = edit{"preference:merged_prompt", score[g], kept, c.id(kept)}
 		}
 		merged[to] = append(merged[to], records...)
 	}

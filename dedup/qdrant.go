@@ -45,6 +45,7 @@ type Qdrant struct {
 	collection string
 	opt        QdrantOptions
 	dim        int
+	floats     bool    // vectors are kept as they were sent
 	oversample float64 // of quantised searches, before the server rescores; 0: not quantised
 }
 
@@ -200,6 +201,8 @@ func (q *Qdrant) check(ctx context.Context, model string) error {
 	if params.GetDistance() != qdrant.Distance_Cosine {
 		return &MismatchError{q.address, "distance", params.GetDistance(), qdrant.Distance_Cosine}
 	}
+	d := params.GetDatatype()
+	q.floats = d == qdrant.Datatype_Default || d == qdrant.Datatype_Float32
 	if has := info.GetConfig().GetMetadata()[modelField].GetStringValue(); has != model {
 		if has == "" {
 			has = "unknown"
@@ -230,30 +233,41 @@ func (q *Qdrant) Count(ctx context.Context) (int, error) {
 	return int(n), nil
 }
 
-// Has asks for the points without payload and vector.
-func (q *Qdrant) Has(ctx context.Context, ids []uint64) ([]bool, error) {
-	out := make([]bool, len(ids))
+// Vectors asks for the points' vectors. What a collection of someone's own keeps in fewer bits, or not of length 1, is not the vector
+// that was computed: it counts as missing.
+func (q *Qdrant) Vectors(ctx context.Context, ids []uint64) ([][]float32, error) {
+	out := make([][]float32, len(ids))
 	at := make(map[uint64][]int, len(ids))
 	for i, id := range ids {
 		at[id] = append(at[id], i)
 	}
-	for part := range slices.Chunk(ids, q.opt.Batch) {
+	for part := range slices.Chunk(ids, q.chunk()) {
 		list := make([]*qdrant.PointId, len(part))
 		for i, id := range part {
 			list[i] = qdrant.NewIDNum(id)
 		}
 		points, err := q.client.Get(ctx, &qdrant.GetPoints{CollectionName: q.collection, Ids: list,
-			WithPayload: qdrant.NewWithPayload(false), WithVectors: qdrant.NewWithVectors(false)})
+			WithPayload: qdrant.NewWithPayload(false), WithVectors: qdrant.NewWithVectors(q.floats)})
 		if err != nil {
 			return nil, q.explain(err)
 		}
 		for _, p := range points {
-			for _, i := range at[p.GetId().GetNum()] {
-				out[i] = true
+			if v := denseVector(p.GetVectors()); len(v) == q.dim && isUnit(v) {
+				for _, i := range at[p.GetId().GetNum()] {
+					out[i] = v
+				}
 			}
 		}
 	}
 	return out, nil
+}
+
+func denseVector(v *qdrant.VectorsOutput) []float32 {
+	if d := v.GetVector().GetDense(); d != nil {
+		return d.GetData()
+	}
+	//lint:ignore SA1019 older servers send plain vectors in this field
+	return v.GetVector().GetData()
 }
 
 func (q *Qdrant) chunk() int {

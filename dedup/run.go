@@ -1,6 +1,7 @@
 package dedup
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,8 @@ type Tools struct {
 	Certificate io.Writer // JSON, when Against is given
 	Page        io.Writer // HTML
 	TempDir     string    // for what does not fit in memory; "" is the system's folder
+	Checkpoint  string    // a folder of the run's own for what its finished stages found, so that it can be killed and started again; "": none
+	Inputs      string    // stands for what is read and for the models: checkpoints of other inputs are not used
 	Progress    func(label string, total int) *run.Progress
 }
 
@@ -71,6 +74,7 @@ type VectorReport struct {
 	Store      string   `json:"store"`
 	Encoder    string   `json:"encoder"`
 	Added      int      `json:"added"`  // vectors that the store did not hold yet
+	Reused     int      `json:"reused"` // vectors that it held: their texts were not embedded again
 	Stored     int      `json:"stored"` // points in the store
 	Candidates int      `json:"candidates"`
 	Alike      int      `json:"alike"`
@@ -79,17 +83,33 @@ type VectorReport struct {
 }
 
 // Run removes duplicates: it reads in twice, writes what stays to out in input order and returns what it did. Stages, thresholds
-// and policies are cfg's. The ledger and the page are complete only when Run returns no error.
+// and policies are cfg's. The ledger and the page are complete only when Run returns no error. With a folder for checkpoints, a run that
+// was stopped (by ctx, an error or a kill) and is started again does not repeat its finished stages, and gives the same bytes as one
+// that was not; the folder is gone when Run is done.
 func Run(ctx context.Context, cfg Config, in Source, out Writer, t Tools) (Report, error) {
 	var rep Report
 	if err := errors.Join(cfg.Validate()...); err != nil {
 		return rep, run.Usage(err)
 	}
+	kept, err := openCheckpoints(cfg, &t)
+	if err != nil {
+		return rep, err
+	}
+	if kept != nil {
+		t.TempDir = kept.dir
+	}
+	if err := work(ctx, cfg, in, out, t, kept, &rep); err != nil {
+		return rep, err
+	}
+	return rep, kept.remove()
+}
+
+func work(ctx context.Context, cfg Config, in Source, out Writer, t Tools, kept *checkpoints, rep *Report) error {
 	leaked := map[int32]int32{}
 	if t.Against != nil {
-		cert, records, err := leakage(ctx, cfg, in, t.Against, t)
+		cert, records, err := kept.leakage(ctx, cfg, in, t)
 		if err != nil {
-			return rep, err
+			return err
 		}
 		rep.Certificate = cert
 		if cfg.Against.Action == "remove" {
@@ -97,31 +117,27 @@ func Run(ctx context.Context, cfg Config, in Source, out Writer, t Tools) (Repor
 		}
 		if t.Certificate != nil {
 			if err := cert.Write(t.Certificate); err != nil {
-				return rep, err
+				return err
 			}
 		}
 	}
-	c := newCorpus(cfg, cfg.Key, t.TempDir)
+	c, err := kept.read(ctx, cfg, in, leaked, &t)
+	if err != nil {
+		return err
+	}
 	defer c.texts.close()
-	c.leaked = leaked
-	p := t.progress("read", 0)
-	err := c.scan(ctx, in, false, p.Add)
-	p.Done()
-	if err != nil {
-		return rep, err
-	}
 	if len(c.entries) == 0 {
-		return rep, errors.New("dedup: the input holds no record")
+		return errors.New("dedup: the input holds no record")
 	}
-	m := &matcher{c: c, cfg: cfg}
+	m := &matcher{c: c, cfg: cfg, tools: &t, kept: kept}
 	defer m.close()
-	edges, err := m.edges(ctx, &t, &rep)
+	edges, err := m.edges(ctx, rep)
 	if err != nil {
-		return rep, err
+		return err
 	}
 	stars, err := m.clusters(ctx, edges)
 	if err != nil {
-		return rep, err
+		return err
 	}
 	rep.Distinct, rep.Clusters = len(c.nodes), len(stars)
 	verdicts := c.plan(stars)
@@ -132,21 +148,64 @@ func Run(ctx context.Context, cfg Config, in Source, out Writer, t Tools) (Repor
 	edits := map[int32]edit{}
 	if cfg.Preference.Enabled && cfg.Key == KeyPair {
 		if rep.Preference, err = m.preferences(ctx, verdicts, edits); err != nil {
-			return rep, err
+			return err
 		}
 	}
 	rep.count(verdicts)
 	if t.Page != nil {
-		if err := c.writePage(t.Page, stars, verdicts, &rep); err != nil {
-			return rep, err
+		if err := c.writePage(t.Page, stars, verdicts, rep); err != nil {
+			return err
 		}
 	}
-	return rep, c.write(ctx, in, out, verdicts, edits, &t, &rep)
+	return c.write(ctx, in, out, verdicts, edits, &t, rep)
 }
 
-func newCorpus(cfg Config, key Key, dir string) *corpus {
-	c := &corpus{cfg: cfg, key: key, texts: newSpool(dir, spoolMemory), fileOf: map[string]int32{}, byHash: map[digest]int32{},
-		keep: keepRule{cfg.Keep}}
+// leakage finds the leaks, unless an earlier run has.
+func (k *checkpoints) leakage(ctx context.Context, cfg Config, in Source, t Tools) (cert *Certificate, records map[int32]int32, err error) {
+	var found struct {
+		Certificate *Certificate
+		Records     map[int32]int32
+	}
+	done, err := k.load("leaks", func(r *bufio.Reader) error { return readHead(r, &found) })
+	if err != nil || done {
+		return found.Certificate, found.Records, err
+	}
+	if found.Certificate, found.Records, err = leakage(ctx, cfg, in, t.Against, t); err != nil {
+		return nil, nil, err
+	}
+	return found.Certificate, found.Records, k.save("leaks", func(w *bufio.Writer) error { return writeHead(w, found) })
+}
+
+// read is the first pass, up to the candidates of MinHash, unless an earlier run has done it.
+func (k *checkpoints) read(ctx context.Context, cfg Config, in Source, leaked map[int32]int32, t *Tools) (*corpus, error) {
+	c := newCorpus(cfg, cfg.Key, k.spool("texts", t.TempDir))
+	c.leaked = leaked
+	p := t.progress("read", 0)
+	defer p.Done()
+	whole := false
+	done, err := k.load("read", func(r *bufio.Reader) (err error) {
+		whole, err = c.load(r)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if done && whole {
+		p.Resume(len(c.entries))
+		return c, nil
+	}
+	if err := c.scan(ctx, in, false, p.Add); err != nil {
+		return nil, errors.Join(err, c.texts.close())
+	}
+	c.propose()
+	if err := k.save("read", c.save); err != nil {
+		return nil, errors.Join(err, c.texts.close())
+	}
+	return c, nil
+}
+
+func newCorpus(cfg Config, key Key, texts *spool) *corpus {
+	c := &corpus{cfg: cfg, key: key, texts: texts, byHash: map[digest]int32{}, keep: keepRule{cfg.Keep}}
 	if cfg.MinHash.Enabled {
 		c.index = &bandIndexBuilder{newBandIndex(cfg.MinHash, 0)}
 	}
@@ -160,31 +219,28 @@ func (m *matcher) close() {
 }
 
 // edges runs the stages that compare and returns the pairs that passed, ascending.
-func (m *matcher) edges(ctx context.Context, t *Tools, rep *Report) ([]edge, error) {
+func (m *matcher) edges(ctx context.Context, rep *Report) ([]edge, error) {
 	var err error
-	if m.verifier, err = openVerifier(m.cfg.Verifier, t); err != nil {
+	if m.verifier, err = openVerifier(m.cfg.Verifier, m.tools); err != nil {
 		return nil, err
 	}
 	var edges []edge
 	if m.cfg.MinHash.Enabled {
-		r := &MinHashReport{Bands: m.c.index.bands, Rows: m.c.index.rows}
-		pairs, capped := m.c.index.candidates()
-		m.c.index.bandIndex = nil
-		m.c.index = nil
-		found, err := m.lexical(ctx, pairs)
-		if err != nil {
+		rep.MinHash = new(MinHashReport)
+		if edges, err = m.kept.edges("minhash", rep.MinHash, func() ([]edge, error) { return m.minhashEdges(ctx, rep.MinHash) }); err != nil {
 			return nil, err
 		}
-		r.Candidates, r.Alike, r.CappedBuckets = len(pairs), len(found), capped
-		if edges, err = m.confirm(ctx, found); err != nil {
-			return nil, err
-		}
-		r.Confirmed = len(edges)
-		rep.MinHash = r
 	}
 	if m.cfg.Vectors.Enabled {
-		more, err := m.vectorEdges(ctx, t, edges, rep)
+		if err := m.openVectors(); err != nil {
+			return nil, err
+		}
+		rep.Vectors = new(VectorReport)
+		more, err := m.kept.edges("vectors", rep.Vectors, func() ([]edge, error) { return m.vectorEdges(ctx, edges, rep.Vectors) })
 		if err != nil {
+			return nil, err
+		}
+		if err := m.reopenVectors(); err != nil {
 			return nil, err
 		}
 		edges = append(edges, more...)
@@ -196,6 +252,34 @@ func (m *matcher) edges(ctx context.Context, t *Tools, rep *Report) ([]edge, err
 		})
 	}
 	return edges, nil
+}
+
+// minhashEdges decides about the candidates of MinHash.
+func (m *matcher) minhashEdges(ctx context.Context, r *MinHashReport) ([]edge, error) {
+	m.c.propose()
+	p := m.c.proposed
+	m.c.proposed = nil
+	*r = MinHashReport{Bands: p.Bands, Rows: p.Rows, Candidates: len(p.pairs), CappedBuckets: p.Capped}
+	bar := m.tools.progress("compare", len(p.pairs))
+	found, err := m.lexical(ctx, p.pairs, bar)
+	bar.Done()
+	if err != nil {
+		return nil, err
+	}
+	r.Alike = len(found)
+	edges, err := m.confirmAll(ctx, found)
+	r.Confirmed = len(edges)
+	return edges, err
+}
+
+// confirmAll is confirm with its progress shown.
+func (m *matcher) confirmAll(ctx context.Context, edges []edge) ([]edge, error) {
+	var bar *run.Progress
+	if m.verifier != nil && len(edges) > 0 {
+		bar = m.tools.progress("confirm", len(edges))
+	}
+	defer bar.Done()
+	return m.confirm(ctx, edges, bar)
 }
 
 func openVerifier(c VerifierConfig, t *Tools) (Verifier, error) {
@@ -363,5 +447,5 @@ func (c *corpus) writeRecord(i int32, rec *datasets.Record, out Writer, verdicts
 
 func (c *corpus) ref(i int32) Ref {
 	e := &c.entries[i]
-	return Ref{Index: int64(i), ID: e.id, File: c.files[e.file], Row: e.row}
+	return Ref{Index: int64(i), ID: c.id(i), File: c.files.list[e.file], Row: e.row}
 }

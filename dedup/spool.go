@@ -3,6 +3,7 @@ package dedup
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -17,6 +18,7 @@ const spoolMemory = 64 << 20
 type spool struct {
 	memory int
 	dir    string
+	path   string // of a file that is kept; "": a temporary one in dir
 	mem    []byte
 	ends   []int64
 	file   *os.File
@@ -41,11 +43,9 @@ func (s *spool) add(b []byte) error {
 		return nil
 	}
 	if s.file == nil {
-		f, err := os.CreateTemp(s.dir, ".plumb-spool-*")
-		if err != nil {
+		if err := s.create(); err != nil {
 			return err
 		}
-		s.file, s.buf = f, bufio.NewWriterSize(f, 1<<20)
 	}
 	if _, err := s.buf.Write(b); err != nil {
 		return fmt.Errorf("temporary file %s: %w", s.file.Name(), err)
@@ -54,12 +54,48 @@ func (s *spool) add(b []byte) error {
 	return nil
 }
 
-// sync makes everything added readable.
+func (s *spool) create() (err error) {
+	if s.path == "" {
+		s.file, err = os.CreateTemp(s.dir, ".plumb-spool-*")
+	} else {
+		s.file, err = os.Create(s.path)
+	}
+	if err == nil {
+		s.buf = bufio.NewWriterSize(s.file, 1<<20)
+	}
+	return err
+}
+
+// reopen takes up the file that an earlier run has kept, with its ends, and reports whether it is as long as they say.
+func (s *spool) reopen(ends []int64) (bool, error) {
+	f, err := os.Open(s.path)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	s.ends = ends
+	if info, err := f.Stat(); err != nil || info.Size() != s.size() {
+		s.ends = nil
+		return false, errors.Join(err, f.Close())
+	}
+	s.file = f
+	return true, nil
+}
+
+// sync makes everything added readable, and a file that is kept outlive the machine.
 func (s *spool) sync() error {
 	if s.buf == nil {
 		return nil
 	}
-	return s.buf.Flush()
+	if err := s.buf.Flush(); err != nil {
+		return err
+	}
+	if s.path != "" {
+		return s.file.Sync()
+	}
+	return nil
 }
 
 // get returns string i, in scratch when it has to be read from the file. The result must not be written to.
@@ -88,8 +124,8 @@ func (s *spool) close() error {
 	}
 	name := s.file.Name()
 	err := s.file.Close()
-	if e := os.Remove(name); err == nil {
-		err = e
+	if s.path == "" {
+		err = errors.Join(err, os.Remove(name))
 	}
 	s.file = nil
 	return err

@@ -33,8 +33,9 @@ type Neighbour struct {
 type Store interface {
 	// Name describes the store in reports.
 	Name() string
-	// Has tells which points are stored already, so that an interrupted or later run adds only what is missing.
-	Has(ctx context.Context, ids []uint64) ([]bool, error)
+	// Vectors returns the stored vectors, scaled to length 1 as unit does it, and nil for points that are not stored: an interrupted or
+	// later run computes and adds only what is missing.
+	Vectors(ctx context.Context, ids []uint64) ([][]float32, error)
 	// Upsert stores points; one that exists is replaced. When it returns, the points survive the end of the process.
 	Upsert(ctx context.Context, points []Point) error
 	// Query returns for each vector up to k neighbours, the best first, equals by ascending ID.

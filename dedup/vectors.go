@@ -10,9 +10,10 @@ import (
 	"plumb/internal/run"
 )
 
-// pointID is the store's name of a node in a set.
-func (m *matcher) pointID(n int) uint64 {
-	id := m.c.nodes[n].id
+// pointID is the store's name of a node and the text that is embedded for it, in a set. Records that only normalising makes equal are
+// one node, embedded as its first record has it: the text is in the name, so that a stored vector is the one that this run would compute.
+func (m *matcher) pointID(n int, text string) uint64 {
+	id := mix64(m.c.nodes[n].id ^ hashBytes([]byte(text)))
 	if m.cfg.Vectors.Set != "" {
 		id = mix64(id ^ hashBytes([]byte(m.cfg.Vectors.Set)))
 	}
@@ -21,30 +22,29 @@ func (m *matcher) pointID(n int) uint64 {
 
 // vectorEdges embeds every distinct text, stores what the store lacks, asks it for neighbours, and scores and confirms the
 // candidates that are not edges already.
-func (m *matcher) vectorEdges(ctx context.Context, t *Tools, have []edge, rep *Report) (edges []edge, err error) {
-	if m.embedder, err = openEmbedder(m.cfg.Vectors, t); err != nil {
-		return nil, err
-	}
+func (m *matcher) vectorEdges(ctx context.Context, have []edge, r *VectorReport) (edges []edge, err error) {
+	t, cfg := m.tools, m.cfg.Vectors
 	store := t.Store
+	r.Store, r.Encoder = "embedded", m.embedder.Name()
 	if store == nil {
-		s, cleanup, err := OpenStore(ctx, m.cfg.Vectors, m.embedder, t.TempDir)
+		if cfg.Path == "" && m.kept != nil { // a run that is started again finds it here
+			cfg.Path = m.kept.path("store")
+		}
+		s, cleanup, err := OpenStore(ctx, cfg, m.embedder, t.TempDir)
 		if err != nil {
 			return nil, err
 		}
 		store = s
 		defer func() { err = errors.Join(err, cleanup()) }()
 	}
-	r := &VectorReport{Store: store.Name(), Encoder: m.embedder.Name()}
-	rep.Vectors = r
-	m.vectors = newSpool(t.TempDir, spoolMemory)
-	of := map[uint64]int32{}
-	for i := range m.c.nodes {
-		of[m.pointID(i)] = int32(i)
+	if t.Store != nil || m.cfg.Vectors.Path != "" || cfg.Store != "embedded" {
+		r.Store = store.Name() // not a temporary file
 	}
+	of := make(map[uint64]int32, len(m.c.nodes))
 	p := t.progress("embed", len(m.c.nodes))
 	err = m.batches(ctx, func(lo, hi int) error {
 		defer p.Add(hi - lo)
-		return m.embedBatch(ctx, store, lo, hi, r)
+		return m.embedBatch(ctx, store, lo, hi, of, r)
 	})
 	p.Done()
 	if err != nil {
@@ -69,11 +69,34 @@ func (m *matcher) vectorEdges(ctx context.Context, t *Tools, have []edge, rep *R
 		return nil, err
 	}
 	r.Alike = len(edges)
-	if edges, err = m.confirm(ctx, edges); err != nil {
+	if edges, err = m.confirmAll(ctx, edges); err != nil {
 		return nil, err
 	}
 	r.Confirmed = len(edges)
 	return edges, m.measureRecall(ctx, store, r)
+}
+
+// openVectors opens the encoder and makes room for the nodes' vectors.
+func (m *matcher) openVectors() (err error) {
+	m.embedder, err = openEmbedder(m.cfg.Vectors, m.tools)
+	m.vectors = m.kept.spool("vectors-of-texts", m.tools.TempDir)
+	return err
+}
+
+// reopenVectors takes up the vectors of an earlier run whose stage was done.
+func (m *matcher) reopenVectors() error {
+	if m.kept == nil || len(m.vectors.ends) == len(m.c.nodes) {
+		return nil
+	}
+	ends := make([]int64, len(m.c.nodes))
+	for i := range ends {
+		ends[i] = int64(i+1) * int64(4*m.embedder.Dim())
+	}
+	ok, err := m.vectors.reopen(ends)
+	if err == nil && !ok {
+		err = fmt.Errorf("%s: missing or cut off: delete the folder and start again", m.vectors.path)
+	}
+	return err
 }
 
 func (m *matcher) batches(ctx context.Context, f func(lo, hi int) error) error {
@@ -88,32 +111,47 @@ func (m *matcher) batches(ctx context.Context, f func(lo, hi int) error) error {
 	return nil
 }
 
-func (m *matcher) embedBatch(ctx context.Context, store Store, lo, hi int, r *VectorReport) error {
+// embedBatch gets the vectors of nodes [lo, hi): those that the store holds from there, the others from the encoder.
+func (m *matcher) embedBatch(ctx context.Context, store Store, lo, hi int, of map[uint64]int32, r *VectorReport) error {
 	list, ids := make([]string, hi-lo), make([]uint64, hi-lo)
 	for i := range list {
 		t, err := m.c.text(lo + i)
 		if err != nil {
 			return err
 		}
-		list[i], ids[i] = m.c.joined(&t), m.pointID(lo+i)
+		list[i] = m.c.joined(&t)
+		ids[i] = m.pointID(lo+i, list[i])
+		of[ids[i]] = int32(lo + i)
 	}
-	vectors, err := embed(ctx, m.embedder, list)
-	if err != nil {
-		return err
-	}
-	stored, err := store.Has(ctx, ids)
+	vectors, err := store.Vectors(ctx, ids)
 	if err != nil {
 		return fmt.Errorf("%s: %w", store.Name(), err)
 	}
-	var points []Point
-	var raw []byte
+	var missing []int
+	var ask []string
 	for i, v := range vectors {
+		if v == nil {
+			missing, ask = append(missing, i), append(ask, list[i])
+		}
+	}
+	r.Reused += len(list) - len(missing)
+	fresh, err := embed(ctx, m.embedder, ask)
+	if err != nil {
+		return err
+	}
+	var points []Point
+	for k, i := range missing {
+		n := &m.c.nodes[lo+i]
+		vectors[i] = fresh[k]
+		if unit(vectors[i]); !zero(vectors[i]) {
+			points = append(points, Point{ID: ids[i], Vector: vectors[i], Split: m.c.splits.list[n.split], Length: int(n.length), Set: m.cfg.Vectors.Set})
+		}
+	}
+	var raw []byte
+	for _, v := range vectors {
 		raw = encodeVector(raw[:0], v)
 		if err := m.vectors.add(raw); err != nil {
 			return err
-		}
-		if n := &m.c.nodes[lo+i]; !stored[i] && !zero(v) {
-			points = append(points, Point{ID: ids[i], Vector: v, Split: n.split, Length: int(n.length), Set: m.cfg.Vectors.Set})
 		}
 	}
 	if len(points) == 0 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/urfave/cli/v2"
 
@@ -27,6 +28,8 @@ type dedupOptions struct {
 	Config      string
 	Sets        []string
 	Compute     string
+	Resume      bool
+	Undo        string
 	JSON        bool
 }
 
@@ -52,11 +55,16 @@ func dedupCommand() *cli.Command {
 			&cli.StringFlag{Name: "config", Usage: "thresholds and policies from `FILE`", Destination: &o.Config},
 			setFlag(),
 			&cli.StringFlag{Name: "compute", Usage: "arithmetic of models: auto, f32 or bf16", Value: "auto", Destination: &o.Compute},
+			resumeFlag(&o.Resume),
+			&cli.StringFlag{Name: "undo", Usage: "restore what a dedup removed, from its output and this ledger `FILE`: the same as dedup undo", Destination: &o.Undo},
 			jsonFlag(&o.JSON),
 		},
 		Subcommands: []*cli.Command{undoCommand(), calibrateCommand(), trainVerifierCommand()},
 		Action: func(c *cli.Context) error {
 			o.Files, o.Against, o.Sets = c.Args().Slice(), c.StringSlice("against"), c.StringSlice("set")
+			if o.Undo != "" {
+				return runUndo(c.Context, undoOptions{Kept: o.Files, Ledger: o.Undo, Out: o.Out}, c.App.Writer)
+			}
 			return runDedup(c.Context, o, c.App.Writer, c.App.ErrWriter)
 		},
 	}
@@ -94,7 +102,7 @@ func runDedup(ctx context.Context, o dedupOptions, stdout, stderr io.Writer) err
 	seen := map[[2]string]bool{} // files are read twice, a bad row is told once
 	job := dedupJob{
 		Config: cfg, Compute: o.Compute, Files: o.Files, Format: o.Format, Against: o.Against, Out: o.Out,
-		Ledger: o.Ledger, Page: o.Page, Certificate: o.Certificate,
+		Ledger: o.Ledger, Page: o.Page, Certificate: o.Certificate, TempDir: filepath.Dir(o.Out),
 		Progress: func(label string, total int) *run.Progress { return run.NewProgress(stderr, label, total) },
 		OnReject: func(r datasets.Reject) {
 			if key := [2]string{r.File, fmt.Sprint(r.Row, r.Reason)}; !seen[key] {
@@ -103,6 +111,10 @@ func runDedup(ctx context.Context, o dedupOptions, stdout, stderr io.Writer) err
 			}
 		},
 	}
+	if o.Resume {
+		job.Checkpoint = o.Out + ".checkpoint"
+	}
+	tightenHeap()
 	rep, err := job.run(ctx)
 	if err != nil {
 		return err
@@ -126,7 +138,7 @@ func runDedup(ctx context.Context, o dedupOptions, stdout, stderr io.Writer) err
 }
 
 type undoOptions struct {
-	Kept   string
+	Kept   []string // one
 	Ledger string
 	Out    string
 }
@@ -142,16 +154,16 @@ func undoCommand() *cli.Command {
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "the `FILE` to write", Destination: &o.Out},
 		},
 		Action: func(c *cli.Context) error {
-			if c.Args().Len() != 1 {
-				return run.Usage(errors.New("dedup undo: want the file that dedup wrote"))
-			}
-			o.Kept = c.Args().First()
+			o.Kept = c.Args().Slice()
 			return runUndo(c.Context, o, c.App.Writer)
 		},
 	}
 }
 
 func runUndo(ctx context.Context, o undoOptions, stdout io.Writer) error {
+	if len(o.Kept) != 1 {
+		return run.Usage(errors.New("dedup undo: want the one file that dedup wrote"))
+	}
 	if err := needFlags("ledger", o.Ledger, "out", o.Out); err != nil {
 		return err
 	}
@@ -160,7 +172,7 @@ func runUndo(ctx context.Context, o undoOptions, stdout io.Writer) error {
 		return err
 	}
 	defer ledger.Close()
-	kept, err := datasets.Open(o.Kept, datasets.ReadOptions{})
+	kept, err := datasets.Open(o.Kept[0], datasets.ReadOptions{})
 	if err != nil {
 		return err
 	}

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"plumb/datasets"
 	"plumb/dedup"
@@ -29,16 +31,25 @@ type dedupJob struct {
 	Page        string
 	Certificate string
 	TempDir     string
+	Checkpoint  string // folder from which a run that was killed goes on; "": none
 	Progress    func(label string, total int) *run.Progress
 	OnReject    func(datasets.Reject)
+
+	verifierHash string
 }
 
 // run writes all files whole, or none of them.
 func (j *dedupJob) run(ctx context.Context) (dedup.Report, error) {
 	var rep dedup.Report
-	tools := dedup.Tools{TempDir: j.TempDir, Progress: j.Progress}
+	tools := dedup.Tools{TempDir: j.TempDir, Progress: j.Progress, Checkpoint: j.Checkpoint}
 	if err := j.openModels(&tools); err != nil {
 		return rep, err
+	}
+	if j.Checkpoint != "" {
+		var err error
+		if tools.Inputs, err = j.inputs(); err != nil {
+			return rep, err
+		}
 	}
 	if len(j.Against) > 0 {
 		tools.Against = fileSource{paths: j.Against, format: j.Format}
@@ -72,6 +83,25 @@ func (j *dedupJob) run(ctx context.Context) (dedup.Report, error) {
 	return rep, work()
 }
 
+// inputs stands for everything that decides what a run finds, besides its configuration: the files by name, size and time, the models
+// by their weights.
+func (j *dedupJob) inputs() (string, error) {
+	var b strings.Builder
+	fmt.Fprintln(&b, j.Format, j.Compute)
+	for _, list := range [][]string{j.Files, j.Against} {
+		fmt.Fprintln(&b, len(list))
+		for _, path := range list {
+			info, err := os.Stat(path)
+			if err != nil {
+				return "", err
+			}
+			fmt.Fprintf(&b, "%q %d %s\n", path, info.Size(), info.ModTime().UTC().Format(time.RFC3339Nano))
+		}
+	}
+	fmt.Fprintln(&b, j.verifierHash)
+	return b.String(), nil
+}
+
 // openModels opens the encoder and the cross-encoder that the configuration names, where these are models.
 func (j *dedupJob) openModels(t *dedup.Tools) error {
 	opt := model.Options{Compute: computeOf(j.Compute)}
@@ -100,6 +130,9 @@ func (j *dedupJob) openModels(t *dedup.Tools) error {
 		if err != nil {
 			return err
 		}
+		if j.verifierHash, err = run.HashTree(path); err != nil {
+			return err
+		}
 		e, err := model.OpenEncoder(path, opt)
 		if err != nil {
 			return err
@@ -107,6 +140,13 @@ func (j *dedupJob) openModels(t *dedup.Tools) error {
 		if t.Verifier, err = crossencoder.Open(e, j.Config.Verifier.Adapter); err != nil {
 			return err
 		}
+	}
+	if v := j.Config.Verifier; v.Adapter != "" && v.Kind != "none" && len(v.Confirm) > 0 {
+		hash, err := run.HashTree(v.Adapter)
+		if err != nil {
+			return err
+		}
+		j.verifierHash += " " + hash
 	}
 	return nil
 }

@@ -77,7 +77,7 @@ func (s *dedupStage) plan(p *plan) []error {
 func (s *dedupStage) run(r *stageRun) (map[string]any, error) {
 	job := dedupJob{
 		Config: s.Config, Compute: s.Compute, Files: []string{r.path(roleData)}, Out: r.makes[pairs],
-		Ledger: r.dir.Path("ledger.jsonl"), Page: r.dir.Path("dedup.html"), TempDir: r.dir.Dir(),
+		Ledger: r.dir.Path("ledger.jsonl"), Page: r.dir.Path("dedup.html"), TempDir: r.dir.Dir(), Checkpoint: r.dir.Path("checkpoint"),
 		Progress: func(label string, total int) *run.Progress { return r.dir.Progress(r.name+" "+label, total) },
 	}
 	for _, in := range r.inputs {

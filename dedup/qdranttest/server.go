@@ -288,7 +288,7 @@ func unit(v []float32) []float32 {
 		s += float64(x) * float64(x)
 	}
 	out := slices.Clone(v)
-	if s > 0 {
+	if s > 0 && math.Abs(s-1) > 1e-6 { // a server leaves alone what has length 1 up to rounding
 		k := 1 / math.Sqrt(s)
 		for i := range out {
 			out[i] = float32(float64(out[i]) * k)
@@ -302,7 +302,12 @@ func (p *points) Get(_ context.Context, r *qdrant.GetPoints) (*qdrant.GetRespons
 	return out, p.with(r.GetCollectionName(), func(c *collection) error {
 		for _, id := range r.GetIds() {
 			if x := c.points[id.GetNum()]; x != nil {
-				out.Result = append(out.Result, &qdrant.RetrievedPoint{Id: qdrant.NewIDNum(x.id)})
+				p := &qdrant.RetrievedPoint{Id: qdrant.NewIDNum(x.id)}
+				if r.GetWithVectors().GetEnable() {
+					p.Vectors = &qdrant.VectorsOutput{VectorsOptions: &qdrant.VectorsOutput_Vector{Vector: &qdrant.VectorOutput{
+						Vector: &qdrant.VectorOutput_Dense{Dense: &qdrant.DenseVector{Data: slices.Clone(x.vector)}}}}}
+				}
+				out.Result = append(out.Result, p)
 			}
 		}
 		return nil
