@@ -36,6 +36,8 @@ type Certificate struct {
 	Vectors      VectorConfig  `json:"vectors"`
 	Verifier     string        `json:"verifier"`
 	Leaks        []Leak        `json:"leaks"` // by train record, then test record
+
+	texts map[int64]string // compared, of the test records that are leaked
 }
 
 // Write writes the certificate as JSON.
@@ -87,7 +89,7 @@ func leakage(ctx context.Context, cfg Config, data, tests Source, t Tools) (*Cer
 		return nil, nil, err
 	}
 	cert := &Certificate{Version: 1, Key: cfg.Key, TrainRecords: len(c.entries) - int(first), TestRecords: int(first), Action: cfg.Against.Action,
-		Tiers: []Tier{TierExact}, MinHash: cfg.MinHash, Vectors: cfg.Vectors, Verifier: cfg.Verifier.Kind, Leaks: []Leak{}}
+		Tiers: []Tier{TierExact}, MinHash: cfg.MinHash, Vectors: cfg.Vectors, Verifier: cfg.Verifier.Kind, Leaks: []Leak{}, texts: map[int64]string{}}
 	if cfg.Exact.Normalise {
 		cert.Tiers = append(cert.Tiers, TierNormalised)
 	}
@@ -101,7 +103,9 @@ func leakage(ctx context.Context, cfg Config, data, tests Source, t Tools) (*Cer
 		edges = append(edges, edge{a: int32(i), b: int32(i), check: 1})
 	}
 	for _, e := range edges {
-		c.leaksOf(cert, first, e)
+		if err := c.leaksOf(cert, first, e); err != nil {
+			return nil, nil, err
+		}
 	}
 	slices.SortFunc(cert.Leaks, func(a, b Leak) int {
 		if a.Train.Index != b.Train.Index {
@@ -134,8 +138,8 @@ func surer(a, b Leak) bool {
 
 // leaksOf adds each pair of a test record and a data record on the two ends of an edge. Texts of which the compared part is
 // empty leak nothing.
-func (c *corpus) leaksOf(cert *Certificate, first int32, e edge) {
-	add := func(tests, data int32) {
+func (c *corpus) leaksOf(cert *Certificate, first int32, e edge) error {
+	add := func(tests, data int32) error {
 		for x := range c.records(tests) {
 			if x >= first || c.entries[x].length == 0 {
 				continue
@@ -153,13 +157,22 @@ func (c *corpus) leaksOf(cert *Certificate, first int32, e edge) {
 					}
 				}
 				cert.Leaks = append(cert.Leaks, l)
+				if _, ok := cert.texts[int64(x)]; !ok {
+					t, err := c.text(int(tests))
+					if err != nil {
+						return err
+					}
+					cert.texts[int64(x)] = c.key.joined(&t)
+				}
 			}
 		}
+		return nil
 	}
-	add(e.a, e.b)
-	if e.a != e.b {
-		add(e.b, e.a)
+	err := add(e.a, e.b)
+	if err == nil && e.a != e.b {
+		err = add(e.b, e.a)
 	}
+	return err
 }
 
 func (c *corpus) filesOf(lo, hi int32) []string {

@@ -207,7 +207,7 @@ func (m *matcher) judgeBin(ctx context.Context, b *bin, n int, perm func(int) []
 		if err != nil {
 			return 0, 0, err
 		}
-		s := Sample{A: m.c.joined(&x), B: m.c.joined(&y), Score: e.score}
+		s := Sample{A: m.c.key.joined(&x), B: m.c.key.joined(&y), Score: e.score}
 		if same, ok := labels[[2]string{min(s.A, s.B), max(s.A, s.B)}]; ok {
 			s.Same = &same
 			byLabel++

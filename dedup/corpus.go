@@ -299,9 +299,9 @@ func (c *corpus) text(n int) (texts, error) {
 }
 
 // joined is what an encoder sees: the compared texts, one after the other.
-func (c *corpus) joined(t *texts) string {
+func (k Key) joined(t *texts) string {
 	out, first := "", true
-	for i, use := range c.key.uses() {
+	for i, use := range k.uses() {
 		if !use || t[i] == "" {
 			continue
 		}

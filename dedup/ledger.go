@@ -44,7 +44,7 @@ type LedgerRow struct {
 	Stage        string           `json:"stage"`              // exact, normalised, minhash, vectors, against:<tier>, preference:<finding>
 	Score        float64          `json:"score"`              // of the stage
 	Check        *float64         `json:"verifier,omitempty"` // the verifier's, where it was asked
-	Kept         *Ref             `json:"kept,omitempty"`     // what stays for it, or the test record it leaked
+	Kept         *Ref             `json:"kept,omitempty"`     // what stays for it, the test record it leaked, or the label that outvoted it
 	Record       *datasets.Record `json:"record,omitempty"`   // whole
 	Ref          Ref              `json:"ref"`                // the record itself
 	Span         *[2]int          `json:"span,omitempty"`     // bytes of its compared text that the kept one has too

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"plumb/datasets"
 )
@@ -84,6 +85,11 @@ func (m *matcher) preferences(ctx context.Context, verdicts []verdict, edits map
 	for r := range edits {
 		if verdicts[r].stage != "" {
 			delete(edits, r)
+		}
+	}
+	for i := range verdicts { // nor can it be what another was dropped for
+		if v := &verdicts[i]; v.kept >= 0 && strings.HasPrefix(v.stage, "preference:") && verdicts[v.kept].stage != "" {
+			v.kept = -1
 		}
 	}
 	m.c.prompts = map[int32][]datasets.Message{}
@@ -355,6 +361,15 @@ func (j *judgement) flips(prompt string, list []preferred, policy string) []pref
 		switch {
 		case policy == "drop", policy == "majority" && votes[way] <= votes[back]:
 			j.drop(true, "flipped", p)
+			if v := &j.verdicts[p.record]; policy == "majority" && votes[way] < votes[back] && v.stage == "preference:flipped" {
+				v.score = float64(votes[back]) / float64(votes[way]+votes[back])
+				for _, q := range list {
+					if q.win == p.lose && q.lose == p.win {
+						v.kept = q.record
+						break
+					}
+				}
+			}
 		case policy == "majority":
 			rest = append(rest, p)
 		}

@@ -129,35 +129,50 @@ func work(ctx context.Context, cfg Config, in Source, out Writer, t Tools, kept 
 	if len(c.entries) == 0 {
 		return errors.New("dedup: the input holds no record")
 	}
-	m := &matcher{c: c, cfg: cfg, tools: &t, kept: kept}
+	d, err := kept.decisions(c, rep, func() (*decisions, error) { return c.decide(ctx, &t, kept, rep) })
+	if err != nil {
+		return err
+	}
+	if t.Page != nil {
+		if err := c.writePage(t.Page, d.stars, d.verdicts, rep); err != nil {
+			return err
+		}
+	}
+	return c.write(ctx, in, out, d, &t, rep)
+}
+
+// decisions are what becomes of every record.
+type decisions struct {
+	stars    []star
+	verdicts []verdict
+	edits    map[int32]edit
+}
+
+// decide runs everything between the two passes.
+func (c *corpus) decide(ctx context.Context, t *Tools, kept *checkpoints, rep *Report) (*decisions, error) {
+	m := &matcher{c: c, cfg: c.cfg, tools: t, kept: kept}
 	defer m.close()
 	edges, err := m.edges(ctx, rep)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	stars, err := m.clusters(ctx, edges)
-	if err != nil {
-		return err
+	d := &decisions{edits: map[int32]edit{}}
+	if d.stars, err = m.clusters(ctx, edges); err != nil {
+		return nil, err
 	}
-	rep.Distinct, rep.Clusters = len(c.nodes), len(stars)
-	verdicts := c.plan(stars)
-	for r, leak := range leaked {
+	rep.Distinct, rep.Clusters = len(c.nodes), len(d.stars)
+	d.verdicts = c.plan(d.stars)
+	for r, leak := range c.leaked {
 		l := rep.Certificate.Leaks[leak]
-		verdicts[r] = verdict{stage: "against:" + string(l.Tier), score: l.Score, check: l.Check, kept: -1, leak: leak}
+		d.verdicts[r] = verdict{stage: "against:" + string(l.Tier), score: l.Score, check: l.Check, kept: -1, leak: leak}
 	}
-	edits := map[int32]edit{}
-	if cfg.Preference.Enabled && cfg.Key == KeyPair {
-		if rep.Preference, err = m.preferences(ctx, verdicts, edits); err != nil {
-			return err
+	if c.cfg.Preference.Enabled && c.cfg.Key == KeyPair {
+		if rep.Preference, err = m.preferences(ctx, d.verdicts, d.edits); err != nil {
+			return nil, err
 		}
 	}
-	rep.count(verdicts)
-	if t.Page != nil {
-		if err := c.writePage(t.Page, stars, verdicts, rep); err != nil {
-			return err
-		}
-	}
-	return c.write(ctx, in, out, verdicts, edits, &t, rep)
+	rep.count(d.verdicts)
+	return d, nil
 }
 
 // leakage finds the leaks, unless an earlier run has.
@@ -165,14 +180,19 @@ func (k *checkpoints) leakage(ctx context.Context, cfg Config, in Source, t Tool
 	var found struct {
 		Certificate *Certificate
 		Records     map[int32]int32
+		Texts       map[int64]string
 	}
 	done, err := k.load("leaks", func(r *bufio.Reader) error { return readHead(r, &found) })
 	if err != nil || done {
+		if done {
+			found.Certificate.texts = found.Texts
+		}
 		return found.Certificate, found.Records, err
 	}
 	if found.Certificate, found.Records, err = leakage(ctx, cfg, in, t.Against, t); err != nil {
 		return nil, nil, err
 	}
+	found.Texts = found.Certificate.texts
 	return found.Certificate, found.Records, k.save("leaks", func(w *bufio.Writer) error { return writeHead(w, found) })
 }
 
@@ -356,7 +376,8 @@ func (rep *Report) count(verdicts []verdict) {
 }
 
 // write is the second pass.
-func (c *corpus) write(ctx context.Context, in Source, out Writer, verdicts []verdict, edits map[int32]edit, t *Tools, rep *Report) error {
+func (c *corpus) write(ctx context.Context, in Source, out Writer, d *decisions, t *Tools, rep *Report) error {
+	verdicts := d.verdicts
 	ledger, err := newLedgerWriter(t.Ledger, LedgerHeader{ledgerVersion, rep.Records, rep.Kept, c.cfg})
 	if err != nil {
 		return err
@@ -385,7 +406,7 @@ func (c *corpus) write(ctx context.Context, in Source, out Writer, verdicts []ve
 		if int(i) >= len(verdicts) || exactDigest(&rec, c.key).id() != c.entries[i].exact {
 			return errChanged
 		}
-		if err := c.writeRecord(i, &rec, out, verdicts, edits, ledger, rep); err != nil {
+		if err := c.writeRecord(i, &rec, out, d, ledger, rep); err != nil {
 			return err
 		}
 		p.Add(1)
@@ -395,8 +416,8 @@ func (c *corpus) write(ctx context.Context, in Source, out Writer, verdicts []ve
 
 var errChanged = errors.New("dedup: the input changed while it was being read")
 
-func (c *corpus) writeRecord(i int32, rec *datasets.Record, out Writer, verdicts []verdict, edits map[int32]edit, ledger *ledgerWriter, rep *Report) error {
-	v := &verdicts[i]
+func (c *corpus) writeRecord(i int32, rec *datasets.Record, out Writer, d *decisions, ledger *ledgerWriter, rep *Report) error {
+	v := &d.verdicts[i]
 	row := LedgerRow{Ref: c.ref(i), Stage: v.stage, Score: v.score}
 	if v.stage != "" {
 		row.Action, row.Record = ActionRemove, rec
@@ -404,7 +425,9 @@ func (c *corpus) writeRecord(i int32, rec *datasets.Record, out Writer, verdicts
 			row.Check = &v.check
 		}
 		if v.leak >= 0 {
-			row.Kept = &rep.Certificate.Leaks[v.leak].Test
+			test := &rep.Certificate.Leaks[v.leak].Test
+			own := recordTexts(rec)
+			row.Kept, row.Span = test, sharedSpan(c.cfg.Against.Key.joined(&own), rep.Certificate.texts[test.Index])
 		}
 		if v.kept >= 0 {
 			kept := c.ref(v.kept)
@@ -427,7 +450,7 @@ func (c *corpus) writeRecord(i int32, rec *datasets.Record, out Writer, verdicts
 		changed.Copies = int(min(int64(max(rec.Copies, 1))+int64(v.copies), math.MaxInt32))
 		row.Action, row.Stage, row.CopiesBefore = ActionCopies, "copies", rec.Copies
 	}
-	if e, ok := edits[i]; ok {
+	if e, ok := d.edits[i]; ok {
 		e.apply(&changed, c.prompts)
 		row.Action, row.Stage, row.Score, row.Record = ActionEdit, e.stage, e.score, rec
 		row.CopiesBefore = 0

@@ -119,7 +119,7 @@ func (m *matcher) embedBatch(ctx context.Context, store Store, lo, hi int, of ma
 		if err != nil {
 			return err
 		}
-		list[i] = m.c.joined(&t)
+		list[i] = m.c.key.joined(&t)
 		ids[i] = m.pointID(lo+i, list[i])
 		of[ids[i]] = int32(lo + i)
 	}

@@ -105,7 +105,17 @@ func runSplit(ctx context.Context, o splitOptions, stdout, stderr io.Writer) err
 	}
 	read := datasets.ReadOptions{Format: o.Format, Pairs: o.Pairs, DuplicateIDs: o.IDs}
 	if o.Near {
-		if opt.Group, opt.By, err = nearGroups(ctx, o.Files, read, o.NearBy, stderr); err != nil {
+		keep := filepath.Join(o.Out, "split.checkpoint.near")
+		if !o.Resume {
+			keep = ""
+		}
+		defer func() {
+			if ctx.Err() == nil { // it is over, well or not: only a run that was stopped goes on
+				os.Remove(keep)
+			}
+		}()
+		tightenHeap()
+		if opt.Group, opt.By, err = nearGroups(ctx, o.Files, read, o.NearBy, keep, stderr); err != nil {
 			return err
 		}
 	}

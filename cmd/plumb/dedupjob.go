@@ -72,6 +72,11 @@ func (j *dedupJob) run(ctx context.Context) (dedup.Report, error) {
 		if side.path == "" {
 			continue
 		}
+		if j.Checkpoint != "" {
+			if err := run.SweepFile(side.path); err != nil {
+				return rep, err
+			}
+		}
 		inner := work
 		work = func() error {
 			return run.WriteFile(side.path, func(w io.Writer) error {
@@ -89,16 +94,27 @@ func (j *dedupJob) inputs() (string, error) {
 	var b strings.Builder
 	fmt.Fprintln(&b, j.Format, j.Compute)
 	for _, list := range [][]string{j.Files, j.Against} {
-		fmt.Fprintln(&b, len(list))
-		for _, path := range list {
-			info, err := os.Stat(path)
-			if err != nil {
-				return "", err
-			}
-			fmt.Fprintf(&b, "%q %d %s\n", path, info.Size(), info.ModTime().UTC().Format(time.RFC3339Nano))
+		stamp, err := stampOf(list)
+		if err != nil {
+			return "", err
 		}
+		b.WriteString(stamp)
 	}
 	fmt.Fprintln(&b, j.verifierHash)
+	return b.String(), nil
+}
+
+// stampOf tells files from what they were before: by name, size and time.
+func stampOf(files []string) (string, error) {
+	var b strings.Builder
+	fmt.Fprintln(&b, len(files))
+	for _, path := range files {
+		info, err := os.Stat(path)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(&b, "%q %d %s\n", path, info.Size(), info.ModTime().UTC().Format(time.RFC3339Nano))
+	}
 	return b.String(), nil
 }
 

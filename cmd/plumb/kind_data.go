@@ -75,7 +75,7 @@ func (s *dataStage) run(r *stageRun) (map[string]any, error) {
 	if s.HeldOut > 0 {
 		split := datasets.SplitOptions{Seed: s.Seed, Parts: []datasets.Part{{Name: "train"}, {Name: "test", Count: s.HeldOut}}}
 		if s.Near {
-			if split.Group, split.By, err = nearGroups(r.ctx, []string{all}, datasets.ReadOptions{}, "auto", r.stderr); err != nil {
+			if split.Group, split.By, err = nearGroups(r.ctx, []string{all}, datasets.ReadOptions{}, "auto", "", r.stderr); err != nil {
 				return nil, err
 			}
 		}

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"encoding/gob"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"plumb/datasets"
 	"plumb/dedup"
@@ -21,8 +24,20 @@ const nearVectors = 50_000
 const nearRecall = 0.9999
 
 // nearGroups groups records by their prompts, near-equal ones together; records without a prompt by their text. It reads the files once
-// before they are split and holds 32 bytes a record beside what dedup holds. The name says how they were grouped.
-func nearGroups(ctx context.Context, files []string, read datasets.ReadOptions, by string, stderr io.Writer) (group func(*datasets.Record) string, name string, err error) {
+// before they are split and holds 32 bytes a record beside what dedup holds. The name says how they were grouped. What was found is kept
+// in the file keep, unless that is "", and taken from there by a run over the same files.
+func nearGroups(ctx context.Context, files []string, read datasets.ReadOptions, by, keep string, stderr io.Writer) (group func(*datasets.Record) string, name string, err error) {
+	found := &nearFound{}
+	inputs, err := stampOf(files)
+	if err != nil {
+		return nil, "", err
+	}
+	inputs += fmt.Sprintf("%s|%s|%d|%s|%s", read.Format, read.Pairs, read.MaxRow, read.Kind, by)
+	if keep != "" && found.load(keep, inputs) {
+		fmt.Fprintln(stderr, "near-equal prompts: as an earlier run found them")
+		return found.group, found.By, nil
+	}
+	*found = nearFound{Inputs: inputs}
 	cfg := dedup.Defaults()
 	cfg.Key, cfg.Preference.Enabled = dedup.KeyPrompt, false
 	cfg.MinHash.Recall = nearRecall
@@ -49,26 +64,53 @@ func nearGroups(ctx context.Context, files []string, read datasets.ReadOptions, 
 	if err != nil {
 		return nil, "", err
 	}
-	// The least key names a group, so that its part does not depend on the order of the records.
+	found.By, found.Of = fmt.Sprintf("near prompts, vectors %v", cfg.Vectors.Enabled), leastKeys(groups, src.keys)
+	if keep != "" {
+		err = run.WriteFile(keep, func(w io.Writer) error { return gob.NewEncoder(w).Encode(found) })
+	}
+	return found.group, found.By, err
+}
+
+// nearFound are the groups of a set: the keys that stand in one under another key, its least, so that its part does not depend on the
+// order of the records.
+type nearFound struct {
+	Inputs string // what they were found in, and how
+	By     string
+	Of     map[promptKey]promptKey
+}
+
+func (f *nearFound) group(r *datasets.Record) string {
+	k := keyOf(r)
+	if to, ok := f.Of[k]; ok {
+		k = to
+	}
+	return hex.EncodeToString(k[:])
+}
+
+// load takes the groups that an earlier run has found in the same inputs, if it has.
+func (f *nearFound) load(path, inputs string) bool {
+	file, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	return gob.NewDecoder(bufio.NewReader(file)).Decode(f) == nil && f.Inputs == inputs
+}
+
+func leastKeys(groups []int, keys []promptKey) map[promptKey]promptKey {
 	least := map[int]promptKey{}
 	for i, g := range groups {
-		if old, ok := least[g]; !ok || bytes.Compare(src.keys[i][:], old[:]) < 0 {
-			least[g] = src.keys[i]
+		if old, ok := least[g]; !ok || bytes.Compare(keys[i][:], old[:]) < 0 {
+			least[g] = keys[i]
 		}
 	}
 	of := map[promptKey]promptKey{}
 	for i, g := range groups {
-		if k := src.keys[i]; k != least[g] {
+		if k := keys[i]; k != least[g] {
 			of[k] = least[g]
 		}
 	}
-	return func(r *datasets.Record) string {
-		k := keyOf(r)
-		if to, ok := of[k]; ok {
-			k = to
-		}
-		return hex.EncodeToString(k[:])
-	}, fmt.Sprintf("near prompts, vectors %v", cfg.Vectors.Enabled), nil
+	return of
 }
 
 // promptKey is datasets.PromptKey in bytes.

@@ -50,6 +50,21 @@ func WriteFile(path string, write func(io.Writer) error) (err error) {
 	return syncDir(dir)
 }
 
+// SweepFile removes what killed processes left of their attempts to write path. Nobody else may be writing it.
+func SweepFile(path string) error {
+	dir, base := filepath.Split(path)
+	entries, err := os.ReadDir(filepath.Clean(dir + "."))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	for _, e := range entries {
+		if rest, ok := strings.CutPrefix(e.Name(), tempPrefix+base+"-"); ok && strings.Trim(rest, "0123456789") == "" {
+			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
+		}
+	}
+	return err
+}
+
 // syncDir flushes a folder's entries. Systems that cannot sync a folder say EINVAL; there the rename is all there is.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
