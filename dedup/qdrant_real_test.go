@@ -286,8 +286,8 @@ func TestRunSurvivesAServerThatIsKilled(t *testing.T) {
 	}
 	got, ledger, rep = runAll(t, cfg, in, Tools{Store: q})
 	t.Logf("%d points outlived the kill, %d were added", before, rep.Vectors.Added)
-	if before != 4*cfg.Vectors.Batch || rep.Vectors.Added+before != rep.Vectors.Stored {
-		t.Errorf("%d points were there, want %d; %d added, %d stored", before, 4*cfg.Vectors.Batch, rep.Vectors.Added, rep.Vectors.Stored)
+	if before != 4*cfg.Vectors.Batch || rep.Vectors.Added+before != rep.Vectors.Stored || rep.Vectors.Reused != before {
+		t.Errorf("%d points were there, want %d; %d reused, %d added, %d stored", before, 4*cfg.Vectors.Batch, rep.Vectors.Reused, rep.Vectors.Added, rep.Vectors.Stored)
 	}
 	if len(got) != len(want) || !bytes.Equal(ledger, wantLedger) {
 		t.Errorf("after the restart %d records stay, want %d, or the ledgers differ", len(got), len(want))
