@@ -2,7 +2,9 @@ package dedup
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
+	"errors"
 	"io"
 	"maps"
 	"math"
@@ -10,6 +12,55 @@ import (
 
 	"plumb/datasets"
 )
+
+// leakage finds the leaks, unless an earlier run has.
+func (k *checkpoints) leakage(ctx context.Context, cfg Config, in Source, t Tools) (cert *Certificate, records map[int32]int32, err error) {
+	var found struct {
+		Certificate *Certificate
+		Records     map[int32]int32
+		Texts       map[int64]string
+	}
+	done, err := k.load("leaks", func(r *bufio.Reader) error { return readHead(r, &found) })
+	if err != nil || done {
+		if done {
+			found.Certificate.texts = found.Texts
+		}
+		return found.Certificate, found.Records, err
+	}
+	if found.Certificate, found.Records, err = leakage(ctx, cfg, in, t.Against, t); err != nil {
+		return nil, nil, err
+	}
+	found.Texts = found.Certificate.texts
+	return found.Certificate, found.Records, k.save("leaks", func(w *bufio.Writer) error { return writeHead(w, found) })
+}
+
+// read is the first pass, up to the candidates of MinHash, unless an earlier run has done it.
+func (k *checkpoints) read(ctx context.Context, cfg Config, in Source, leaked map[int32]int32, t *Tools) (*corpus, error) {
+	c := newCorpus(cfg, cfg.Key, k.spool("texts", t.TempDir))
+	c.leaked = leaked
+	p := t.progress("read", 0)
+	defer p.Done()
+	whole := false
+	done, err := k.load("read", func(r *bufio.Reader) (err error) {
+		whole, err = c.load(r)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if done && whole {
+		p.Resume(len(c.entries))
+		return c, nil
+	}
+	if err := c.scan(ctx, in, false, p.Add); err != nil {
+		return nil, errors.Join(err, c.texts.close())
+	}
+	c.propose()
+	if err := k.save("read", c.save); err != nil {
+		return nil, errors.Join(err, c.texts.close())
+	}
+	return c, nil
+}
 
 const edgeBytes = 2*4 + 1 + 2*8
 
