@@ -110,7 +110,7 @@ func (f *forward) heights() heights {
 // pairDepth is the part of a panel that stays in the first cache, 18 KB in bf16, while rows pass.
 // expandDepth is the part of a quantised panel that is expanded at once for few rows: 32 KB.
 const (
-	forwardDepth = 2048
+	forwardDepth = 384
 	pairDepth    = 288
 	expandDepth  = 256
 )

@@ -10,7 +10,15 @@ import (
 
 const rows256 = 6
 
+// up moves the lower half of each word to the upper, and zeros below.
+var up Mem
+
 func tiles256() {
+	up = GLOBL("evenHalves256", RODATA|NOPTR)
+	for i := range 8 {
+		at := i % 4 * 4
+		DATA(4*i, U32(uint32(at+1)<<24|uint32(at)<<16|0x8080))
+	}
 	for _, along := range []bool{true, false} {
 		for mr := 1; mr <= rows256; mr++ {
 			tile256(mr, 16, along)
@@ -178,7 +186,7 @@ func tileBF256(mr, cols int) {
 				VPAND(src, mask, y)
 			} else {
 				VMOVDQU(src, y)
-				VPSLLD(U8(16), y, y)
+				VPSHUFB(up, y, y) // not a shift: those take the ports of the multiply-adds
 			}
 		})
 	}
