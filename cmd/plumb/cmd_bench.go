@@ -127,11 +127,11 @@ func productRate(o benchOptions, t kernels.PanelType, c kernels.Compute) float64
 	for i := range x {
 		x[i] = float32(i%19)/19 - 0.5
 	}
-	w.MatMul(y, kernels.Rows{F: x}, o.Rows, false, c, nil) // fills caches and starts the workers
+	w.MatMul(y, kernels.Rows{F: x}, o.Rows, false, c, kernels.Tail{}) // fills caches and starts the workers
 	times, best := 0, time.Duration(0)
 	for began := time.Now(); time.Since(began).Seconds() < o.Seconds || times < 3; times++ {
 		start := time.Now()
-		w.MatMul(y, kernels.Rows{F: x}, o.Rows, false, c, nil)
+		w.MatMul(y, kernels.Rows{F: x}, o.Rows, false, c, kernels.Tail{})
 		if d := time.Since(start); best == 0 || d < best {
 			best = d
 		}

@@ -62,10 +62,10 @@ func BenchmarkProduct(b *testing.B) {
 			}
 			for typ, name := range []string{"f32", "bf16", "q8", "q4"} {
 				p := panels[PanelType(typ)]
-				run("forward/panels="+name, F32, func() { p.MatMul(dst, Rows{F: x}, m, false, F32, nil) })
+				run("forward/panels="+name, F32, func() { p.MatMul(dst, Rows{F: x}, m, false, F32, Tail{}) })
 				run("backward/panels="+name, F32, func() { p.MatMulBackward(dx, Rows{F: dy}, m, false, F32, nil) })
 				if dot != nil && PanelType(typ) != PanelF32 {
-					run("forward/compute=bf16/panels="+name, BF16, func() { p.MatMul(dst, Rows{F: x}, m, false, BF16, nil) })
+					run("forward/compute=bf16/panels="+name, BF16, func() { p.MatMul(dst, Rows{F: x}, m, false, BF16, Tail{}) })
 					run("backward/compute=bf16/panels="+name, BF16, func() { p.MatMulBackward(dx, Rows{F: dy}, m, false, BF16, nil) })
 				}
 			}
@@ -112,7 +112,7 @@ func BenchmarkDecode(b *testing.B) {
 						for b.Loop() {
 							t := time.Now()
 							for _, p := range all {
-								p.MatMul(y, Rows{F: x}, m, false, c, nil)
+								p.MatMul(y, Rows{F: x}, m, false, c, Tail{})
 							}
 							took = append(took, float64(time.Since(t).Nanoseconds()))
 						}

@@ -82,7 +82,7 @@ func outputs() map[string][][]float32 {
 	for typ, name := range []string{"f32", "bf16", "q8", "q4"} {
 		p := panelsOf(exactInputs(nn*k, 600), nn, k, PanelType(typ))
 		y, dx := make([]float32, m*nn), make([]float32, m*k)
-		p.MatMul(y, Rows{F: exactInputs(m*k, 601)}, m, false, F32, nil)
+		p.MatMul(y, Rows{F: exactInputs(m*k, 601)}, m, false, F32, Tail{})
 		p.MatMulBackward(dx, Rows{F: exactInputs(m*nn, 602)}, m, false, F32, nil)
 		all["Panels "+name] = [][]float32{y, dx}
 	}

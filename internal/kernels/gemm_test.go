@@ -176,7 +176,7 @@ func TestProductsPropagate(t *testing.T) {
 				})
 				for _, arith := range []Compute{F32, BF16} {
 					clear(a)
-					p.MatMul(c, Rows{F: a}, m, false, arith, nil)
+					p.MatMul(c, Rows{F: a}, m, false, arith, Tail{})
 					for i, v := range c {
 						if (v != v) != (i%n == 40) {
 							t.Fatalf("%v in weight row 40, type %d, compute %d: element %d is %v", bad, typ, arith, i, v)

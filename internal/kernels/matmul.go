@@ -11,6 +11,13 @@ type LowRank struct {
 	VB     []uint16 // panels of 32 columns of V, as PairColumns or PairRows makes them
 }
 
+// Tail is what is added to a product while its tiles are in the cache: a low rank, unless nil, and then Bias (N), unless nil, to
+// every row.
+type Tail struct {
+	Low  *LowRank
+	Bias []float32
+}
+
 // Rows is the left operand of a product, rows one after another; B is F rounded to bf16 by HalfRows, nil when the product
 // shall do that where it needs to.
 type Rows struct {
@@ -27,25 +34,25 @@ func HalfRows(dst []uint16, x []float32, m, k int) { pairsOf(dst, pairStride(k),
 // Dots reports whether products with p in arithmetic c multiply bf16 pairs at the active level.
 func (p *Panels) Dots(c Compute) bool { return c == BF16 && DotsPairs() && p.typ != PanelF32 }
 
-// MatMul computes dst(m,N) = x(m,K)·Wᵀ, or adds it when acc is set, on all threads; a low rank, unless nil, adds U(m,R)·Vᵀ
-// with V (N,R).
-func (p *Panels) MatMul(dst []float32, x Rows, m int, acc bool, c Compute, low *LowRank) {
-	p.product(dst, p.n, x, m, 0, p.n, acc, c, low)
+// MatMul computes dst(m,N) = x(m,K)·Wᵀ, or adds it when acc is set, on all threads, and the tail; its low rank is U(m,R)·Vᵀ with
+// V (N,R).
+func (p *Panels) MatMul(dst []float32, x Rows, m int, acc bool, c Compute, t Tail) {
+	p.product(dst, p.n, x, m, 0, p.n, acc, c, t)
 }
 
 // MatMulRange is MatMul with rows [n0,n1) of W only: dst(m,n1-n0) with rows ldd apart. n0 must be a multiple of 32.
 func (p *Panels) MatMulRange(dst []float32, ldd int, x []float32, m, n0, n1 int, acc bool, c Compute) {
-	p.product(dst, ldd, Rows{F: x}, m, n0, n1, acc, c, nil)
+	p.product(dst, ldd, Rows{F: x}, m, n0, n1, acc, c, Tail{})
 }
 
-func (p *Panels) product(dst []float32, ldd int, x Rows, m, n0, n1 int, acc bool, c Compute, low *LowRank) {
+func (p *Panels) product(dst []float32, ldd int, x Rows, m, n0, n1 int, acc bool, c Compute, t Tail) {
 	if n0%32 != 0 || n0 < 0 || n1 > p.n {
 		panic("kernels: MatMulRange wants n0 to be a multiple of 32 within the rows")
 	}
 	if m < 1 || n1 <= n0 {
 		return
 	}
-	f := &forward{im: active.Load(), p: p, dst: dst, ldd: ldd, x: x.F, n0: n0, n1: n1, acc: acc, low: low}
+	f := &forward{im: active.Load(), p: p, dst: dst, ldd: ldd, x: x.F, n0: n0, n1: n1, acc: acc, tail: t}
 	if p.k == 0 {
 		if !acc {
 			for i := range m {
@@ -96,7 +103,7 @@ type forward struct {
 	ldd, ldx int
 	n0, n1   int
 	acc      bool
-	low      *LowRank
+	tail     Tail
 }
 
 func (f *forward) heights() heights {
@@ -140,9 +147,9 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 		b := f.weights(s, f.p.panel(f.n0/32+j), k0, k1)
 		w := min(32, f.n1-f.n0-32*j)
 		var v []float32 // of the low rank, (R,32)
-		if f.low != nil && !f.low.Halves && k1 == f.p.k {
-			v = s.extra(32 * f.low.R)
-			packTransposed(f.im, v, 32, f.low.V[(f.n0+32*j)*f.low.R:], f.low.R, w, f.low.R)
+		if low := f.tail.Low; low != nil && !low.Halves && k1 == f.p.k {
+			v = s.extra(32 * low.R)
+			packTransposed(f.im, v, 32, low.V[(f.n0+32*j)*low.R:], low.R, w, low.R)
 		}
 		for t := range tiles {
 			i := m0 + (m1-m0)*t/tiles
@@ -150,16 +157,36 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 			c := f.dst[i*f.ldd+32*j:]
 			if w == 32 {
 				f.tile(mr, i, k0, k1, b, c, f.ldd, acc, ahead)
-				f.low.add(f.im, mr, i, f.n0/32+j, k1 == f.p.k, v, 32, c, f.ldd)
+				f.finish(mr, i, j, k1 == f.p.k, v, c, f.ldd)
 				continue
 			}
 			if acc {
 				copyTile(s.c[:], 32, c, f.ldd, mr, w)
 			}
 			f.tile(mr, i, k0, k1, b, s.c[:], 32, acc, ahead)
-			f.low.add(f.im, mr, i, f.n0/32+j, k1 == f.p.k, v, 32, s.c[:], 32)
+			f.finish(mr, i, j, k1 == f.p.k, v, s.c[:], 32)
 			copyTile(c, f.ldd, s.c[:], 32, mr, w)
 		}
+	}
+}
+
+// finish adds the tail to a tile whose product is done. v is the low rank's panel where it is in float32.
+func (f *forward) finish(mr, i, j int, done bool, v, c []float32, ldc int) {
+	if !done {
+		return
+	}
+	f.tail.Low.add(f.im, mr, i, f.n0/32+j, true, v, 32, c, ldc)
+	if f.tail.Bias == nil {
+		return
+	}
+	b := f.tail.Bias[f.n0+32*j:]
+	if len(b) < 32 {
+		var padded [32]float32
+		copy(padded[:], b)
+		b = padded[:]
+	}
+	for r := range mr {
+		f.im.add(c[r*ldc:][:32], b[:32])
 	}
 }
 

@@ -115,12 +115,12 @@ func TestPanelsBF16(t *testing.T) {
 			}
 			y, dx := make([]float32, m*n), make([]float32, m*k)
 			SetThreads(2)
-			p.MatMul(y, Rows{F: x}, m, false, BF16, nil)
+			p.MatMul(y, Rows{F: x}, m, false, BF16, Tail{})
 			p.MatMulBackward(dx, Rows{F: dy}, m, false, BF16, nil)
 			SetThreads(0)
 			if active.Load().tileDot == nil {
 				wantY, wantX := make([]float32, m*n), make([]float32, m*k)
-				p.MatMul(wantY, Rows{F: x}, m, false, F32, nil)
+				p.MatMul(wantY, Rows{F: x}, m, false, F32, Tail{})
 				p.MatMulBackward(wantX, Rows{F: dy}, m, false, F32, nil)
 				if equalBits(y, wantY) >= 0 || equalBits(dx, wantX) >= 0 {
 					t.Fatalf("%v: without the instruction BF16 is not F32", s)
@@ -131,14 +131,14 @@ func TestPanelsBF16(t *testing.T) {
 			checkPairs(t, fmt.Sprint(s, " backward"), dx, rounded(dy), n, 1, rounded(w), 1, k, m, k, n)
 			for _, rows := range []int{1, 2, 5, 13, 14, 15, 16, 29} {
 				y1, dx1 := make([]float32, rows*n), make([]float32, rows*k)
-				p.MatMul(y1, Rows{F: x}, rows, false, BF16, nil)
+				p.MatMul(y1, Rows{F: x}, rows, false, BF16, Tail{})
 				p.MatMulBackward(dx1, Rows{F: dy}, rows, false, BF16, nil)
 				if equalBits(y1, y) >= 0 || equalBits(dx1, dx) >= 0 {
 					t.Fatalf("%v: bits differ with %d rows", s, rows)
 				}
 			}
 			c := append([]float32{}, y...)
-			p.MatMul(c, Rows{F: make([]float32, m*k)}, m, true, BF16, nil)
+			p.MatMul(c, Rows{F: make([]float32, m*k)}, m, true, BF16, Tail{})
 			if equalBits(c, y) >= 0 {
 				t.Fatalf("%v: adding a product with zeros changed something", s)
 			}
@@ -208,7 +208,7 @@ func TestFillBlocks(t *testing.T) {
 			for i := range k {
 				unit[i*k+i] = 1
 			}
-			p.MatMul(y, Rows{F: unit}, k, false, F32, nil)
+			p.MatMul(y, Rows{F: unit}, k, false, F32, Tail{})
 			for i := range n {
 				p.Row(row, i)
 				for j, v := range row {

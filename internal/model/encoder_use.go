@@ -14,7 +14,7 @@ import (
 )
 
 // encoderRows is how many tokens are encoded in one pass.
-const encoderRows = 4096
+const encoderRows = 768
 
 // inPasses packs inputs (ids and types of each) into trees of about encoderRows rows, and hands each tree's
 // states to use with the index of the first input and the root segments.

@@ -34,16 +34,19 @@ func (w *Weight) Row(dst []float32, i int) {
 	copy(dst, F32(w.Param)[i*in:(i+1)*in])
 }
 
-// apply computes y(m, out) = x(m, in)·Wᵀ + u(m, r)·Bᵀ; low is nil or has U u and V B (out, r).
-func (w *Weight) apply(y []float32, x kernels.Rows, m int, c kernels.Compute, low *kernels.LowRank) {
+// apply computes y(m, out) = x(m, in)·Wᵀ + u(m, r)·Bᵀ; the tail's low rank has U u and V B (out, r).
+func (w *Weight) apply(y []float32, x kernels.Rows, m int, c kernels.Compute, t kernels.Tail) {
 	out, _ := w.Dims()
 	if w.Frozen != nil {
-		w.Frozen.MatMul(y, x, m, false, c, low)
+		w.Frozen.MatMul(y, x, m, false, c, t)
 		return
 	}
 	w.mul(y, out, x.F, m, 0, out, false, c)
-	if low != nil {
+	if low := t.Low; low != nil {
 		kernels.Gemm(false, true, m, out, low.R, low.U, low.R, low.V, low.R, y, out, true)
+	}
+	if t.Bias != nil {
+		kernels.Parallel(m, func(i int) { addTo(y[i*out:(i+1)*out], t.Bias) })
 	}
 }
 
@@ -148,15 +151,14 @@ func (f *linear) Forward() (mat.Tensor, error) {
 	f.rows, _ = Dims(f.x)
 	x := f.operand(f.x)
 	y := newValue(f.rows, out)
-	var low *kernels.LowRank
+	var t kernels.Tail
 	if f.low != nil {
-		low = f.low.forward(f, x)
+		t.Low = f.low.forward(f, x)
 	}
-	f.l.W.apply(y.data(), x, f.rows, f.l.Compute, low)
 	if f.l.Bias != nil {
-		b := F32(f.l.Bias)
-		eachRow(f.rows, out, func(lo, hi int) { addTo(y.data()[lo:hi], b) })
+		t.Bias = F32(f.l.Bias)
 	}
+	f.l.W.apply(y.data(), x, f.rows, f.l.Compute, t)
 	if f.low != nil {
 		f.low.releaseHalves()
 	}

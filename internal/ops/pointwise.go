@@ -45,7 +45,7 @@ func (a *add) Forward() (mat.Tensor, error) {
 	y := inPlace(a.f)
 	r, c := Dims(y)
 	out, x := y.data(), F32(a.x)
-	eachRow(r, c, func(lo, hi int) { addTo(out[lo:hi], x[lo:hi]) })
+	eachRows(r, c, func(lo, hi int) { addTo(out[lo:hi], x[lo:hi]) })
 	return y, nil
 }
 
@@ -109,9 +109,10 @@ func SiLUMul(t *Tape, gate, up mat.Tensor) mat.Tensor { return t.apply(&siluMul{
 
 func (f *siluMul) Operands() []mat.Tensor { return []mat.Tensor{f.gate, f.up} }
 
-// eachRow runs f over the rows of a (rows, cols) matrix on all threads.
-func eachRow(rows, cols int, f func(lo, hi int)) {
-	kernels.Parallel(rows, func(r int) { f(r*cols, (r+1)*cols) })
+// eachRows runs f on all threads over the elements of a few whole rows at a time of a (rows, cols) matrix.
+func eachRows(rows, cols int, f func(lo, hi int)) {
+	step := max(1, (16<<10)/cols)
+	kernels.Parallel((rows+step-1)/step, func(i int) { f(i*step*cols, min(rows, (i+1)*step)*cols) })
 }
 
 func (f *siluMul) Forward() (mat.Tensor, error) {
@@ -121,7 +122,7 @@ func (f *siluMul) Forward() (mat.Tensor, error) {
 
 func (f *siluMul) recompute(out []float32) {
 	r, c := Dims(f.gate)
-	eachRow(r, c, func(lo, hi int) { f.recomputeRows(out[lo:hi], lo/c, hi/c) })
+	eachRows(r, c, func(lo, hi int) { f.recomputeRows(out[lo:hi], lo/c, hi/c) })
 }
 
 func (f *siluMul) recomputeRows(out []float32, lo, hi int) {
@@ -133,7 +134,7 @@ func (f *siluMul) Backward(gy mat.Tensor) error {
 	r, c := Dims(f.gate)
 	dy, gate, up := F32(gy), F32(f.gate), F32(f.up)
 	gradAssign(func(g [][]float32) {
-		eachRow(r, c, func(lo, hi int) {
+		eachRows(r, c, func(lo, hi int) {
 			kernels.SiLUMulBackward(g[0][lo:hi], g[1][lo:hi], dy[lo:hi], gate[lo:hi], up[lo:hi])
 		})
 	}, f.gate, f.up)
@@ -186,7 +187,7 @@ func (f *gelu) Forward() (mat.Tensor, error) {
 
 func (f *gelu) recompute(out []float32) {
 	r, c := Dims(f.x)
-	eachRow(r, c, func(lo, hi int) { f.recomputeRows(out[lo:hi], lo/c, hi/c) })
+	eachRows(r, c, func(lo, hi int) { f.recomputeRows(out[lo:hi], lo/c, hi/c) })
 }
 
 func (f *gelu) recomputeRows(out []float32, lo, hi int) {
@@ -198,7 +199,7 @@ func (f *gelu) Backward(gy mat.Tensor) error {
 	r, c := Dims(f.x)
 	dy, x := F32(gy), F32(f.x)
 	gradAssign(func(g [][]float32) {
-		eachRow(r, c, func(lo, hi int) { kernels.GELUBackward(g[0][lo:hi], dy[lo:hi], x[lo:hi], f.tanh) })
+		eachRows(r, c, func(lo, hi int) { kernels.GELUBackward(g[0][lo:hi], dy[lo:hi], x[lo:hi], f.tanh) })
 	}, f.x)
 	return nil
 }
