@@ -83,6 +83,19 @@ func openCheckpoints(cfg Config, t *Tools) (*checkpoints, error) {
 
 func (c *checkpoints) path(name string) string { return filepath.Join(c.dir, name) }
 
+// any tells whether a stage was finished.
+func (c *checkpoints) any() bool {
+	if c == nil {
+		return false
+	}
+	for _, stage := range []string{"leaks", "read"} {
+		if _, err := os.Stat(c.path(stage)); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
 // remove deletes everything: the run is done.
 func (c *checkpoints) remove() error {
 	if c == nil {

@@ -98,6 +98,9 @@ func Run(ctx context.Context, cfg Config, in Source, out Writer, t Tools) (Repor
 		t.TempDir = kept.dir
 	}
 	if err := work(ctx, cfg, in, out, t, kept, &rep); err != nil {
+		if !kept.any() { // nothing that a later run could use
+			err = errors.Join(err, kept.remove())
+		}
 		return rep, err
 	}
 	return rep, kept.remove()

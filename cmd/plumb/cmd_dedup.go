@@ -117,6 +117,9 @@ func runDedup(ctx context.Context, o dedupOptions, stdout, stderr io.Writer) err
 	tightenHeap()
 	rep, err := job.run(ctx)
 	if err != nil {
+		if _, e := os.Stat(job.Checkpoint); job.Checkpoint != "" && e == nil {
+			fmt.Fprintf(stderr, "what is done so far is kept in %s: the same command goes on from there\n", job.Checkpoint)
+		}
 		return err
 	}
 	if err := rejects.Close(); err != nil {

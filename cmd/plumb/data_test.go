@@ -138,8 +138,12 @@ func TestBrokenFilesAreNamed(t *testing.T) {
 		files[closed] = "permission denied"
 	}
 	for path, want := range files {
-		for _, command := range [][]string{{"convert", "--out", dir + "/out/o.arrow"}, {"split", "--out", dir + "/out"}, {"inspect"}} {
-			_, errs, code := plumb(t, append([]string{"data", command[0], path}, command[1:]...)...)
+		for _, command := range [][]string{{"convert", "--out", dir + "/out/o.arrow"}, {"split", "--out", dir + "/out"}, {"inspect"}, {"dedup", "--out", dir + "/out/o.arrow"}} {
+			line := append([]string{"data", command[0], path}, command[1:]...)
+			if command[0] == "dedup" {
+				line = line[1:]
+			}
+			_, errs, code := plumb(t, line...)
 			if code != exitFailed || !strings.Contains(errs, filepath.Base(path)) || !strings.Contains(errs, want) {
 				t.Errorf("data %s %s: exit code %d, want %q in\n%s", command[0], filepath.Base(path), code, want, errs)
 			}
