@@ -201,8 +201,8 @@ func TestInspect(t *testing.T) {
 		t.Errorf("the page differs from one time to the next (%v)", err)
 	}
 	html := page.String()
-	for _, want := range []string{"a &lt;title&gt;", "<svg", "Hauptstadt", "chosen equals rejected"} {
-		if want != "Hauptstadt" && !strings.Contains(html, want) {
+	for _, want := range []string{"a &lt;title&gt;", "<svg", "chosen equals rejected"} {
+		if !strings.Contains(html, want) {
 			t.Errorf("the page lacks %q", want)
 		}
 	}

@@ -187,3 +187,45 @@ func newer(t *testing.T, dir string) string {
 	t.Fatal("no version was found")
 	return ""
 }
+
+// Synth writes the same world for the same seed, as large as it was asked to be; inspect says what is in it, and draws it.
+func TestSynthAndInspect(t *testing.T) {
+	dir := t.TempDir()
+	synth := func(to, seed string) map[string][]byte {
+		mustPlumb(t, "data", "synth", "--out", filepath.Join(dir, to), "--seed", seed, "--pairs", "60", "--held-out", "20", "--demonstrations", "15",
+			"--exact-copies", "4", "--near-copies", "3")
+		files := map[string][]byte{}
+		for _, name := range []string{"pairs.arrow", "held_out.arrow", "demonstrations.arrow", "stats.json"} {
+			b, err := os.ReadFile(filepath.Join(dir, to, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			files[name] = b
+		}
+		return files
+	}
+	a, b, c := synth("a", "1"), synth("b", "1"), synth("c", "2")
+	for name := range a {
+		if !bytes.Equal(a[name], b[name]) {
+			t.Errorf("%s differs from one time to the next", name)
+		}
+		if bytes.Equal(a[name], c[name]) {
+			t.Errorf("%s does not depend on the seed", name)
+		}
+	}
+	page := filepath.Join(dir, "page.html")
+	var got datasets.Inspection
+	if err := json.Unmarshal([]byte(mustPlumb(t, "data", "inspect", filepath.Join(dir, "a", "pairs.arrow"), "--page", page, "--json")), &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Records != 67 || got.Kinds["preference"] != 67 || got.Duplicates.Exact != 4 || len(got.Schemas) != 1 || len(got.Schemas[0].Columns) != 13 {
+		t.Errorf("inspect: %+v", got)
+	}
+	html, err := os.ReadFile(page)
+	if err != nil || bytes.Count(html, []byte("<svg")) < 5 {
+		t.Errorf("a page of %d bytes with %d plots, %v", len(html), bytes.Count(html, []byte("<svg")), err)
+	}
+	if text := mustPlumb(t, "data", "inspect", filepath.Join(dir, "a", "pairs.arrow")); !strings.Contains(text, "67 records from 67 rows (plumb), 0 rows rejected") {
+		t.Errorf("inspect: %s", text)
+	}
+}
