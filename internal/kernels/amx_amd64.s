@@ -46,6 +46,17 @@
 	PREFETCHT0 (R8)(R12*1) \
 	LEAQ (R8)(AX*4), R8
 
+// Eight lines of b, two steps ahead: for few rows it comes from memory.
+#define FETCHB(at) \
+	PREFETCHT0 (at)(DX) \
+	PREFETCHT0 (at+64)(DX) \
+	PREFETCHT0 (at+128)(DX) \
+	PREFETCHT0 (at+192)(DX) \
+	PREFETCHT0 (at+256)(DX) \
+	PREFETCHT0 (at+320)(DX) \
+	PREFETCHT0 (at+384)(DX) \
+	PREFETCHT0 (at+448)(DX)
+
 // func tileAMX(cfg *tileConfig, two bool, k32 int, a *uint16, lda int, b *uint16, c *float32, ldc int, acc bool, n int)
 // c(mr,32) (+)= a(mr, 32*k32)·b, rows lda and ldc elements apart; two: mr is over 16. n such tiles, 32 rows apart: configuring
 // costs as much as a short tile. The arguments a, c and n are counted on in place.
@@ -139,10 +150,14 @@ ahead:
 	JMP  store
 
 one:
+	FETCHB(4096)
 	LOADB0
+	FETCHB(4608)
 	LOADA0
 	TDP046
+	FETCHB(5120)
 	LOADB1
+	FETCHB(5632)
 	TDP147
 	ADDQ $64, SI
 	ADDQ $2048, DX

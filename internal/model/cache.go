@@ -1,6 +1,9 @@
 package model
 
-import "plumb/internal/ops"
+import (
+	"plumb/internal/kernels"
+	"plumb/internal/ops"
+)
 
 // sequence is the cache of one prompt, or of one sample's own tokens: keys and values of each layer.
 type sequence struct {
@@ -55,8 +58,11 @@ type decode struct {
 
 func (d *decode) put(layer int, k, v []float32) (kb, vb [][]float32) {
 	d.kb, d.vb = d.kb[:0], d.vb[:0]
-	for i, s := range d.active {
-		s.own.h.Store(s.own.k[layer], s.own.v[layer], k[i*d.width:], v[i*d.width:], s.own.base+s.own.n, 1)
+	kernels.Parallel(len(d.active), func(i int) {
+		own := d.active[i].own
+		own.h.Store(own.k[layer], own.v[layer], k[i*d.width:], v[i*d.width:], own.base+own.n, 1)
+	})
+	for _, s := range d.active {
 		d.kb = append(d.kb, s.prompt.seq.k[layer], s.own.k[layer])
 		d.vb = append(d.vb, s.prompt.seq.v[layer], s.own.v[layer])
 	}

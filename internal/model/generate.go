@@ -95,7 +95,8 @@ type generator struct {
 	next   int
 	active []*sample
 	out    [][]Completion
-	pick   picker
+	pick   picker // how tokens are picked; each sample in flight uses a copy
+	picks  []*picker
 	err    error
 }
 
@@ -160,7 +161,10 @@ func (g *generator) admit() {
 	g.prefill(compute)
 	for _, s := range fresh {
 		s.rng = run.Rand(g.opt.Seed, "sample", s.prompt.Key, uint64(s.n))
-		if !g.draw(s, s.prompt.logits) {
+	}
+	drawn := g.drawAll(fresh, func(i int) []float32 { return fresh[i].prompt.logits })
+	for i, s := range fresh {
+		if !g.take(s, drawn[i]) {
 			s.own = s.prompt.seq.follow(g.opt.MaxNew)
 			g.active = append(g.active, s)
 		}
@@ -208,10 +212,11 @@ func (g *generator) step() {
 	defer ops.FreeScratch(logits)
 	ops.Logits(logits, v, ops.F32(x), g.m.head(), n, 0, v, g.invT, g.m.Compute)
 	ops.Release(nil, x)
+	drawn := g.drawAll(g.active, func(i int) []float32 { return logits[i*v : (i+1)*v] })
 	kept := g.active[:0]
 	for i, s := range g.active {
 		s.own.n++
-		if !g.draw(s, logits[i*v:(i+1)*v]) {
+		if !g.take(s, drawn[i]) {
 			kept = append(kept, s)
 		}
 	}
@@ -219,17 +224,42 @@ func (g *generator) step() {
 	g.active = kept
 }
 
-// draw takes the next token of s from scaled logits and reports whether s is finished.
-func (g *generator) draw(s *sample, logits []float32) (done bool) {
-	lse := ops.LogSumExpRow(logits)
-	if math.IsNaN(lse) || math.IsInf(lse, 0) {
+// draw is a sample's next token; a log-probability of NaN says that its logits were not finite.
+type draw struct {
+	token   int32
+	logProb float32
+}
+
+// drawAll draws the next token of each sample from its scaled logits, each with its own stream of random numbers.
+func (g *generator) drawAll(samples []*sample, logits func(i int) []float32) []draw {
+	for len(g.picks) < len(samples) {
+		p := g.pick
+		g.picks = append(g.picks, &p)
+	}
+	out := make([]draw, len(samples))
+	kernels.Parallel(len(samples), func(i int) {
+		l := logits(i)
+		lse := ops.LogSumExpRow(l)
+		if math.IsNaN(lse) || math.IsInf(lse, 0) {
+			out[i].logProb = float32(math.NaN())
+			return
+		}
+		tok := g.picks[i].token(l, lse, samples[i].rng)
+		out[i] = draw{tok, ops.LogProb(l[tok], lse)}
+	})
+	return out
+}
+
+// take appends what was drawn to s and reports whether s is finished.
+func (g *generator) take(s *sample, d draw) (done bool) {
+	if math.IsNaN(float64(d.logProb)) {
 		g.err = fmt.Errorf("generate: prompt %d, sample %d: the logits of token %d are not finite", s.prompt.index, s.n, len(s.out.Tokens)+1)
 		return true
 	}
-	tok := g.pick.token(logits, lse, s.rng)
+	tok := d.token
 	s.last = tok
 	s.out.Tokens = append(s.out.Tokens, tok)
-	s.out.LogProbs = append(s.out.LogProbs, ops.LogProb(logits[tok], lse))
+	s.out.LogProbs = append(s.out.LogProbs, d.logProb)
 	if g.opt.OnToken != nil {
 		g.opt.OnToken(s.prompt.index, s.n, tok)
 	}
