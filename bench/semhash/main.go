@@ -5,7 +5,8 @@
 //
 // Copies are exact, near (case, markup, typos, truncation, reordering) and paraphrased; look-alikes (another number, name,
 // negation, opposite) stand among them and must stay. A removal is right when the record that stays for it has the same
-// origin; every copy beyond the first of its origin should go. semhash's clock covers encoding, index and search, ours the
+// origin; every copy beyond the first of its origin should go. A wrong removal is of no kind, so F1 of a kind is of its recall and the
+// precision of all removals. semhash's clock covers encoding, index and search, ours the
 // whole command (start, reading, model, hash, MinHash, vectors, verifier, writing): the odds are against us.
 package main
 
@@ -212,6 +213,18 @@ func report(name string, seconds float64, pairs [][2]int, origin []int, kinds []
 	fmt.Printf("%s: %.1f s, %d removed, precision %.4f, recall %.4f, F1 %.4f;", name, seconds, len(pairs), precision, recall, 2*precision*recall/max(precision+recall, 1e-9))
 	for _, k := range plant.Copies {
 		fmt.Printf(" %s %d/%d", k, found[k], all[k])
+	}
+	fmt.Print("; F1 of")
+	for _, g := range []struct {
+		name  string
+		kinds []plant.Kind
+	}{{"exact", plant.Copies[:1]}, {"near", plant.Copies[1 : len(plant.Copies)-1]}, {"paraphrased", plant.Copies[len(plant.Copies)-1:]}} {
+		hit, n := 0, 0
+		for _, k := range g.kinds {
+			hit, n = hit+found[k], n+all[k]
+		}
+		r := float64(hit) / float64(max(n, 1))
+		fmt.Printf(" %s %.4f", g.name, 2*precision*r/max(precision+r, 1e-9))
 	}
 	fmt.Println()
 }
