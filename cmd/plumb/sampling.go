@@ -27,7 +27,7 @@ func (s *sampling) flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "model", Aliases: []string{"m"}, Usage: "`MODEL`: folder, .gguf file or hub name", Destination: &s.Model},
 		&cli.StringSliceFlag{Name: "adapter", Aliases: []string{"a"}, Usage: "adapter `DIR` on that model (repeatable)"},
-		&cli.StringFlag{Name: "compute", Usage: "auto, f32 or bf16", Value: "auto", Destination: &s.Compute},
+		&cli.StringFlag{Name: "compute", Usage: "auto, f32 or bf16; auto is f32 for a quantised model, which suits few answers at once", Value: "auto", Destination: &s.Compute},
 		&cli.IntFlag{Name: "max-new", Usage: "at most `N` new tokens", Value: 128, Destination: &s.MaxNew},
 		&cli.Float64Flag{Name: "temperature", Usage: "0 is greedy", Value: 0.7, Destination: &s.Temperature},
 		&cli.Float64Flag{Name: "top-p", Usage: "keep the likeliest tokens up to this mass; 0: all", Destination: &s.TopP},
@@ -63,9 +63,29 @@ type policy struct {
 	Adapter *adapters.Adapter
 }
 
+// compute resolves auto: few rows share each weight here, and those in blocks are then expanded fastest to float32.
+func (s *sampling) compute() (string, error) {
+	if s.Compute != "auto" {
+		return s.Compute, nil
+	}
+	path, err := findModel(s.Model)
+	if err != nil {
+		return "", err
+	}
+	blocks, err := model.Quantised(path)
+	if err != nil || !blocks {
+		return "auto", err
+	}
+	return "f32", nil
+}
+
 // open opens the model once, and every adapter on it; without adapters the base itself is the only policy.
 func (s *sampling) open() (*model.Bundle, []policy, error) {
-	b, err := newModelCache().Open(s.Model, s.Compute, false)
+	compute, err := s.compute()
+	if err != nil {
+		return nil, nil, err
+	}
+	b, err := newModelCache().Open(s.Model, compute, false)
 	if err != nil {
 		return nil, nil, err
 	}

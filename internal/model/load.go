@@ -73,6 +73,20 @@ func Open(path string, opt Options) (*Bundle, error) {
 	return b, nil
 }
 
+// Quantised reports whether the model at path keeps weights in blocks of 8 or 4 bits.
+func Quantised(path string) (bool, error) {
+	path, err := resolve(path)
+	if err != nil {
+		return false, err
+	}
+	set, err := weights.Open(path)
+	if err != nil {
+		return false, err
+	}
+	defer set.Close()
+	return set.Quantised(), nil
+}
+
 // OpenWeights reads a model without a tokenizer.
 func OpenWeights(path string, opt Options) (*Model, error) {
 	set, err := weights.Open(path)

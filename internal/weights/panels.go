@@ -69,3 +69,13 @@ func nibbles(dst []int8, src []byte) {
 		dst[i], dst[i+16] = int8(b&15), int8(b>>4)
 	}
 }
+
+// Quantised reports whether some weights are kept in blocks of 8 or 4 bits.
+func (s *Set) Quantised() bool {
+	for _, t := range s.tensors {
+		if t.PanelType() >= kernels.PanelQ8 {
+			return true
+		}
+	}
+	return false
+}
