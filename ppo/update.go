@@ -91,7 +91,7 @@ func (t *trainer) gradients(ctx context.Context, group []*episode, share float64
 }
 
 func (t *trainer) policyPass(p *part, s *stats, perToken, share float64) {
-	tape := ops.NewTape()
+	tape := ops.TrainingTape(0, ops.Dropout{}, t.cfg.GradientCheckpointing)
 	var tok ops.TokenStats
 	lp := t.base.Score(tape, p.tree, t.policy, p.targets, t.cfg.Temperature, &tok)
 	now := ops.Widen(ops.F32(lp))
@@ -113,7 +113,7 @@ func (t *trainer) policyPass(p *part, s *stats, perToken, share float64) {
 }
 
 func (t *trainer) valuePass(p *part, s *stats, perPosition, share float64) {
-	tape := ops.NewTape()
+	tape := ops.TrainingTape(0, ops.Dropout{}, t.cfg.GradientCheckpointing)
 	v := ops.Project(tape, t.base.ForwardRows(tape, p.tree, t.critic, p.valueRows), t.critic.Head, nil)
 	now := ops.Widen(ops.F32(v))
 	seed := make([]float32, len(now))

@@ -187,10 +187,11 @@ func (t *trainer) step(items []encode.Example, indices []int, step uint64, label
 	loss := 0.0
 	var y tally
 	for _, p := range t.parts(items, indices) {
-		tape := ops.NewTape()
-		if t.adapter != nil && t.adapter.Config.Dropout > 0 {
-			tape.Train, tape.Drop = true, ops.Dropout{Seed: t.cfg.Seed, Step: step}
+		dropout := 0.0
+		if t.adapter != nil {
+			dropout = t.adapter.Config.Dropout
 		}
+		tape := ops.TrainingTape(dropout, ops.Dropout{Seed: t.cfg.Seed, Step: step}, t.cfg.GradientCheckpointing)
 		var stats ops.TokenStats
 		lp := t.model.Score(tape, p.tree, t.adapter, p.targets, 1, &stats)
 		l, d := Loss(ops.Widen(ops.F32(lp)), labels)

@@ -61,6 +61,10 @@ func (e *estimator) common(p *plan, o train.Options, s shape, trained int64, sid
 	_, out.Steps = o.Steps(int(max(v.records, 1)))
 	rows := int64(min(float64(o.MicroBatchTokens), tokens*float64(o.BatchSize)))
 	out.Memory = frozenBytes*s.params + stateBytes*trained + s.activations(rows)
+	if o.GradientCheckpointing { // the residual stream of each block, and one block whole
+		out.Memory += 2*4*rows*s.layers*s.hidden - s.activations(rows) + s.activations(rows)/s.layers
+		passes++
+	}
 	perToken := 2 * float64(s.linear+s.head) * passes
 	out.Seconds = float64(out.Steps) * float64(o.BatchSize*o.GradAccumulation) * tokens * perToken / e.rate
 	if v.guessed {

@@ -182,7 +182,7 @@ func (e *Encoder) Forward(t *ops.Tape, b *batch.Tree, a *adapters.Adapter) mat.T
 	ops.Release(t, x)
 	bias := e.bias()
 	for _, blk := range e.Blocks {
-		y = blk.forward(p, y, bias, c.Act == "gelu_new")
+		y = p.block(y, func(p *pass, x mat.Tensor) mat.Tensor { return blk.forward(p, x, bias, c.Act == "gelu_new") })
 	}
 	return y
 }

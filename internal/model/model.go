@@ -59,6 +59,18 @@ type kvStore interface {
 	put(layer int, k, v []float32) (kb, vb [][]float32)
 }
 
+// block runs a block, keeping what its backward pass needs or, where the tape says so, only its input.
+func (p *pass) block(x mat.Tensor, f func(p *pass, x mat.Tensor) mat.Tensor) mat.Tensor {
+	if p.t == nil || !p.t.Recompute {
+		return f(p, x)
+	}
+	return ops.Checkpoint(p.t, x, func(t *ops.Tape, x mat.Tensor) mat.Tensor {
+		inner := *p
+		inner.t = t
+		return f(&inner, x)
+	})
+}
+
 func (p *pass) linear(l *ops.Linear, x mat.Tensor) mat.Tensor {
 	return l.Apply(p.t, x, p.a.LoRA(l.Path))
 }
@@ -112,7 +124,7 @@ func (m *Model) forward(p *pass, tokens, pos []int32) mat.Tensor {
 		p.rot = rotary(&m.Config, pos)
 	}
 	for i, b := range m.Blocks {
-		x = b.forward(p, i, x)
+		x = p.block(x, func(p *pass, x mat.Tensor) mat.Tensor { return b.forward(p, i, x) })
 	}
 	y := m.Norm.Apply(p.t, x)
 	ops.Release(p.t, x)

@@ -15,10 +15,21 @@ type Tape struct {
 	// Train turns dropout on.
 	Train bool
 	Drop  Dropout
+	// Recompute makes models keep only the input of each block (Checkpoint): memory for time.
+	Recompute bool
 }
 
 // NewTape returns an empty tape.
 func NewTape() *Tape { return &Tape{} }
+
+// TrainingTape returns a tape for a step with adapters of dropout p, which recomputes blocks where that is set.
+func TrainingTape(p float64, d Dropout, recompute bool) *Tape {
+	t := &Tape{Recompute: recompute}
+	if p > 0 {
+		t.Train, t.Drop = true, d
+	}
+	return t
+}
 
 // apply runs fn and, on a tape, records it.
 func (t *Tape) apply(fn ag.AutoGradFunction) mat.Tensor {

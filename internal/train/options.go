@@ -16,20 +16,23 @@ type Options struct {
 	BatchSize        int     `yaml:"batch_size"`         // examples a batch
 	GradAccumulation int     `yaml:"grad_accumulation"`  // batches an optimiser step
 	MicroBatchTokens int     `yaml:"micro_batch_tokens"` // rows that one forward pass may hold; a longer example goes alone
-	LRScheduler      string  `yaml:"lr_scheduler"`       // linear, cosine or constant
-	WarmupSteps      int     `yaml:"warmup_steps"`
-	WarmupRatio      float64 `yaml:"warmup_ratio"` // share of all steps, where WarmupSteps is 0
-	WeightDecay      float64 `yaml:"weight_decay"`
-	AdamBeta1        float64 `yaml:"adam_beta1"`
-	AdamBeta2        float64 `yaml:"adam_beta2"`
-	AdamEps          float64 `yaml:"adam_eps"`
-	MaxGradNorm      float64 `yaml:"max_grad_norm"` // 0: no clipping
-	LoggingSteps     int     `yaml:"logging_steps"`
-	EvalSteps        int     `yaml:"eval_steps"`       // 0: evaluate at the end only
-	SaveSteps        int     `yaml:"save_steps"`       // 0: checkpoint at the end only
-	SaveTotalLimit   int     `yaml:"save_total_limit"` // checkpoints kept; 0: all
-	Seed             uint64  `yaml:"seed"`
-	Shuffle          bool    `yaml:"shuffle"`
+	// GradientCheckpointing keeps each block's input only and computes the rest again in the backward pass: a third more
+	// time for a fraction of the memory, and the same floats.
+	GradientCheckpointing bool    `yaml:"gradient_checkpointing"`
+	LRScheduler           string  `yaml:"lr_scheduler"` // linear, cosine or constant
+	WarmupSteps           int     `yaml:"warmup_steps"`
+	WarmupRatio           float64 `yaml:"warmup_ratio"` // share of all steps, where WarmupSteps is 0
+	WeightDecay           float64 `yaml:"weight_decay"`
+	AdamBeta1             float64 `yaml:"adam_beta1"`
+	AdamBeta2             float64 `yaml:"adam_beta2"`
+	AdamEps               float64 `yaml:"adam_eps"`
+	MaxGradNorm           float64 `yaml:"max_grad_norm"` // 0: no clipping
+	LoggingSteps          int     `yaml:"logging_steps"`
+	EvalSteps             int     `yaml:"eval_steps"`       // 0: evaluate at the end only
+	SaveSteps             int     `yaml:"save_steps"`       // 0: checkpoint at the end only
+	SaveTotalLimit        int     `yaml:"save_total_limit"` // checkpoints kept; 0: all
+	Seed                  uint64  `yaml:"seed"`
+	Shuffle               bool    `yaml:"shuffle"`
 }
 
 // Defaults returns the peers' defaults with the learning rate of a trainer.
