@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"plumb/internal/kernels"
-	"plumb/internal/model"
 	"plumb/internal/run"
 )
 
@@ -27,7 +25,8 @@ func benchCommand() *cli.Command {
 	return &cli.Command{
 		Name: "bench", Usage: "measure this machine's peak, and what Plumb reaches of it",
 		Description: describe("For every instruction set that works here: the peak of one core, and what products with frozen weights reach on all\n"+
-			"threads. With --model also tokens a second of a forward pass and of generation.",
+			"threads. With --model also tokens a second of training (LoRA r 8 on all linear layers), of a forward pass and of\n"+
+			"generation, and their share of what the arithmetic or the memory allows.",
 			"plumb bench", "plumb bench --model SmolLM2-135M-Instruct.gguf --json"),
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "model", Aliases: []string{"m"}, Usage: "measure this `MODEL` too", Destination: &o.Model},
@@ -56,12 +55,6 @@ type benchLevel struct {
 	BF16     float64 `json:"product_bf16"`
 }
 
-type benchOfModel struct {
-	Name     string  `json:"name"`
-	Forward  float64 `json:"forward_tokens_per_second"`
-	Generate float64 `json:"generated_tokens_per_second"`
-}
-
 // benchWidth is the width and depth of the measured product: that of a small model's layer.
 const benchWidth = 1024
 
@@ -83,7 +76,7 @@ func runBench(ctx context.Context, o benchOptions, stdout io.Writer) error {
 		rep.Levels = append(rep.Levels, b)
 	}
 	if o.Model != "" {
-		m, err := benchModel(ctx, o)
+		m, err := benchModel(ctx, o, rep)
 		if err != nil {
 			return err
 		}
@@ -109,8 +102,7 @@ func runBench(ctx context.Context, o benchOptions, stdout io.Writer) error {
 		return err
 	}
 	if m := rep.Model; m != nil {
-		_, err := fmt.Fprintf(stdout, "\n%s: forward %.0f tokens/s, generation %.0f tokens/s\n", m.Name, m.Forward, m.Generate)
-		return err
+		return m.print(stdout)
 	}
 	return nil
 }
@@ -127,47 +119,6 @@ func productRate(o benchOptions, t kernels.PanelType, c kernels.Compute) float64
 	for i := range x {
 		x[i] = float32(i%19)/19 - 0.5
 	}
-	w.MatMul(y, kernels.Rows{F: x}, o.Rows, false, c, kernels.Tail{}) // fills caches and starts the workers
-	times, best := 0, time.Duration(0)
-	for began := time.Now(); time.Since(began).Seconds() < o.Seconds || times < 3; times++ {
-		start := time.Now()
-		w.MatMul(y, kernels.Rows{F: x}, o.Rows, false, c, kernels.Tail{})
-		if d := time.Since(start); best == 0 || d < best {
-			best = d
-		}
-	}
-	return 2 * float64(o.Rows) * benchWidth * benchWidth / best.Seconds() / 1e9
-}
-
-// benchModel measures a forward pass over one prompt and the generation of 32 samples.
-func benchModel(ctx context.Context, o benchOptions) (*benchOfModel, error) {
-	b, err := newModelCache().Open(o.Model, o.Compute, false)
-	if err != nil {
-		return nil, err
-	}
-	n := min(o.Rows, b.Model.MaxLen()-33)
-	if n < 1 {
-		return nil, fmt.Errorf("%s reads too few tokens to be measured", o.Model)
-	}
-	prompt := make([]int32, n)
-	for i := range prompt {
-		prompt[i] = int32(i * 31 % b.Model.Config.Vocab)
-	}
-	rate := func(p []int32, samples, tokens int) (float64, error) {
-		start := time.Now()
-		_, err := b.Model.Generate(ctx, []model.GenPrompt{{Tokens: p, N: samples}}, nil, model.GenOptions{MaxNew: tokens, Temperature: 1, Seed: 1})
-		return time.Since(start).Seconds(), err
-	}
-	if _, err := rate(prompt[:1], 1, 1); err != nil { // warm
-		return nil, err
-	}
-	forward, err := rate(prompt, 1, 1)
-	if err != nil {
-		return nil, err
-	}
-	generate, err := rate(prompt[:1], 32, 32)
-	if err != nil {
-		return nil, err
-	}
-	return &benchOfModel{Name: b.Model.String(), Forward: float64(n) / forward, Generate: 32 * 32 / generate}, nil
+	best := o.fastest(func() { w.MatMul(y, kernels.Rows{F: x}, o.Rows, false, c, kernels.Tail{}) })
+	return 2 * float64(o.Rows) * benchWidth * benchWidth / best / 1e9
 }
