@@ -99,11 +99,11 @@ func compare(n int, binary, python, model string, bf16 bool, sets, thresholds st
 		copies += s - 1
 	}
 	fmt.Printf("%d documents, %d of them copies\n", len(texts), copies)
-	seconds, pairs, err := ours(binary, docs, dir, model, sets)
+	seconds, cpu, pairs, err := ours(binary, docs, dir, model, sets)
 	if err != nil {
 		return err
 	}
-	report("plumb", seconds, pairs, origin, kinds, copies)
+	report("plumb", seconds, cpu, pairs, origin, kinds, copies)
 	if python == "" {
 		return nil
 	}
@@ -119,6 +119,7 @@ func compare(n int, binary, python, model string, bf16 bool, sets, thresholds st
 	}
 	var theirs struct {
 		Seconds float64
+		CPU     float64 // of all threads
 		Removed map[string][][2]int
 	}
 	if err := json.Unmarshal(out[bytes.LastIndexByte(bytes.TrimSpace(out), '\n')+1:], &theirs); err != nil {
@@ -130,9 +131,9 @@ func compare(n int, binary, python, model string, bf16 bool, sets, thresholds st
 	}
 	sort.Strings(list)
 	for _, t := range list {
-		report("semhash at "+t, theirs.Seconds, theirs.Removed[t], origin, kinds, copies)
+		report("semhash at "+t, theirs.Seconds, theirs.CPU, theirs.Removed[t], origin, kinds, copies)
 	}
-	fmt.Printf("ratio %.2f\n", theirs.Seconds/seconds)
+	fmt.Printf("ratio %.2f; of processor time, a thread against a thread: %.2f\n", theirs.Seconds/seconds, theirs.CPU/cpu)
 	return nil
 }
 
@@ -152,7 +153,7 @@ func writeDocuments(path string, texts []string) error {
 }
 
 // ours runs the built binary and reads what its ledger says was removed, and for which record.
-func ours(binary, docs, dir, model, sets string) (seconds float64, pairs [][2]int, err error) {
+func ours(binary, docs, dir, model, sets string) (seconds, cpu float64, pairs [][2]int, err error) {
 	ledger := filepath.Join(dir, "ledger.jsonl")
 	args := []string{"dedup", docs, "--out", filepath.Join(dir, "clean.jsonl"), "--ledger", ledger, "--set", "key=prompt", "--set", "vectors.encoder=" + model}
 	for _, s := range strings.Split(sets, ";") {
@@ -164,12 +165,13 @@ func ours(binary, docs, dir, model, sets string) (seconds float64, pairs [][2]in
 	cmd.Stderr = os.Stderr
 	start := time.Now()
 	if err := cmd.Run(); err != nil {
-		return 0, nil, fmt.Errorf("plumb dedup: %w", err)
+		return 0, 0, nil, fmt.Errorf("plumb dedup: %w", err)
 	}
 	seconds = time.Since(start).Seconds()
+	cpu = (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
 	f, err := os.Open(ledger)
 	if err != nil {
-		return 0, nil, err
+		return 0, 0, nil, err
 	}
 	defer f.Close()
 	s := bufio.NewScanner(f)
@@ -182,16 +184,16 @@ func ours(binary, docs, dir, model, sets string) (seconds float64, pairs [][2]in
 			Ref    struct{ Index int }
 		}
 		if err := json.Unmarshal(s.Bytes(), &row); err != nil {
-			return 0, nil, err
+			return 0, 0, nil, err
 		}
 		if row.Action == "remove" && row.Kept != nil {
 			pairs = append(pairs, [2]int{row.Ref.Index, row.Kept.Index})
 		}
 	}
-	return seconds, pairs, s.Err()
+	return seconds, cpu, pairs, s.Err()
 }
 
-func report(name string, seconds float64, pairs [][2]int, origin []int, kinds []plant.Kind, copies int) {
+func report(name string, seconds, cpu float64, pairs [][2]int, origin []int, kinds []plant.Kind, copies int) {
 	right := 0
 	found, all := map[plant.Kind]int{}, map[plant.Kind]int{}
 	gone := map[int]bool{}
@@ -210,7 +212,7 @@ func report(name string, seconds float64, pairs [][2]int, origin []int, kinds []
 		}
 	}
 	precision, recall := float64(right)/float64(max(len(pairs), 1)), float64(right)/float64(max(copies, 1))
-	fmt.Printf("%s: %.1f s, %d removed, precision %.4f, recall %.4f, F1 %.4f;", name, seconds, len(pairs), precision, recall, 2*precision*recall/max(precision+recall, 1e-9))
+	fmt.Printf("%s: %.1f s (%.1f s of processor time), %d removed, precision %.4f, recall %.4f, F1 %.4f;", name, seconds, cpu, len(pairs), precision, recall, 2*precision*recall/max(precision+recall, 1e-9))
 	for _, k := range plant.Copies {
 		fmt.Printf(" %s %d/%d", k, found[k], all[k])
 	}
