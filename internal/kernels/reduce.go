@@ -94,10 +94,22 @@ func padded(x []float32) (p [16]float32) {
 	return p
 }
 
-// Softmax replaces row by e^x / sum(e^x), the maximum subtracted first, and returns log(sum(e^x)), the float of LogSumExp.
-// Entries of -Inf become exactly 0; a row of nothing but -Inf becomes NaN.
-func Softmax(row []float32) (lse float32) {
-	m := Max(row)
+// Softmax replaces row by e^x / sum(e^x), the maximum subtracted first. Entries of -Inf become exactly 0; a row of nothing but
+// -Inf becomes NaN.
+func Softmax(row []float32) { softmax(row) }
+
+// SoftmaxLSE is Softmax and returns log(sum(e^x)), the float of LogSumExp.
+func SoftmaxLSE(row []float32) (lse float32) {
+	m, sum := softmax(row)
+	if math.IsInf(float64(m), 0) || m != m {
+		return m
+	}
+	return m + float32(math.Log(float64(sum)))
+}
+
+// softmax returns the maximum of row and the sum that its exponentials, the maximum subtracted, were divided by.
+func softmax(row []float32) (m, sum float32) {
+	m = Max(row)
 	var lanes [16]float32
 	im := active.Load()
 	n := len(row) &^ 15
@@ -109,12 +121,9 @@ func Softmax(row []float32) (lse float32) {
 		im.expSum(p[:], p[:], m, &lanes)
 		copy(row[n:], p[:])
 	}
-	sum := fold(&lanes)
+	sum = fold(&lanes)
 	Scale(1/sum, row)
-	if math.IsInf(float64(m), 0) || m != m {
-		return m
-	}
-	return m + float32(math.Log(float64(sum)))
+	return m, sum
 }
 
 // LogSumExp is log(sum(e^x)), the maximum subtracted first; -Inf of nothing or of nothing but -Inf.

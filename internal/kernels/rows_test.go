@@ -28,6 +28,10 @@ func TestReductions(t *testing.T) {
 			got := []float64{float64(Dot(x, y)), float64(Sum(x)), SumSquares(x), float64(Max(x)), float64(LogSumExp(x))}
 			soft := g.copy(x)
 			Softmax(soft)
+			again := g.copy(x)
+			if lse := SoftmaxLSE(again); float64(lse) != got[4] || equalBits(again, soft) >= 0 {
+				t.Fatalf("n %d: with its logarithm %v, LogSumExp is %v", n, lse, got[4])
+			}
 			g.check("reductions")
 			var dot, mag float64
 			for i := range x {

@@ -48,17 +48,21 @@ func tiny(t *testing.T) (*Model, *adapters.Adapter) {
 
 // eachArithmetic runs f in float32, and in bf16 with shapes that the products of pairs take, on every level.
 func eachArithmetic(t *testing.T, f func(t *testing.T, m *Model, a *adapters.Adapter)) {
-	wide := tinyConfig()
+	wide, odd := tinyConfig(), tinyConfig()
 	wide.Hidden, wide.HeadDim, wide.Intermediate = 128, 32, 160
+	odd.Intermediate = 50
 	for _, l := range kernels.Available() {
-		for c, cfg := range map[kernels.Compute]Config{kernels.F32: tinyConfig(), kernels.BF16: wide} {
-			t.Run(fmt.Sprintf("%s/compute=%d", l, c), func(t *testing.T) {
+		for name, s := range map[string]struct {
+			c   kernels.Compute
+			cfg Config
+		}{"f32": {kernels.F32, tinyConfig()}, "bf16": {kernels.BF16, wide}, "bf16, odd widths": {kernels.BF16, odd}} {
+			t.Run(fmt.Sprintf("%s/%s", l, name), func(t *testing.T) {
 				defer kernels.Force(l)()
-				m, err := NewRandom(cfg, 1)
+				m, err := NewRandom(s.cfg, 1)
 				if err != nil {
 					t.Fatal(err)
 				}
-				m = frozen(t, m, c)
+				m = frozen(t, m, s.c)
 				f(t, m, nonZero(t, m, 5))
 			})
 		}

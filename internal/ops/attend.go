@@ -185,11 +185,12 @@ func (t *run) forward(out, lse []float32) {
 			for j := n; j < whole; j++ {
 				row[j] = float32(math.Inf(-1))
 			}
-			sum := kernels.Softmax(row[:whole])
-			clear(row[whole:])
-			if lse != nil {
-				lse[r*t.h.Q+head] = sum
+			if lse == nil {
+				kernels.Softmax(row[:whole])
+			} else {
+				lse[r*t.h.Q+head] = kernels.SoftmaxLSE(row[:whole])
 			}
+			clear(row[whole:])
 		}
 		t.path.mix(out, s, ld, b, values)
 	}

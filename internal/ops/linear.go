@@ -137,13 +137,12 @@ func (f *linear) Operands() []mat.Tensor {
 	return ops
 }
 
-// operand returns x (m, cols) as the left operand of a product with W.
+// operand returns x (m, cols) as the left operand of a product with W: in bf16 only, where that is all that products read.
 func (f *linear) operand(x mat.Tensor) kernels.Rows {
-	r := kernels.Rows{F: F32(x)}
 	if f.l.W.pairs(f.l.Compute) {
-		r.B = halfOf(x)
+		return kernels.Rows{B: halfOf(x)}
 	}
-	return r
+	return kernels.Rows{F: F32(x)}
 }
 
 func (f *linear) Forward() (mat.Tensor, error) {
@@ -188,7 +187,7 @@ func (f *linear) Backward(gy mat.Tensor) error {
 		f.l.W.applyBackward(dx, dy, m, acc, f.l.Compute, nil)
 		return nil
 	}
-	f.low.backward(f, dx, dy, acc)
+	f.low.backward(f, dx, F32(gy), dy, acc)
 	return nil
 }
 

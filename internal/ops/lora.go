@@ -103,11 +103,14 @@ func (f *lowRank) forward(l *linear, x kernels.Rows) *kernels.LowRank {
 	if l.tape != nil && l.tape.Train && f.lora.Dropout > 0 {
 		f.dropped = alloc(m * in)
 		f.drop = l.tape.Drop
-		f.drop.apply(f.dropped, x.F, m, in, f.lora.Dropout, f.lora.ID)
+		f.drop.apply(f.dropped, F32(l.x), m, in, f.lora.Dropout, f.lora.ID)
 		x = kernels.Rows{F: f.dropped}
 	}
 	f.u = alloc(m * r)
 	if !f.pairs(l) {
+		if x.F == nil { // W's products read bf16 only
+			x.F = F32(l.x)
+		}
 		kernels.Gemm(false, true, m, r, in, x.F, in, F32(f.lora.A), in, f.u, r, false)
 		kernels.Scale(f.lora.Scale, f.u)
 		return &kernels.LowRank{R: r, U: f.u, V: F32(f.lora.B)}
@@ -142,12 +145,13 @@ func (f *lowRank) narrow(u []float32, x kernels.Rows, a []uint16, m, k int) []ui
 	return ub
 }
 
-// backward adds the gradients of A and B, and sets dx(m, in), or adds to it: dy·W + du·A. dx may be nil.
-func (f *lowRank) backward(l *linear, dx []float32, dy kernels.Rows, acc bool) {
+// backward adds the gradients of A and B, and sets dx(m, in), or adds to it: dy·W + du·A. dx may be nil; left is dy as products
+// read it.
+func (f *lowRank) backward(l *linear, dx, dy []float32, left kernels.Rows, acc bool) {
 	out, r, in := f.lora.B.Shape()[0], f.lora.A.Shape()[0], f.lora.A.Shape()[1]
 	m, a, b := l.rows, F32(f.lora.A), F32(f.lora.B)
 	if g := paramGrad(f.lora.B); g != nil { // dB += dyᵀ·(s·u)
-		kernels.Gemm(true, false, out, r, m, dy.F, out, f.u, r, g, r, true)
+		kernels.Gemm(true, false, out, r, m, dy, out, f.u, r, g, r, true)
 	}
 	du := alloc(m * r)
 	defer free(du)
@@ -155,11 +159,11 @@ func (f *lowRank) backward(l *linear, dx []float32, dy kernels.Rows, acc bool) {
 	if f.pairs(l) {
 		h := f.lora.halvesBack()
 		defer h.free()
-		ub := f.narrow(du, dy, h.b, m, out)
+		ub := f.narrow(du, left, h.b, m, out)
 		defer halfFree(ub)
 		low = &kernels.LowRank{R: r, Halves: true, UB: ub, VB: h.a}
 	} else {
-		kernels.Gemm(false, false, m, r, out, dy.F, out, b, r, du, r, false)
+		kernels.Gemm(false, false, m, r, out, dy, out, b, r, du, r, false)
 		kernels.Scale(f.lora.Scale, du)
 	}
 	if g := paramGrad(f.lora.A); g != nil { // dA += duᵀ·x
@@ -173,10 +177,10 @@ func (f *lowRank) backward(l *linear, dx []float32, dy kernels.Rows, acc bool) {
 		return
 	}
 	if f.dropped == nil {
-		l.l.W.applyBackward(dx, dy, m, acc, l.l.Compute, low)
+		l.l.W.applyBackward(dx, left, m, acc, l.l.Compute, low)
 		return
 	}
-	l.l.W.applyBackward(dx, dy, m, acc, l.l.Compute, nil)
+	l.l.W.applyBackward(dx, left, m, acc, l.l.Compute, nil)
 	dd := alloc(m * in)
 	defer free(dd)
 	kernels.Gemm(false, false, m, in, r, du, r, a, in, dd, in, false)
