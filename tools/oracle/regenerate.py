@@ -1,7 +1,8 @@
 """Regenerates testdata/oracle: `python tools/oracle/regenerate.py [family ...]` with requirements.txt installed.
 
 Families build on each other, in this order. Set PLUMB_MODELS for the one that needs a real model; without it that family
-is left as it is. The PPO family needs TRL 1.12.0 next to the newer one: it is installed into a folder of its own,
+is left as it is. All come back byte for byte but tokenizers.json.gz, whose small vocabularies Hugging Face's trainer learns with ties
+broken at random. The PPO family needs TRL 1.12.0 next to the newer one: it is installed into a folder of its own,
 PLUMB_TRL_PPO or tools/oracle/.trl-1.12.0."""
 
 import argparse
