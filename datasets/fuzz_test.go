@@ -149,20 +149,7 @@ func FuzzCSV(f *testing.F) {
 
 func fuzzFiles(f *testing.F, name string) {
 	for _, recs := range [][]Record{nil, samples()[:1], samples()} {
-		path := filepath.Join(f.TempDir(), name)
-		w, err := Create(path, WriteOptions{})
-		if err != nil {
-			f.Fatal(err)
-		}
-		for _, r := range recs {
-			if err := w.Write(r); err != nil {
-				f.Fatal(err)
-			}
-		}
-		if err := w.Close(); err != nil {
-			f.Fatal(err)
-		}
-		b, err := os.ReadFile(path)
+		b, err := os.ReadFile(save(f, name, WriteOptions{}, recs))
 		if err != nil {
 			f.Fatal(err)
 		}

@@ -49,7 +49,7 @@ func read(t *testing.T, path string, opt ReadOptions) ([]Record, []Reject) {
 }
 
 // save writes records and gives the path.
-func save(t *testing.T, name string, opt WriteOptions, recs []Record) string {
+func save(t testing.TB, name string, opt WriteOptions, recs []Record) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
 	w, err := Create(path, opt)

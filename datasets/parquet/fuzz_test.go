@@ -14,18 +14,7 @@ import (
 func FuzzParquet(f *testing.F) {
 	for _, n := range []int{0, 1, 9} {
 		path := filepath.Join(f.TempDir(), "x.parquet")
-		w, err := datasets.Create(path, datasets.WriteOptions{})
-		if err != nil {
-			f.Fatal(err)
-		}
-		for _, r := range records(n) {
-			if err := w.Write(r); err != nil {
-				f.Fatal(err)
-			}
-		}
-		if err := w.Close(); err != nil {
-			f.Fatal(err)
-		}
+		save(f, path, records(n))
 		b, err := os.ReadFile(path)
 		if err != nil {
 			f.Fatal(err)

@@ -38,7 +38,7 @@ func records(n int) []datasets.Record {
 	return list
 }
 
-func save(t *testing.T, path string, recs []datasets.Record) {
+func save(t testing.TB, path string, recs []datasets.Record) {
 	t.Helper()
 	w, err := datasets.Create(path, datasets.WriteOptions{})
 	if err != nil {
