@@ -63,29 +63,14 @@ type policy struct {
 	Adapter *adapters.Adapter
 }
 
-// compute resolves auto: few rows share each weight here, and those in blocks are then expanded fastest to float32.
-func (s *sampling) compute() (string, error) {
-	if s.Compute != "auto" {
-		return s.Compute, nil
-	}
-	path, err := findModel(s.Model)
-	if err != nil {
-		return "", err
-	}
-	blocks, err := model.Quantised(path)
-	if err != nil || !blocks {
-		return "auto", err
-	}
-	return "f32", nil
-}
-
 // open opens the model once, and every adapter on it; without adapters the base itself is the only policy.
 func (s *sampling) open() (*model.Bundle, []policy, error) {
-	compute, err := s.compute()
+	path, err := findModel(s.Model)
 	if err != nil {
 		return nil, nil, err
 	}
-	b, err := newModelCache().Open(s.Model, compute, false)
+	tightenHeap()
+	b, err := model.Open(path, model.Options{Compute: computeOf(s.Compute), FewRows: s.Compute == "auto"})
 	if err != nil {
 		return nil, nil, err
 	}

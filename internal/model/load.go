@@ -19,6 +19,7 @@ import (
 type Options struct {
 	Compute   kernels.Compute // arithmetic of products with frozen weights
 	Trainable bool            // full training: weights become f32 parameters
+	FewRows   bool            // few rows share each weight: a quantised model then computes in f32, to which blocks expand fastest
 }
 
 // Bundle is a model with the tokenizer that belongs to it.
@@ -73,20 +74,6 @@ func Open(path string, opt Options) (*Bundle, error) {
 	return b, nil
 }
 
-// Quantised reports whether the model at path keeps weights in blocks of 8 or 4 bits.
-func Quantised(path string) (bool, error) {
-	path, err := resolve(path)
-	if err != nil {
-		return false, err
-	}
-	set, err := weights.Open(path)
-	if err != nil {
-		return false, err
-	}
-	defer set.Close()
-	return set.Quantised(), nil
-}
-
 // OpenWeights reads a model without a tokenizer.
 func OpenWeights(path string, opt Options) (*Model, error) {
 	set, err := weights.Open(path)
@@ -105,6 +92,9 @@ func fromSet(set *weights.Set, src []byte, opt Options) (*Model, error) {
 	c, err := ParseConfig(src)
 	if err != nil {
 		return nil, err
+	}
+	if opt.FewRows && set.Quantised() {
+		opt.Compute = kernels.F32
 	}
 	s := opt.source(set)
 	m := build(c, s)
