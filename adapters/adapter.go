@@ -133,6 +133,14 @@ func (a *Adapter) LoRA(path string) *ops.LoRA {
 	return nil
 }
 
+// Dropout is the probability of dropping an input in training, 0 without an adapter.
+func (a *Adapter) Dropout() float64 {
+	if a == nil {
+		return 0
+	}
+	return a.Config.Dropout
+}
+
 // Fixed returns a view of a for many passes without a tape during which its weights do not change; release it afterwards.
 func (a *Adapter) Fixed() (view *Adapter, release func()) {
 	if a == nil {

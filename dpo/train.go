@@ -209,7 +209,7 @@ func (t *trainer) step(pairs []encode.Pair, indices []int, step uint64, share fl
 	for _, p := range parts {
 		vals := make([]Pair, len(p.indices))
 		t.references(p, pairs, vals)
-		tape := ops.TrainingTape(t.policy.Config.Dropout, ops.Dropout{Seed: t.cfg.Seed, Step: step}, t.cfg.GradientCheckpointing)
+		tape := ops.TrainingTape(t.policy.Dropout(), ops.Dropout{Seed: t.cfg.Seed, Step: step}, t.cfg.GradientCheckpointing)
 		var stats ops.TokenStats
 		lp := t.base.Score(tape, p.tree, t.policy, p.targets, 1, &stats)
 		p.fill(vals, ops.F32(lp), pairs, t.cfg.LDAlpha)

@@ -167,7 +167,7 @@ func (t *trainer) step(indices []int, step uint64, share float64) (float64, map[
 			last = append(last, c, r)
 			margin = append(margin, t.pairs[i].Margin)
 		}
-		tape := ops.TrainingTape(t.adapter.Config.Dropout, ops.Dropout{Seed: t.cfg.Seed, Step: step}, t.cfg.GradientCheckpointing)
+		tape := ops.TrainingTape(t.adapter.Dropout(), ops.Dropout{Seed: t.cfg.Seed, Step: step}, t.cfg.GradientCheckpointing)
 		scores := ops.Project(tape, t.base.ForwardRows(tape, tree, t.adapter, last), t.adapter.Head, nil)
 		c, r := sides(ops.F32(scores))
 		l, dc, dr := Loss(c, r, margin, t.cfg.CenterRewardsCoefficient, len(indices))

@@ -187,11 +187,7 @@ func (t *trainer) step(items []encode.Example, indices []int, step uint64, label
 	loss := 0.0
 	var y tally
 	for _, p := range t.parts(items, indices) {
-		dropout := 0.0
-		if t.adapter != nil {
-			dropout = t.adapter.Config.Dropout
-		}
-		tape := ops.TrainingTape(dropout, ops.Dropout{Seed: t.cfg.Seed, Step: step}, t.cfg.GradientCheckpointing)
+		tape := ops.TrainingTape(t.adapter.Dropout(), ops.Dropout{Seed: t.cfg.Seed, Step: step}, t.cfg.GradientCheckpointing)
 		var stats ops.TokenStats
 		lp := t.model.Score(tape, p.tree, t.adapter, p.targets, 1, &stats)
 		l, d := Loss(ops.Widen(ops.F32(lp)), labels)

@@ -230,11 +230,7 @@ func (t *trainer) step(indices []int, step uint64, share float64) float64 {
 			e.AddInput(tree, ids[k], types[k], uint64(indices[k]))
 			same = append(same, t.same[indices[k]])
 		}
-		p := 0.0
-		if a := t.v.Adapter; a != nil {
-			p = a.Config.Dropout
-		}
-		tape := ops.TrainingTape(p, ops.Dropout{Seed: t.cfg.Seed, Step: step}, t.cfg.GradientCheckpointing)
+		tape := ops.TrainingTape(t.v.Adapter.Dropout(), ops.Dropout{Seed: t.cfg.Seed, Step: step}, t.cfg.GradientCheckpointing)
 		hidden := e.Forward(tape, tree, t.v.Adapter)
 		scores := e.Logits(tape, tree, hidden, t.v.Adapter)
 		logits := make([]float64, len(same))
