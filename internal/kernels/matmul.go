@@ -175,7 +175,7 @@ func (f *forward) finish(mr, i, j int, done bool, v, c []float32, ldc int) {
 	if !done {
 		return
 	}
-	f.tail.Low.add(f.im, mr, i, f.n0/32+j, true, v, 32, c, ldc)
+	f.tail.Low.add(f.im, mr, i, f.n0/32+j, v, 32, c, ldc)
 	if f.tail.Bias == nil {
 		return
 	}
@@ -190,11 +190,11 @@ func (f *forward) finish(mr, i, j int, done bool, v, c []float32, ldc int) {
 	}
 }
 
-// add adds U's rows [i,i+mr) times panel j of V to the tile c if its larger product is done. In float32 v is the panel,
+// add adds U's rows [i,i+mr) times panel j of V to the tile c, whose larger product is done. In float32 v is the panel,
 // (R,32) with rows ldv apart.
-func (l *LowRank) add(im *impl, mr, i, j int, done bool, v []float32, ldv int, c []float32, ldc int) {
+func (l *LowRank) add(im *impl, mr, i, j int, v []float32, ldv int, c []float32, ldc int) {
 	switch {
-	case l == nil || !done:
+	case l == nil:
 	case l.Halves:
 		r := (l.R + PairBlock - 1) / PairBlock * PairBlock
 		im.tileDot(mr, r/2, l.UB[i*r:], r, l.VB[32*r*j:], c, ldc, true, 0)

@@ -40,39 +40,37 @@ func (l *LoRA) fits() bool {
 	return l.A.Shape()[1]%kernels.PairBlock == 0 && l.B.Shape()[0]%kernels.PairBlock == 0
 }
 
-// halfLoRA is A and B in bf16, packed for x·Aᵀ and u·Bᵀ.
+// halfLoRA is A and B in bf16, packed.
 type halfLoRA struct{ a, b []uint16 }
 
+// halves packs A and B for x·Aᵀ and u·Bᵀ.
 func (l *LoRA) halves() *halfLoRA {
+	return l.pack(kernels.PairColumns)
+}
+
+// halvesBack packs A and B for du·A and dy·B.
+func (l *LoRA) halvesBack() *halfLoRA {
+	rows := func(dst, x []uint16, n, w int) { kernels.PairRows(dst, 32*roundUp(n), x, n, w) }
+	return l.pack(rows)
+}
+
+// pack rounds A, (r, in), and B, (out, r padded), and hands each to by.
+func (l *LoRA) pack(by func(dst, x []uint16, n, w int)) *halfLoRA {
 	out, r, in := l.B.Shape()[0], l.A.Shape()[0], l.A.Shape()[1]
 	p := roundUp(r)
 	h := &halfLoRA{a: halfAlloc(p * in), b: halfAlloc(p * out)}
 	flat := halfAlloc(max(r*in, p*out))
 	defer halfFree(flat)
 	kernels.F32ToBF16(flat[:r*in], F32(l.A))
-	kernels.PairColumns(h.a, flat, r, in)
+	by(h.a, flat, r, in)
 	l.paddedB(flat)
-	kernels.PairColumns(h.b, flat, out, p)
+	by(h.b, flat, out, p)
 	return h
 }
 
 func (h *halfLoRA) free() {
 	halfFree(h.a)
 	halfFree(h.b)
-}
-
-// halvesBack is A and B packed for dy·B and du·A.
-func (l *LoRA) halvesBack() *halfLoRA {
-	out, r, in := l.B.Shape()[0], l.A.Shape()[0], l.A.Shape()[1]
-	p := roundUp(r)
-	h := &halfLoRA{a: halfAlloc(p * in), b: halfAlloc(p * out)}
-	flat := halfAlloc(max(r*in, p*out))
-	defer halfFree(flat)
-	l.paddedB(flat)
-	kernels.PairRows(h.b, 32*out, flat, out, p)
-	kernels.F32ToBF16(flat[:r*in], F32(l.A))
-	kernels.PairRows(h.a, 32*p, flat, r, in)
-	return h
 }
 
 // paddedB writes B in bf16, (out, r padded with zeros to a multiple of PairBlock).

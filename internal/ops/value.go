@@ -119,11 +119,10 @@ func halfOf(x mat.Tensor) []uint16 {
 
 // halfByRows rounds what f computes to bf16, a few rows at a time while they are in the cache.
 func halfByRows(dst []uint16, rows, cols int, f rowRecomputer) {
-	step := max(1, (16<<10)/cols)
-	kernels.Parallel((rows+step-1)/step, func(i int) {
-		lo, hi := i*step, min(rows, (i+1)*step)
-		x := alloc((hi - lo) * cols)
+	eachRows(rows, cols, func(lo, hi int) {
+		x := alloc(hi - lo)
 		defer free(x)
+		lo, hi = lo/cols, hi/cols
 		f.recomputeRows(x, lo, hi)
 		kernels.HalfRows(dst[kernels.HalfLen(lo, cols):], x, hi-lo, cols)
 	})
