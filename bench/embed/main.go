@@ -24,7 +24,7 @@ func main() {
 	path := flag.String("model", "", "folder of the encoder")
 	file := flag.String("texts", "", "JSON strings, one a line")
 	out := flag.String("vectors", "", "file for the vectors, little-endian float32")
-	compute := flag.String("compute", "f32", "f32 or bf16")
+	compute := flag.String("compute", "f32", "f32, bf16 or int16")
 	length := flag.Int("length", 256, "tokens that a text is cut at")
 	repeat := flag.Int("repeat", 2, "passes; the best counts")
 	flag.Parse()

@@ -12,7 +12,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"plumb/datasets"
-	"plumb/internal/kernels"
 	"plumb/internal/model"
 	"plumb/internal/run"
 	"plumb/internal/weights"
@@ -84,11 +83,8 @@ func runPlan(ctx context.Context, o planOptions, stdout io.Writer) error {
 		return err
 	}
 	e := &estimator{shapes: map[string]shape{}, made: map[string]shape{}, data: map[string]volume{}}
-	panel := kernels.PanelF32
 	compute := computeOf(x.Compute)
-	if compute == kernels.BF16 {
-		panel = kernels.PanelBF16
-	}
+	panel := compute.Panel()
 	e.rate = 1e9 * productRate(benchOptions{Rows: 512, Seconds: 0.1}, panel, compute)
 	var list []stagePlan
 	for _, p := range x.plans {

@@ -13,7 +13,6 @@ import (
 	"plumb/datasets"
 	"plumb/dedup"
 	"plumb/dedup/crossencoder"
-	"plumb/internal/kernels"
 	"plumb/internal/model"
 	"plumb/internal/run"
 )
@@ -134,7 +133,7 @@ func (j *dedupJob) openModels(t *dedup.Tools) error {
 		if err != nil {
 			return err
 		}
-		t.Embedder = embedder{e, fmt.Sprintf("%s@%s/%v", filepath.Base(path), hash[:12], opt.Compute == kernels.BF16)}
+		t.Embedder = embedder{e, fmt.Sprintf("%s@%s/%v", filepath.Base(path), hash[:12], opt.Compute)}
 	}
 	if k := j.Config.Verifier.Kind; k != "none" && k != "aligned" && len(j.Config.Verifier.Confirm) > 0 {
 		if j.Verifier != "" {

@@ -18,7 +18,7 @@ type experiment struct {
 	Seed    uint64       `yaml:"seed"`    // of every stage that does not set its own
 	Out     string       `yaml:"out"`     // default runs/NAME
 	Model   string       `yaml:"model"`   // base of every stage that does not name its own; "": what an earlier sft stage made
-	Compute string       `yaml:"compute"` // auto, f32 or bf16
+	Compute string       `yaml:"compute"` // auto, f32, bf16 or int16
 	Stages  configs.Node `yaml:"stages,omitempty"`
 
 	plans []*plan
@@ -44,7 +44,7 @@ func (x *experiment) Validate() []error {
 	return faults
 }
 
-var computes = []string{"auto", "f32", "bf16"}
+var computes = []string{"auto", "f32", "bf16", "int16"}
 
 // body is one configured stage: a struct whose YAML keys are its wiring and the configuration of the package that does the work.
 type body interface {

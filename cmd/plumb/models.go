@@ -113,6 +113,8 @@ func computeOf(word string) kernels.Compute {
 		return kernels.Fastest()
 	case "bf16":
 		return kernels.BF16
+	case "int16":
+		return kernels.I16
 	}
 	return kernels.F32
 }

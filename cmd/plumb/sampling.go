@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -27,7 +28,7 @@ func (s *sampling) flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "model", Aliases: []string{"m"}, Usage: "`MODEL`: folder, .gguf file or hub name", Destination: &s.Model},
 		&cli.StringSliceFlag{Name: "adapter", Aliases: []string{"a"}, Usage: "adapter `DIR` on that model (repeatable)"},
-		&cli.StringFlag{Name: "compute", Usage: "auto, f32 or bf16; auto is f32 for a quantised model, which suits few answers at once", Value: "auto", Destination: &s.Compute},
+		&cli.StringFlag{Name: "compute", Usage: "auto, f32, bf16 or int16; auto is f32 for a quantised model, which suits few answers at once", Value: "auto", Destination: &s.Compute},
 		&cli.IntFlag{Name: "max-new", Usage: "at most `N` new tokens", Value: 128, Destination: &s.MaxNew},
 		&cli.Float64Flag{Name: "temperature", Usage: "0 is greedy", Value: 0.7, Destination: &s.Temperature},
 		&cli.Float64Flag{Name: "top-p", Usage: "keep the likeliest tokens up to this mass; 0: all", Destination: &s.TopP},
@@ -43,7 +44,7 @@ func (s *sampling) validate() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	check(s.Compute == "auto" || s.Compute == "f32" || s.Compute == "bf16", "--compute %s: want auto, f32 or bf16", s.Compute)
+	check(slices.Contains(computes, s.Compute), "--compute %s: want auto, f32, bf16 or int16", s.Compute)
 	check(s.MaxNew >= 1, "--max-new %d: want 1 or more", s.MaxNew)
 	check(s.Temperature >= 0, "--temperature %g: want 0 or more", s.Temperature)
 	check(s.TopP >= 0 && s.TopP <= 1, "--top-p %g: want 0 to 1", s.TopP)

@@ -23,7 +23,7 @@ type wiring struct {
 	Eval    string `yaml:"eval"`  // held-out records; "" and none made: no evaluation
 	Limit   int    `yaml:"limit"` // the first so many records of data; 0: all
 	EvalMax int    `yaml:"eval_limit"`
-	Compute string `yaml:"compute"` // auto, f32 or bf16
+	Compute string `yaml:"compute"` // auto, f32, bf16 or int16
 }
 
 func wiringOf(x *experiment) wiring { return wiring{Compute: x.Compute} }
@@ -34,7 +34,7 @@ func (w wiring) Validate() []error {
 	switch w.Compute {
 	case "auto", "f32", "bf16":
 	default:
-		faults = append(faults, &run.Fault{Key: "compute", Value: w.Compute, Want: "auto, f32 or bf16"})
+		faults = append(faults, &run.Fault{Key: "compute", Value: w.Compute, Want: "auto, f32, bf16 or int16"})
 	}
 	if w.Limit < 0 {
 		faults = append(faults, &run.Fault{Key: "limit", Value: fmt.Sprint(w.Limit), Want: "0 (all) or more"})

@@ -60,7 +60,7 @@ func BenchmarkProduct(b *testing.B) {
 					}
 				})
 			}
-			for typ, name := range []string{"f32", "bf16", "q8", "q4"} {
+			for typ, name := range []string{"f32", "bf16", "int16", "q8", "q4"} {
 				p := panels[PanelType(typ)]
 				run("forward/panels="+name, F32, func() { p.MatMul(dst, Rows{F: x}, m, false, F32, Tail{}) })
 				run("backward/panels="+name, F32, func() { p.MatMulBackward(dx, Rows{F: dy}, m, false, F32, nil) })
@@ -84,7 +84,7 @@ func BenchmarkDecode(b *testing.B) {
 	x := random(r, 16*1536)
 	y := make([]float32, 16*49152)
 	some := random(r, 1536)
-	for typ, name := range []string{"f32", "bf16", "q8", "q4"} {
+	for typ, name := range []string{"f32", "bf16", "int16", "q8", "q4"} {
 		var all []*Panels
 		bytes := 0
 		add := func(n, k int) {

@@ -79,7 +79,7 @@ func outputs() map[string][][]float32 {
 		Gemm(ta, tb, m, nn, k, exactInputs(m*k, 501), lda, exactInputs(k*nn, 502), ldb, c, nn, true)
 		all["Gemm "+[]string{"NN", "TN", "NT", "TT"}[form]] = [][]float32{c}
 	}
-	for typ, name := range []string{"f32", "bf16", "q8", "q4"} {
+	for typ, name := range []string{"f32", "bf16", "int16", "q8", "q4"} {
 		p := panelsOf(exactInputs(nn*k, 600), nn, k, PanelType(typ))
 		y, dx := make([]float32, m*nn), make([]float32, m*k)
 		p.MatMul(y, Rows{F: exactInputs(m*k, 601)}, m, false, F32, Tail{})
@@ -111,6 +111,7 @@ var wantBits = map[string][2]uint64{
 	"Mul":              {0x571b0b69768c991b, 0x571b0b69768c991b},
 	"Panels bf16":      {0xd449a479e96c5149, 0x6c7ea2fad0be1c87},
 	"Panels f32":       {0x76a0afcbec325004, 0x587cb487c49b231b},
+	"Panels int16":     {0xc8aef189341d0e8f, 0xc8aef189341d0e8f},
 	"Panels q4":        {0xd063ee920f19a5fe, 0xccb763a66e5eb7d0},
 	"Panels q8":        {0x30553aec7c0cd3d2, 0xf6f9c44c12886168},
 	"RMSNorm":          {0x16368ced5debee60, 0x4227b22250e646e3},

@@ -27,6 +27,17 @@ func (im *impl) toBF(dst []uint16, src []float32) {
 	}
 }
 
+func (im *impl) toInt(dst []uint16, src []float32, by float32) {
+	switch im.vec {
+	case 2:
+		toIntAVX512(dst, src, by)
+	case 1:
+		toIntAVX2(dst, src, by)
+	default:
+		toIntGeneric(dst, src, by)
+	}
+}
+
 func (im *impl) fromBF(dst []float32, src []uint16) {
 	switch im.vec {
 	case 2:

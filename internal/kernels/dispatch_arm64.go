@@ -21,6 +21,8 @@ func (im *impl) toBF(dst []uint16, src []float32) {
 	toBFGeneric(dst, src)
 }
 
+func (im *impl) toInt(dst []uint16, src []float32, by float32) { toIntGeneric(dst, src, by) }
+
 func (im *impl) fromBF(dst []float32, src []uint16) {
 	if im.vec > 0 {
 		fromBFNEON(dst, src)

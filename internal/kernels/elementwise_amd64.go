@@ -50,6 +50,9 @@ func fromBFAVX2(dst []float32, src []uint16)
 func interleaveAVX2(dst []uint16, src []uint16)
 
 //go:noescape
+func toIntAVX2(dst []uint16, src []float32, by float32)
+
+//go:noescape
 func toBFAVX2(dst []uint16, src []float32)
 
 //go:noescape
@@ -96,6 +99,9 @@ func fromBFAVX512(dst []float32, src []uint16)
 
 //go:noescape
 func interleaveAVX512(dst []uint16, src []uint16)
+
+//go:noescape
+func toIntAVX512(dst []uint16, src []float32, by float32)
 
 //go:noescape
 func toBFAVX512(dst []uint16, src []float32)

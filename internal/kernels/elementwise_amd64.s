@@ -1464,6 +1464,29 @@ next:
 	VZEROUPPER
 	RET
 
+// func toIntAVX2(dst []uint16, src []float32, by float32)
+// Requires: AVX, AVX2
+TEXT ·toIntAVX2(SB), NOSPLIT, $0-52
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         src_base+24(FP), CX
+	MOVQ         src_len+32(FP), DX
+	VBROADCASTSS by+48(FP), Y0
+	XORQ         BX, BX
+
+next:
+	VMULPS    (CX)(BX*4), Y0, Y1
+	VCVTPS2DQ Y1, Y1
+	VMULPS    32(CX)(BX*4), Y0, Y2
+	VCVTPS2DQ Y2, Y2
+	VPACKSSDW Y2, Y1, Y1
+	VPERMQ    $0xd8, Y1, Y1
+	VMOVDQU   Y1, (AX)(BX*2)
+	ADDQ      $0x10, BX
+	CMPQ      BX, DX
+	JLT       next
+	VZEROUPPER
+	RET
+
 // func toBFAVX2(dst []uint16, src []float32)
 // Requires: AVX, AVX2
 TEXT ·toBFAVX2(SB), NOSPLIT, $0-48
@@ -2111,6 +2134,25 @@ next:
 	ADDQ      $0x00000080, AX
 	DECQ      DX
 	JNZ       next
+	VZEROUPPER
+	RET
+
+// func toIntAVX512(dst []uint16, src []float32, by float32)
+// Requires: AVX, AVX512F
+TEXT ·toIntAVX512(SB), NOSPLIT, $0-52
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         src_base+24(FP), CX
+	MOVQ         src_len+32(FP), DX
+	VBROADCASTSS by+48(FP), Z0
+	XORQ         BX, BX
+
+next:
+	VMULPS    (CX)(BX*4), Z0, Z1
+	VCVTPS2DQ Z1, Z1
+	VPMOVSDW  Z1, (AX)(BX*2)
+	ADDQ      $0x10, BX
+	CMPQ      BX, DX
+	JLT       next
 	VZEROUPPER
 	RET
 

@@ -10,6 +10,9 @@ func Available() []Level {
 	x := &cpu.X86
 	if x.HasAVX2 && x.HasFMA {
 		levels = append(levels, AVX2)
+		if x.HasAVXVNNI {
+			levels = append(levels, AVX2VNNI)
+		}
 		if x.HasAVX512F && x.HasAVX512BW && x.HasAVX512DQ && x.HasAVX512VL {
 			levels = append(levels, AVX512)
 			if x.HasAVX512BF16 {
@@ -27,6 +30,8 @@ func implOf(l Level) *impl {
 	switch l {
 	case AVX2:
 		return &avx2Impl
+	case AVX2VNNI:
+		return &avx2VNNIImpl
 	case AVX512:
 		return &avx512Impl
 	case AVX512BF16:
@@ -37,21 +42,24 @@ func implOf(l Level) *impl {
 	return &genericImpl
 }
 
-var avx2Impl, avx512Impl, avx512BF16Impl, amxImpl = makeImpls()
+var avx2Impl, avx2VNNIImpl, avx512Impl, avx512BF16Impl, amxImpl = makeImpls()
 
-func makeImpls() (two, five, bf, amx impl) {
+func makeImpls() (two, vnni, five, bf, amx impl) {
 	two = genericImpl
 	two.ahead = 8 << 10
 	if slowDot() { // these have few fill buffers: more requests on the way would block the loads
 		two.ahead = 2 << 10
 	}
-	two.level, two.vec, two.rows = AVX2, 1, heights{6, 120}
-	two.tile, two.tile16, two.tileBF = tileAVX2, tile16AVX2, tileBF256
+	two.level, two.vec, two.rows, two.ints16, two.fastInts = AVX2, 1, heights{6, 120}, heights{6, 120}, true
+	two.tile, two.tile16, two.tileBF, two.tileInt = tileAVX2, tile16AVX2, tileBF256, tileInt256
 
 	two.transpose16 = func(dst []uint32, ldd int, src []uint32, lds int, n int) {
 		checkTranspose(dst, ldd, src, lds, n)
 		transpose16AVX2(&dst[0], ldd, &src[0], lds, n)
 	}
+
+	vnni = two
+	vnni.level, vnni.tileInt = AVX2VNNI, tileIntVNNI256
 
 	five = genericImpl
 	five.ahead = two.ahead
@@ -62,12 +70,17 @@ func makeImpls() (two, five, bf, amx impl) {
 		transpose16AVX512(&dst[0], ldd, &src[0], lds, n)
 	}
 
+	five.tileInt, five.ints16 = tileInt256, two.ints16
+	if cpu.X86.HasAVX512VNNI {
+		five.tileInt, five.ints16, five.fastInts = tileInt512, heights{14, 112}, true
+	}
+
 	bf = five
 	bf.level, bf.tileDot, bf.pairs = AVX512BF16, tileDot512, heights{14, 112}
 
 	amx = bf
 	amx.level, amx.tileDot, amx.pairs = AMX, tileDotAMX, heights{maxTile, 4 * maxTile}
-	return two, five, bf, amx
+	return two, vnni, five, bf, amx
 }
 
 // slowDot tells Intel's server processors: their tile unit gives them away.

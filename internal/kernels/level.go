@@ -14,12 +14,13 @@ const (
 	Generic Level = iota
 	NEON
 	AVX2
+	AVX2VNNI // with the dot product of 16-bit integers
 	AVX512
 	AVX512BF16
 	AMX
 )
 
-var levelNames = [...]string{"generic", "neon", "avx2", "avx512", "avx512bf16", "amx"}
+var levelNames = [...]string{"generic", "neon", "avx2", "avx2vnni", "avx512", "avx512bf16", "amx"}
 
 // String gives the name that PLUMB_KERNELS understands.
 func (l Level) String() string {
@@ -89,11 +90,13 @@ func Force(l Level) (restore func()) {
 
 // impl is one level's set of primitives; those not in it are its methods (dispatch_*.go).
 type impl struct {
-	level Level
-	vec   uint8   // which of the methods: 0 generic, 1 AVX2, 2 AVX-512
-	rows  heights // of products in f32
-	pairs heights // of products in bf16, where tileDot exists
-	ahead int     // bytes that weights are fetched ahead of use when few rows share them
+	level    Level
+	vec      uint8   // which of the methods: 0 generic, 1 AVX2, 2 AVX-512
+	rows     heights // of products in f32
+	pairs    heights // of products in bf16, where tileDot exists
+	ints16   heights // of products in 16-bit integers
+	fastInts bool    // those outrun products in f32
+	ahead    int     // bytes that weights are fetched ahead of use when few rows share them
 
 	// tile: c(mr,32) (+)= a(mr,k)·b(k,32); a's element (i,l) is a[i*ars+l*acs], one of the two being 1; b's rows are ldb
 	// apart and fetched ahead by so many bytes.
@@ -104,6 +107,8 @@ type impl struct {
 	tileBF func(mr, k int, a []float32, ars int, b []uint16, c []float32, ldc int, acc bool, ahead int)
 	// tileDot multiplies bf16 pairs; a is bf16 with rows lda apart and kp pairs each. nil: no such instruction.
 	tileDot func(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, ahead int)
+	// tileInt: c(mr,32) (+)= xs(mr)·ws(32)·a·b, a and b as for tileDot but of 16-bit integers.
+	tileInt func(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, xs, ws []float32, ahead int)
 	// transpose16: n blocks; dst[j*ldd+i] = src[i*lds+j] for 16x16 words; block by block src moves 16 columns
 	// right, dst 16 rows down.
 	transpose16 func(dst []uint32, ldd int, src []uint32, lds int, n int)

@@ -18,11 +18,12 @@ type Tail struct {
 	Bias []float32
 }
 
-// Rows is the left operand of a product, rows one after another; B is F rounded to bf16 by HalfRows, nil when the product
-// shall do that where it needs to.
+// Rows is the left operand of a product, rows one after another; B is F rounded to bf16 by HalfRows, I and Steps F rounded to
+// integers by IntRows, nil when the product shall do that where it needs to.
 type Rows struct {
-	F []float32
-	B []uint16
+	F     []float32
+	B, I  []uint16
+	Steps []float32
 }
 
 // HalfLen is how many numbers HalfRows writes for m rows of k.
@@ -61,7 +62,16 @@ func (p *Panels) product(dst []float32, ldd int, x Rows, m, n0, n1 int, acc bool
 		}
 		return
 	}
-	if p.Dots(c) {
+	switch {
+	case p.Ints():
+		f.xi, f.steps, f.ldx = x.I, x.Steps, pairStride(p.k)
+		if f.xi == nil {
+			s := getScratch()
+			defer putScratch(s)
+			f.xi, f.steps = s.intsAndSteps(m, p.k)
+			IntRows(f.xi, f.steps, x.F, m, p.k)
+		}
+	case p.Dots(c):
 		f.xb, f.ldx = x.B, pairStride(p.k)
 		if f.xb == nil {
 			s := getScratch()
@@ -94,12 +104,13 @@ func pairsOf(dst []uint16, ldx int, x []float32, lds, m, k int) {
 	})
 }
 
-// forward is one product with panels. xb is x in bf16, for the dot product.
+// forward is one product with panels. xb is x in bf16, for the dot product; xi in integers, with steps.
 type forward struct {
 	im       *impl
 	p        *Panels
 	dst, x   []float32
-	xb       []uint16
+	xb, xi   []uint16
+	steps    []float32
 	ldd, ldx int
 	n0, n1   int
 	acc      bool
@@ -107,18 +118,23 @@ type forward struct {
 }
 
 func (f *forward) heights() heights {
-	if f.xb != nil {
+	switch {
+	case f.xi != nil:
+		return f.im.ints16
+	case f.xb != nil:
 		return f.im.pairs
 	}
 	return f.im.rows
 }
 
 // forwardDepth bounds the block of x that stays in the cache, 112 rows of it, while the panels pass.
-// pairDepth is the part of a panel that stays in the first cache, 18 KB in bf16, while rows pass.
+// pairDepth is the part of a panel that stays in the first cache, 18 KB in bf16, while rows pass; intDepth the same, half a
+// panel at a time, 24 KB. Sums are in float32 from one part to the next.
 // expandDepth is the part of a quantised panel that is expanded at once for few rows: 32 KB.
 const (
 	forwardDepth = 384
 	pairDepth    = 288
+	intDepth     = 768
 	expandDepth  = 256
 )
 
@@ -134,6 +150,9 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 	depth := forwardDepth
 	if f.xb != nil {
 		depth = pairDepth
+	}
+	if f.xi != nil {
+		depth = intDepth
 	}
 	if f.p.typ >= PanelQ8 && tiles == 1 {
 		depth = expandDepth
@@ -156,14 +175,14 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 			mr := m0 + (m1-m0)*(t+1)/tiles - i
 			c := f.dst[i*f.ldd+32*j:]
 			if w == 32 {
-				f.tile(mr, i, k0, k1, b, c, f.ldd, acc, ahead)
+				f.tile(mr, i, j, k0, k1, b, c, f.ldd, acc, ahead)
 				f.finish(mr, i, j, k1 == f.p.k, v, c, f.ldd)
 				continue
 			}
 			if acc {
 				copyTile(s.c[:], 32, c, f.ldd, mr, w)
 			}
-			f.tile(mr, i, k0, k1, b, s.c[:], 32, acc, ahead)
+			f.tile(mr, i, j, k0, k1, b, s.c[:], 32, acc, ahead)
 			f.finish(mr, i, j, k1 == f.p.k, v, s.c[:], 32)
 			copyTile(c, f.ldd, s.c[:], 32, mr, w)
 		}
@@ -208,7 +227,7 @@ func (f *forward) weights(s *scratch, panel []float32, k0, k1 int) []float32 {
 	switch f.p.typ {
 	case PanelF32:
 		return panel[32*k0:]
-	case PanelBF16:
+	case PanelBF16, PanelI16:
 		return panel[16*k0:]
 	}
 	b := s.panel((k1 - k0) * 32)
@@ -216,10 +235,12 @@ func (f *forward) weights(s *scratch, panel []float32, k0, k1 int) []float32 {
 	return b
 }
 
-// tile adds columns [k0,k1) of x times weights b; k0 is even.
-func (f *forward) tile(mr, i, k0, k1 int, b, c []float32, ldc int, acc bool, ahead int) {
+// tile adds columns [k0,k1) of x times weights b of panel j; k0 is even.
+func (f *forward) tile(mr, i, j, k0, k1 int, b, c []float32, ldc int, acc bool, ahead int) {
 	k := f.p.k
 	switch {
+	case f.xi != nil:
+		f.im.tileInt(mr, (k1-k0+1)/2, f.xi[i*f.ldx+k0:], f.ldx, asU16(b), c, ldc, acc, f.steps[i:], f.p.ints.step[f.n0+32*j:], ahead)
 	case f.xb != nil:
 		f.im.tileDot(mr, (k1-k0+1)/2, f.xb[i*f.ldx+k0:], f.ldx, asU16(b), c, ldc, acc, ahead)
 	case f.p.typ == PanelBF16:

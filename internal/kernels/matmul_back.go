@@ -26,7 +26,14 @@ func (p *Panels) productBackward(dx []float32, dy Rows, ldy int, m, n0, n1 int, 
 		return
 	}
 	b := &backward{im: active.Load(), p: p, dx: dx, dy: dy.F, ldy: ldy, n0: n0, n: n1 - n0, m: m, acc: acc, low: low}
-	if p.Dots(c) {
+	switch {
+	case p.Ints():
+		s := getScratch()
+		defer putScratch(s)
+		b.ldb = pairStride(b.n)
+		b.yi, b.steps = s.intsAndSteps(m, b.n)
+		p.intsOf(b.yi, b.ldb, b.steps, dy.F, ldy, m, n0, b.n)
+	case p.Dots(c):
 		b.yb, b.ldb = dy.B, pairStride(b.n)
 		if b.yb == nil {
 			s := getScratch()
@@ -41,12 +48,14 @@ func (p *Panels) productBackward(dx []float32, dy Rows, ldy int, m, n0, n1 int, 
 }
 
 // backward is one product with the transpose of panels. Its panels (32 columns of W, all its rows) are made on the
-// way: 32x32 blocks of W are transposed into scratch. yb is dy in bf16, for the dot product.
+// way: 32x32 blocks of W are transposed into scratch. yb is dy in bf16, for the dot product; yi dy times the steps of W's rows
+// in integers, with steps.
 type backward struct {
 	im       *impl
 	p        *Panels
 	dx, dy   []float32
-	yb       []uint16
+	yb, yi   []uint16
+	steps    []float32
 	ldy, ldb int
 	n0, n, m int
 	acc      bool
@@ -62,13 +71,17 @@ const (
 func (b *backward) run(j0, j1 int) {
 	s := getScratch()
 	defer putScratch(s)
-	size := backDepth * 32
-	if b.yb != nil {
+	depth := backDepth
+	size := depth * 32
+	if b.pairs() {
 		size /= 2
 	}
+	if b.yi != nil {
+		depth, size = 2*depth, 2*size
+	}
 	made := s.panel((j1 - j0) * size)
-	for l0 := 0; l0 < b.n; l0 += backDepth {
-		l1 := min(b.n, l0+backDepth)
+	for l0 := 0; l0 < b.n; l0 += depth {
+		l1 := min(b.n, l0+depth)
 		for j := j0; j < j1; j++ {
 			b.make(s, made[(j-j0)*size:][:size], j, l0, l1)
 		}
@@ -81,11 +94,17 @@ func (b *backward) run(j0, j1 int) {
 }
 
 func (b *backward) heights() heights {
-	if b.yb != nil {
+	switch {
+	case b.yi != nil:
+		return b.im.ints16
+	case b.yb != nil:
 		return b.im.pairs
 	}
 	return b.im.rows
 }
+
+// pairs reports whether the panels that are made hold pairs of 16 bits along W's rows.
+func (b *backward) pairs() bool { return b.yb != nil || b.yi != nil }
 
 func (b *backward) rows(s *scratch, m0, m1 int, made []float32, j, l0, l1 int) {
 	k := b.p.k
@@ -111,9 +130,12 @@ func (b *backward) rows(s *scratch, m0, m1 int, made []float32, j, l0, l1 int) {
 				copyTile(c, ldc, b.dx[i*k+32*j:], k, mr, w)
 			}
 		}
-		if b.yb != nil {
+		switch {
+		case b.yi != nil:
+			b.im.tileInt(mr, (l1-l0+1)/2, b.yi[i*b.ldb+l0:], b.ldb, asU16(made), c, ldc, acc, b.steps[i:], ones[:], 0)
+		case b.yb != nil:
 			b.im.tileDot(mr, (l1-l0+1)/2, b.yb[i*b.ldb+l0:], b.ldb, asU16(made), c, ldc, acc, 0)
-		} else {
+		default:
 			b.im.tile(mr, l1-l0, b.dy[i*b.ldy+l0:], b.ldy, 1, made, 32, c, ldc, acc, 0)
 		}
 		if l1 == b.n {
@@ -125,11 +147,11 @@ func (b *backward) rows(s *scratch, m0, m1 int, made []float32, j, l0, l1 int) {
 	}
 }
 
-// make writes W[n0+l0:n0+l1, 32*j:32*j+32] as [l][32] float32 or, for the dot product, [l/2][32][2] bf16. l0 is a multiple
+// make writes W[n0+l0:n0+l1, 32*j:32*j+32] as [l][32] float32 or, where pairs are multiplied, [l/2][32][2] of 16 bits. l0 is a multiple
 // of 32. Columns beyond K become zero.
 func (b *backward) make(s *scratch, dst []float32, j, l0, l1 int) {
 	size := 32
-	if b.yb != nil {
+	if b.pairs() {
 		size = 16
 	}
 	wide := s.c[: 32*32 : 32*32] // a block of a quantised panel
@@ -140,7 +162,7 @@ func (b *backward) make(s *scratch, dst []float32, j, l0, l1 int) {
 		case b.p.typ == PanelF32:
 			b.turnF32(d, panel[32*j*32:])
 			continue
-		case b.p.typ == PanelBF16:
+		case b.p.typ == PanelBF16 || b.p.typ == PanelI16:
 			b.turnBF16(s.block[:], panel[16*j*32:])
 		case b.yb == nil:
 			b.p.expand(b.im, wide, panel, 32*j, 32*j+32, false)
@@ -153,7 +175,7 @@ func (b *backward) make(s *scratch, dst []float32, j, l0, l1 int) {
 			b.im.toBF(u32AsU16(s.block[:]), turned)
 		}
 		rows := u32AsU16(s.block[:])
-		if b.yb == nil {
+		if !b.pairs() {
 			b.im.fromBF(d, rows)
 		} else {
 			b.im.interleave(asU16(d), rows)

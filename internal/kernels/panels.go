@@ -8,17 +8,32 @@ type Compute uint8
 // F32 multiplies and adds in float32. BF16 allows a product to round its float32 operand to bfloat16 and multiply
 // bfloat16 pairs, adding in float32: done where the level has the instruction (AVX512BF16) and the panels hold
 // bfloat16; everywhere else the product is the F32 one, operands unrounded.
+//
+// I16 rounds both operands to 16-bit integers, a row at a time, and adds them exactly (ints.go). The weights must be in PanelI16;
+// products with any other panels are the F32 ones.
 const (
 	F32 Compute = iota
 	BF16
+	I16
 )
 
-// Fastest is what `compute: auto` means at the active level: BF16 where its products outrun those in f32, as on the tile unit
+// Panel is the format that weights stored in float32 are kept in for products in c.
+func (c Compute) Panel() PanelType {
+	return [...]PanelType{F32: PanelF32, BF16: PanelBF16, I16: PanelI16}[c]
+}
+
+// String is the configuration's word.
+func (c Compute) String() string { return [...]string{F32: "f32", BF16: "bf16", I16: "int16"}[c] }
+
+// Fastest is what `compute: auto` means at the active level: BF16 where its products outrun the others, as on the tile unit
 // and with the dot product of AMD's processors. Intel's dot product has half the rate of its f32 multiply-adds; those
-// processors are known by their tile unit, used or not.
+// processors are known by their tile unit, used or not. Where there is neither, I16.
 func Fastest() Compute {
-	if l := Active(); l == AMX || l == AVX512BF16 && !slowDot() {
+	switch l := Active(); {
+	case l == AMX || l == AVX512BF16 && !slowDot():
 		return BF16
+	case active.Load().fastInts:
+		return I16
 	}
 	return F32
 }
@@ -30,6 +45,7 @@ type PanelType uint8
 const (
 	PanelF32  PanelType = iota // [N/32][K][32] float32
 	PanelBF16                  // [N/32][K/2][32][2] bfloat16, pairs along K
+	PanelI16                   // as PanelBF16, of 16-bit integers, and a step a row
 	PanelQ8                    // blocks of 32 columns: a scale a row, 8-bit numbers
 	PanelQ4                    // blocks of 32 columns: a scale and an offset a row, 4-bit numbers
 )
@@ -41,6 +57,7 @@ type Panels struct {
 	typ  PanelType
 	f    []float32 // the data, whatever its type; bf16 seen through asU16
 	size int       // floats a panel
+	ints intPanels
 }
 
 // NewPanels makes panels of zeros for a matrix of n rows and k columns. For PanelQ8 and PanelQ4 k must be a multiple of
@@ -53,7 +70,7 @@ func NewPanels(n, k int, t PanelType) *Panels {
 	switch t {
 	case PanelF32:
 		p.size = k * 32
-	case PanelBF16:
+	case PanelBF16, PanelI16:
 		p.size = (k + 1) / 2 * 32
 	case PanelQ8:
 		p.size = k / QuantBlock * q8Size
@@ -61,6 +78,9 @@ func NewPanels(n, k int, t PanelType) *Panels {
 		p.size = k / QuantBlock * q4Size
 	}
 	p.f = Alloc((n + 31) / 32 * p.size)
+	if t == PanelI16 {
+		p.ints.step = Alloc((n + 31) / 32 * 32)
+	}
 	return p
 }
 
@@ -74,17 +94,21 @@ func (p *Panels) Cols() int { return p.k }
 func (p *Panels) Type() PanelType { return p.typ }
 
 // Bytes is the memory held.
-func (p *Panels) Bytes() int { return 4 * len(p.f) }
+func (p *Panels) Bytes() int { return 4 * (len(p.f) + len(p.ints.step)) }
 
 func (p *Panels) count() int { return (p.n + 31) / 32 }
 
 func (p *Panels) panel(i int) []float32 { return p.f[i*p.size:][:p.size] }
 
 // Fill sets every weight. row writes all of row n of W into dst (length K); it is called once per row, from several
-// goroutines at once. PanelQ8 and PanelQ4 round each block to their numbers; FillBlocks keeps a file's own.
+// goroutines at once. PanelI16, PanelQ8 and PanelQ4 round to their numbers; FillBlocks keeps a file's own.
 func (p *Panels) Fill(row func(n int, dst []float32)) {
 	if p.typ >= PanelQ8 {
 		p.quantise(row)
+		return
+	}
+	if p.typ == PanelI16 {
+		p.fillInts(row)
 		return
 	}
 	im := active.Load()
@@ -115,6 +139,10 @@ func (p *Panels) Row(dst []float32, n int) {
 	q := p.panel(n / 32)
 	if p.typ >= PanelQ8 {
 		p.quantRow(dst, q, n%32)
+		return
+	}
+	if p.typ == PanelI16 {
+		p.intRowOf(dst, q, n)
 		return
 	}
 	if p.typ == PanelF32 {

@@ -76,7 +76,7 @@ func TestParallelPanics(t *testing.T) {
 }
 
 func TestLevelNames(t *testing.T) {
-	for _, l := range []Level{Generic, NEON, AVX2, AVX512, AVX512BF16} {
+	for _, l := range []Level{Generic, NEON, AVX2, AVX2VNNI, AVX512, AVX512BF16, AMX} {
 		if got, err := ParseLevel(l.String()); err != nil || got != l {
 			t.Errorf("%v: %v, %v", l, got, err)
 		}

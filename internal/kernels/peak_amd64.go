@@ -5,7 +5,7 @@ package kernels
 // peakLoops are the register-only loops of a level and their operations a round; dot is nil where it has none.
 func peakLoops(l Level) (f32 func(n int), flops int, dot func(n int), dotFlops int) {
 	switch l {
-	case AVX2:
+	case AVX2, AVX2VNNI:
 		return peakAVX2, 12 * 8 * 2, nil, 0
 	case AVX512:
 		return peakAVX512, 24 * 16 * 2, nil, 0

@@ -179,8 +179,9 @@ func maxGeneric(lanes *[32]float32, x []float32) {
 		if v > *l {
 			*l = v
 		}
-		if v != v {
-			lanes[16+(i&15)] = v
+		bits := math.Float32bits(v) &^ (1 << 31)
+		if t := &lanes[16+(i&15)]; bits > math.Float32bits(*t) {
+			*t = math.Float32frombits(bits)
 		}
 	}
 }

@@ -51,6 +51,13 @@ func (s *scratch) extra(n int) []float32 {
 	return s.x[:n]
 }
 
+// intsAndSteps is memory in extra for m rows of n integers, and a step for each row.
+func (s *scratch) intsAndSteps(m, n int) ([]uint16, []float32) {
+	half := HalfLen(m, n) / 2
+	x := s.extra(half + m)
+	return asU16(x[:half]), x[half:]
+}
+
 func asU16(x []float32) []uint16 {
 	return unsafe.Slice((*uint16)(unsafe.Pointer(unsafe.SliceData(x))), 2*len(x))
 }

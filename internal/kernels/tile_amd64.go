@@ -63,3 +63,32 @@ func tileBF256(mr, k int, a []float32, ars int, b []uint16, c []float32, ldc int
 	tileBF16AVX2[mr](k, &a[0], ars, &b[0], &c[0], ldc, acc, ahead)
 	tileBF16AVX2[mr](k, &a[0], ars, &b[32], &c[16], ldc, acc, ahead)
 }
+
+func tileInt512(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, xs, ws []float32, ahead int) {
+	checkInt(mr, kp, a, lda, b, c, ldc, xs, ws)
+	tileIntAVX512[mr](kp, &a[0], lda, &b[0], &c[0], ldc, acc, &xs[0], &ws[0], ahead)
+}
+
+func tileInt256(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, xs, ws []float32, ahead int) {
+	checkInt(mr, kp, a, lda, b, c, ldc, xs, ws)
+	if mr < len(tileInt32AVX2) {
+		tileInt32AVX2[mr](kp, &a[0], lda, &b[0], &c[0], ldc, acc, &xs[0], &ws[0], ahead)
+		return
+	}
+	tileInt16AVX2[mr](kp, &a[0], lda, &b[0], &c[0], ldc, acc, &xs[0], &ws[0], ahead)
+	tileInt16AVX2[mr](kp, &a[0], lda, &b[32], &c[16], ldc, acc, &xs[0], &ws[16], ahead)
+}
+
+func tileIntVNNI256(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, xs, ws []float32, ahead int) {
+	checkInt(mr, kp, a, lda, b, c, ldc, xs, ws)
+	if mr < len(tileInt32VNNI) {
+		tileInt32VNNI[mr](kp, &a[0], lda, &b[0], &c[0], ldc, acc, &xs[0], &ws[0], ahead)
+		return
+	}
+	tileInt16VNNI[mr](kp, &a[0], lda, &b[0], &c[0], ldc, acc, &xs[0], &ws[0], ahead)
+	tileInt16VNNI[mr](kp, &a[0], lda, &b[32], &c[16], ldc, acc, &xs[0], &ws[16], ahead)
+}
+
+func checkInt(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, xs, ws []float32) {
+	_, _, _, _, _ = a[(mr-1)*lda+2*kp-1], b[kp*64-1], c[(mr-1)*ldc+31], xs[mr-1], ws[31]
+}

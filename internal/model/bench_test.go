@@ -45,7 +45,7 @@ func benchModel(b *testing.B, c kernels.Compute) (*Model, *adapters.Adapter) {
 
 // BenchmarkDPOStep is forward and backward of four pairs, and the reference's forward.
 func BenchmarkDPOStep(b *testing.B) {
-	for name, c := range map[string]kernels.Compute{"f32": kernels.F32, "bf16": kernels.BF16} {
+	for name, c := range map[string]kernels.Compute{"f32": kernels.F32, "bf16": kernels.BF16, "int16": kernels.I16} {
 		b.Run(name, func(b *testing.B) {
 			m, a := benchModel(b, c)
 			tree, targets := benchPairs(4)

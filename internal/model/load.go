@@ -40,7 +40,8 @@ func (b *Bundle) Hash() (string, error) {
 }
 
 // Open reads a model from a folder (config.json, *.safetensors, tokenizer.json) or a .gguf file. Weights are held as
-// stored: bf16, 8-bit and 4-bit blocks stay so; the others are f32, or rounded to bf16 when opt computes in bf16.
+// stored: bf16, 8-bit and 4-bit blocks stay so; the others are f32, or rounded to bf16 when opt computes in bf16. When it computes
+// in 16-bit integers, all but the blocks are rounded to those.
 func Open(path string, opt Options) (*Bundle, error) {
 	path, err := resolve(path)
 	if err != nil {
@@ -102,14 +103,15 @@ func fromSet(set *weights.Set, src []byte, opt Options) (*Model, error) {
 	return m, s.finish()
 }
 
-// source reads tensors in the layout that holds what is stored, so that quantised weights stay quantised. Weights in
-// f32 or f16 are rounded to bf16 where products are computed in it.
+// source reads tensors in the layout that holds what is stored, so that quantised weights stay quantised. Others
+// are rounded to what products are computed in.
 func (opt Options) source(set *weights.Set) *source {
 	return &source{set: set, compute: opt.Compute, trainable: opt.Trainable, panel: func(t *weights.Tensor) kernels.PanelType {
-		if p := t.PanelType(); p != kernels.PanelF32 || opt.Compute != kernels.BF16 {
-			return p
+		p := t.PanelType()
+		if p == kernels.PanelF32 || p == kernels.PanelBF16 && opt.Compute == kernels.I16 {
+			return opt.Compute.Panel()
 		}
-		return kernels.PanelBF16
+		return p
 	}}
 }
 

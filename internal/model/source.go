@@ -126,7 +126,7 @@ func (s *source) matrix(w *ops.Weight, name string, rows, cols int, linear strin
 	case tr:
 		data := t.Float32()
 		panel := s.panel(t)
-		if panel > kernels.PanelBF16 { // blocks run along the stored rows, not along ours
+		if panel >= kernels.PanelQ8 { // blocks run along the stored rows, not along ours
 			panel = kernels.PanelF32
 		}
 		w.Frozen = kernels.NewPanels(rows, cols, panel)

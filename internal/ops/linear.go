@@ -137,12 +137,23 @@ func (f *linear) Operands() []mat.Tensor {
 	return ops
 }
 
-// operand returns x (m, cols) as the left operand of a product with W: in bf16 only, where that is all that products read.
+// operand returns x (m, in) as the left operand of a product with W: in the only form that products read.
 func (f *linear) operand(x mat.Tensor) kernels.Rows {
-	if f.l.W.pairs(f.l.Compute) {
+	switch {
+	case f.l.W.Frozen != nil && f.l.W.Frozen.Ints():
+		return intsOf(x)
+	case f.l.W.pairs(f.l.Compute):
 		return kernels.Rows{B: halfOf(x)}
 	}
 	return kernels.Rows{F: F32(x)}
+}
+
+// operandBack returns dy (m, out) as the left operand of a product with W's transpose.
+func (f *linear) operandBack(dy mat.Tensor) kernels.Rows {
+	if f.l.W.pairs(f.l.Compute) {
+		return kernels.Rows{B: halfOf(dy)}
+	}
+	return kernels.Rows{F: F32(dy)}
 }
 
 func (f *linear) Forward() (mat.Tensor, error) {
@@ -182,7 +193,7 @@ func (f *linear) Backward(gy mat.Tensor) error {
 	if dx == nil && f.low == nil {
 		return nil
 	}
-	dy := f.operand(gy)
+	dy := f.operandBack(gy)
 	if f.low == nil {
 		f.l.W.applyBackward(dx, dy, m, acc, f.l.Compute, nil)
 		return nil

@@ -106,7 +106,7 @@ func (t *Tape) forget(x mat.Tensor) {
 			v.release()
 			v.again = f
 		} else {
-			v.releaseHalf()
+			v.releaseRounded()
 		}
 		return
 	}

@@ -25,6 +25,8 @@ type value struct {
 	again    recomputer // computes the buffer anew after Release has dropped it
 	lazy     [2]int     // the shape of one that was not computed at once
 	half     []uint16   // the buffer rounded to bf16, made by halfOf; nothing may write to the buffer afterwards
+	ints     []uint16   // the same in 16-bit integers, made by intsOf
+	steps    []float32  // of their rows
 }
 
 // buffer is pooled memory that several values may share (an operator may work in place).
@@ -74,7 +76,7 @@ func (v *value) release() {
 	if v == nil {
 		return
 	}
-	v.releaseHalf()
+	v.releaseRounded()
 	if v.buf == nil {
 		return
 	}
@@ -95,10 +97,16 @@ func (v *value) data() []float32 {
 	return v.buf.data
 }
 
-func (v *value) releaseHalf() {
+// releaseRounded drops the buffer's other forms.
+func (v *value) releaseRounded() {
 	if v.half != nil {
 		halfFree(v.half)
 		v.half = nil
+	}
+	if v.ints != nil {
+		halfFree(v.ints)
+		free(v.steps)
+		v.ints, v.steps = nil, nil
 	}
 }
 
@@ -108,23 +116,41 @@ func halfOf(x mat.Tensor) []uint16 {
 	if v.half == nil {
 		s := v.Shape()
 		v.half = halfAlloc(kernels.HalfLen(s[0], s[1]))
-		if f, ok := v.again.(rowRecomputer); ok && v.buf == nil {
-			halfByRows(v.half, s[0], s[1], f)
-		} else {
-			kernels.HalfRows(v.half, v.data(), s[0], s[1])
-		}
+		v.round(func(x []float32, lo, hi int) {
+			kernels.HalfRows(v.half[kernels.HalfLen(lo, s[1]):], x, hi-lo, s[1])
+		})
 	}
 	return v.half
 }
 
-// halfByRows rounds what f computes to bf16, a few rows at a time while they are in the cache.
-func halfByRows(dst []uint16, rows, cols int, f rowRecomputer) {
-	eachRows(rows, cols, func(lo, hi int) {
+// intsOf returns x (T, cols) rounded to integers by kernels.IntRows, made once and kept until x is released.
+func intsOf(x mat.Tensor) kernels.Rows {
+	v := valueOf(x)
+	if v.ints == nil {
+		s := v.Shape()
+		v.ints, v.steps = halfAlloc(kernels.HalfLen(s[0], s[1])), alloc(s[0])
+		v.round(func(x []float32, lo, hi int) {
+			kernels.IntRows(v.ints[kernels.HalfLen(lo, s[1]):], v.steps[lo:hi], x, hi-lo, s[1])
+		})
+	}
+	return kernels.Rows{I: v.ints, Steps: v.steps}
+}
+
+// round calls f on rows [lo, hi) of the value, x: on all at once, or, where they have yet to be computed, on a few at a time while
+// they are in the cache.
+func (v *value) round(f func(x []float32, lo, hi int)) {
+	s := v.Shape()
+	again, ok := v.again.(rowRecomputer)
+	if !ok || v.buf != nil {
+		f(v.data(), 0, s[0])
+		return
+	}
+	eachRows(s[0], s[1], func(lo, hi int) {
 		x := alloc(hi - lo)
 		defer free(x)
-		lo, hi = lo/cols, hi/cols
-		f.recomputeRows(x, lo, hi)
-		kernels.HalfRows(dst[kernels.HalfLen(lo, cols):], x, hi-lo, cols)
+		lo, hi = lo/s[1], hi/s[1]
+		again.recomputeRows(x, lo, hi)
+		f(x, lo, hi)
 	})
 }
 

@@ -116,14 +116,18 @@ func raw(isa string, code ...byte) {
 	}
 }
 
-// dpbf16 is VDPBF16PS: acc += pairs of x times pairs of y; the arguments are numbers of ZMM registers.
-// EVEX.512.F3.0F38.W0 52 /r.
-func dpbf16(acc, x, y int) {
+// dpbf16 is VDPBF16PS: acc += pairs of x times pairs of y; the arguments are numbers of ZMM registers. dpwssd is VPDPWSSD,
+// the same of 16-bit integers.
+func dpbf16(acc, x, y int) { dot512("AVX512_BF16", 2, acc, x, y) }
+func dpwssd(acc, x, y int) { dot512("AVX512_VNNI", 1, acc, x, y) }
+
+// dot512 is EVEX.512.prefix.0F38.W0 52 /r, with 1 for the prefix 66 and 2 for F3.
+func dot512(isa string, prefix byte, acc, x, y int) {
 	not := func(v, bit int) byte { return byte(v>>bit&1 ^ 1) }
 	p0 := not(acc, 3)<<7 | not(y, 4)<<6 | not(y, 3)<<5 | not(acc, 4)<<4 | 2
-	p1 := byte(^x&15)<<3 | 4 | 2
+	p1 := byte(^x&15)<<3 | 4 | prefix
 	p2 := byte(2)<<5 | not(x, 4)<<3
-	raw("AVX512_BF16", 0x62, p0, p1, p2, 0x52, 0xc0|byte(acc&7)<<3|byte(y&7))
+	raw(isa, 0x62, p0, p1, p2, 0x52, 0xc0|byte(acc&7)<<3|byte(y&7))
 }
 
 // fetchOwned is PREFETCHW disp(AX), of a cache line to be written, which the assembler lacks too.

@@ -198,6 +198,7 @@ func (v vec) formats() {
 	JNZ(LabelRef("next"))
 	v.end()
 
+	v.toInt()
 	if v.bytes == 64 {
 		v.toBF512()
 		return
@@ -225,6 +226,32 @@ func (v vec) formats() {
 	VPACKUSDW(half[1], half[0], half[0])
 	VPERMQ(U8(0xd8), half[0], half[0])
 	VMOVDQU(half[0], Mem{Base: p["dst"], Index: i, Scale: 2})
+	ADDQ(U8(16), i)
+	CMPQ(i, n)
+	JLT(LabelRef("next"))
+	v.end()
+}
+
+// toInt writes x*by as integers of 16 bits.
+func (v vec) toInt() {
+	p, n := v.begin("toInt", "func(dst []uint16, src []float32, by float32)", "src", "dst", "src")
+	by := v.broadcast("by")
+	i := GP64()
+	XORQ(i, i)
+	Label("next")
+	var q []reg.VecVirtual
+	for j := range v.parts() {
+		x := v.mul(by, Mem{Base: p["src"], Index: i, Scale: 4, Disp: j * v.bytes})
+		VCVTPS2DQ(x, x)
+		q = append(q, x)
+	}
+	if v.bytes == 64 {
+		VPMOVSDW(q[0], Mem{Base: p["dst"], Index: i, Scale: 2})
+	} else {
+		VPACKSSDW(q[1], q[0], q[0])
+		VPERMQ(U8(0xd8), q[0], q[0])
+		VMOVDQU(q[0], Mem{Base: p["dst"], Index: i, Scale: 2})
+	}
 	ADDQ(U8(16), i)
 	CMPQ(i, n)
 	JLT(LabelRef("next"))

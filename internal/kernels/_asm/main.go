@@ -12,6 +12,7 @@ import (
 var sets = map[string]func(){
 	"tile512": tiles512,
 	"tile256": tiles256,
+	"tileint": tilesInt,
 	"misc":    misc,
 	"elem":    elementwise,
 	"rows":    rows,

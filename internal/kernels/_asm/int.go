@@ -1,0 +1,163 @@
+package main
+
+import (
+	"fmt"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+const tileIntType = "func(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)"
+
+// tilesInt writes products of 16-bit integers, whose sums are exact: with multiplications and additions apart (AVX2) or in one
+// (VNNI), the latter in 256 and 512 bits.
+func tilesInt() {
+	for _, dot := range []bool{false, true} {
+		for mr := 1; mr <= rows256; mr++ {
+			tileInt256(mr, 16, dot)
+		}
+		for mr := 1; mr <= 2; mr++ {
+			tileInt256(mr, 32, dot)
+		}
+	}
+	for mr := 1; mr <= rows512; mr++ {
+		tileInt512(mr)
+	}
+}
+
+// dpwssd256 is VPDPWSSD in VEX, which the assembler lacks: acc += pairs of x times pairs of y; the arguments are numbers of
+// YMM registers. VEX.256.66.0F38.W0 52 /r.
+func dpwssd256(acc, x, y int) {
+	not := func(v int) byte { return byte(v>>3&1 ^ 1) }
+	raw("AVX_VNNI", 0xc4, not(acc)<<7|1<<6|not(y)<<5|2, byte(^x&15)<<3|5, 0x52, 0xc0|byte(acc&7)<<3|byte(y&7))
+}
+
+// tileInt256: c(mr,cols) (+)= xs(mr)·ws(cols)·a(mr,2*kp)·b, both in pairs of integers, b's rows 32 pairs apart.
+func tileInt256(mr, cols int, dot bool) {
+	v := cols / 8
+	isa := "AVX2"
+	if dot {
+		isa = "VNNI"
+	}
+	name := fmt.Sprintf("tileInt%dx%d%s", mr, cols, isa)
+	addToTable(fmt.Sprintf("tileInt%d%s", cols, isa), tileIntType, name)
+	TEXT(name, NOSPLIT, tileIntType)
+	Pragma("noescape")
+	for i := range mr * v {
+		VPXOR(ys[i], ys[i], ys[i])
+	}
+	Load(Param("kp"), count)
+	setRows(mr, 1)
+	Load(Param("b"), bPtr)
+	Load(Param("ahead"), ahead)
+	add := func(acc, x, y int) {
+		if dot {
+			dpwssd256(acc, x, y)
+			return
+		}
+		VPMADDWD(ys[x], ys[y], ys[15])
+		VPADDD(ys[15], ys[acc], ys[acc])
+	}
+	loop(4, func(step int) {
+		for j := 0; j < v; j += 2 {
+			PREFETCHT0(Mem{Base: bPtr, Index: ahead, Scale: 1, Disp: 128*step + 32*j})
+		}
+		if v == 2 {
+			VMOVDQU(Mem{Base: bPtr, Disp: 128 * step}, ys[12])
+			VMOVDQU(Mem{Base: bPtr, Disp: 128*step + 32}, ys[13])
+			for i := range mr {
+				VPBROADCASTD(rowAt(i, 4*step), ys[14])
+				add(2*i, 14, 12)
+				add(2*i+1, 14, 13)
+			}
+			return
+		}
+		for i := range mr {
+			VPBROADCASTD(rowAt(i, 4*step), ys[12+i])
+		}
+		for j := range v {
+			VMOVDQU(Mem{Base: bPtr, Disp: 128*step + 32*j}, ys[14])
+			for i := range mr {
+				add(v*i+j, 12+i, 14)
+			}
+		}
+	}, func(n int) {
+		ADDQ(U32(uint32(128*n)), bPtr)
+		advance(mr, uint8(4*n))
+	})
+	closeInt(mr, v, 32, ys)
+}
+
+// tileInt512 is tileInt256 for 32 columns in 512 bits.
+func tileInt512(mr int) {
+	name := fmt.Sprintf("tileInt%dx32AVX512", mr)
+	addToTable("tileIntAVX512", tileIntType, name)
+	TEXT(name, NOSPLIT, tileIntType)
+	Pragma("noescape")
+	for i := range 2 * mr {
+		VPXORD(zs[i], zs[i], zs[i])
+	}
+	Load(Param("kp"), count)
+	setRows(mr, 1)
+	Load(Param("b"), bPtr)
+	Load(Param("ahead"), ahead)
+	loop(4, func(step int) {
+		for j := range 2 {
+			PREFETCHT0(Mem{Base: bPtr, Index: ahead, Scale: 1, Disp: 128*step + 64*j})
+			VMOVDQU32(Mem{Base: bPtr, Disp: 128*step + 64*j}, zs[28+j])
+		}
+		for i := range mr {
+			VPBROADCASTD(rowAt(i, 4*step), zs[30+i%2])
+			dpwssd(2*i, 30+i%2, 28)
+			dpwssd(2*i+1, 30+i%2, 29)
+		}
+	}, func(n int) {
+		ADDQ(U32(uint32(128*n)), bPtr)
+		advance(mr, uint8(4*n))
+	})
+	closeInt(mr, 2, 64, zs)
+}
+
+// closeInt turns the sums into float32, scales them by column, then by row, and adds them to c or sets it. The last
+// register is free.
+func closeInt(mr, v, bytes int, r []reg.VecPhysical) {
+	Label("store")
+	Load(Param("c"), cPtr)
+	Load(Param("cs"), cStride)
+	SHLQ(U8(2), cStride)
+	xs, ws := aBase[0], aBase[1]
+	Load(Param("xs"), xs)
+	Load(Param("ws"), ws)
+	Load(Param("acc"), aThri)
+	x := r[len(r)-1]
+	for i := range mr {
+		VBROADCASTSS(Mem{Base: xs, Disp: 4 * i}, x)
+		for j := range v {
+			s := r[i*v+j]
+			VCVTDQ2PS(s, s)
+			VMULPS(Mem{Base: ws, Disp: bytes * j}, s, s)
+			VMULPS(x, s, s)
+		}
+	}
+	TESTQ(aThri, aThri)
+	JZ(LabelRef("set"))
+	each := func(do func(at Mem, s reg.VecPhysical)) {
+		for i := range mr {
+			for j := range v {
+				do(Mem{Base: cPtr, Disp: bytes * j}, r[i*v+j])
+			}
+			if i < mr-1 {
+				ADDQ(cStride, cPtr)
+			}
+		}
+		VZEROUPPER()
+		RET()
+	}
+	each(func(at Mem, s reg.VecPhysical) {
+		VADDPS(at, s, s)
+		VMOVUPS(s, at)
+	})
+	Label("set")
+	each(func(at Mem, s reg.VecPhysical) { VMOVUPS(s, at) })
+}
