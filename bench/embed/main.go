@@ -34,11 +34,11 @@ func main() {
 }
 
 func measure(path, file, out, compute string, length, repeat int) error {
-	opt := model.Options{}
-	if compute == "bf16" {
-		opt.Compute = kernels.BF16
+	c, err := kernels.ParseCompute(compute)
+	if err != nil {
+		return err
 	}
-	e, err := model.OpenEncoder(path, opt)
+	e, err := model.OpenEncoder(path, model.Options{Compute: c})
 	if err != nil {
 		return err
 	}

@@ -106,15 +106,8 @@ func openTokenizer(name string) (*tokenizer.Tokenizer, error) {
 	return tokenizer.FromGGUF(set.Metadata())
 }
 
-// computeOf turns the configuration's word into arithmetic; auto is whichever is faster here.
+// computeOf turns the configuration's word, which has been checked, into arithmetic.
 func computeOf(word string) kernels.Compute {
-	switch word {
-	case "auto":
-		return kernels.Fastest()
-	case "bf16":
-		return kernels.BF16
-	case "int16":
-		return kernels.I16
-	}
-	return kernels.F32
+	c, _ := kernels.ParseCompute(word)
+	return c
 }

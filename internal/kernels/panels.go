@@ -22,8 +22,23 @@ func (c Compute) Panel() PanelType {
 	return [...]PanelType{F32: PanelF32, BF16: PanelBF16, I16: PanelI16}[c]
 }
 
+var computeNames = [...]string{F32: "f32", BF16: "bf16", I16: "int16"}
+
 // String is the configuration's word.
-func (c Compute) String() string { return [...]string{F32: "f32", BF16: "bf16", I16: "int16"}[c] }
+func (c Compute) String() string { return computeNames[c] }
+
+// ParseCompute is the inverse of String; "auto" is Fastest.
+func ParseCompute(word string) (Compute, error) {
+	if word == "auto" {
+		return Fastest(), nil
+	}
+	for i, n := range computeNames {
+		if n == word {
+			return Compute(i), nil
+		}
+	}
+	return F32, fmt.Errorf("unknown arithmetic %q: want auto or one of %v", word, computeNames)
+}
 
 // Fastest is what `compute: auto` means at the active level: BF16 where its products outrun the others, as on the tile unit
 // and with the dot product of AMD's processors. Intel's dot product has half the rate of its f32 multiply-adds; those

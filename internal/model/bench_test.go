@@ -68,7 +68,7 @@ func BenchmarkDPOStep(b *testing.B) {
 func BenchmarkGenerate(b *testing.B) {
 	for name, n := range map[string]int{"batch16": 16, "batch1": 1} {
 		b.Run(name, func(b *testing.B) {
-			m, a := benchModel(b, kernels.BF16)
+			m, a := benchModel(b, kernels.Fastest())
 			var prompts []GenPrompt
 			for i := range n {
 				prompts = append(prompts, GenPrompt{Tokens: tokens(uint64(i), 118), Key: uint64(i)})
