@@ -146,6 +146,9 @@ func (h heights) share(m, panels, k int, f func(m0, m1, j0, j1 int)) {
 	tiles := h.tiles(m)
 	n := h.blocks(tiles)
 	pieces := min(panels, max(1, (4*t+n-1)/n))
+	if pieces == 1 {
+		n = min(tiles, (n+t-1)/t*t) // no thread waits for the last block of another
+	}
 	Parallel(n*pieces, func(i int) {
 		b, p := i%n, i/n
 		f(m*(tiles*b/n)/tiles, m*(tiles*(b+1)/n)/tiles, panels*p/pieces, panels*(p+1)/pieces)

@@ -43,8 +43,10 @@ func (p *Panels) productBackward(dx []float32, dy Rows, ldy int, m, n0, n1 int, 
 		}
 	}
 	blocks := (p.k + 31) / 32
-	group := max(1, min(backGroup, (blocks+2*Threads()-1)/(2*Threads())))
-	Parallel((blocks+group-1)/group, func(i int) { b.run(i*group, min(blocks, (i+1)*group)) })
+	t := Threads()
+	items := (blocks + backGroup - 1) / backGroup
+	items = min(blocks, (items+t-1)/t*t)
+	Parallel(items, func(i int) { b.run(blocks*i/items, blocks*(i+1)/items) })
 }
 
 // backward is one product with the transpose of panels. Its panels (32 columns of W, all its rows) are made on the
@@ -63,8 +65,8 @@ type backward struct {
 }
 
 const (
-	backGroup = 8   // blocks of 32 columns that are made at once, so that dy is read fewer times
-	backDepth = 256 // rows of W in them: 8 blocks are 256 KB in f32
+	backGroup = 3    // blocks of 32 columns that are made at once, so that dy is read fewer times
+	backDepth = 1536 // rows of W in them: 3 blocks are 600 KB in f32, and the sums of most products are made at one go
 )
 
 // run computes columns [32*j0,32*j1) of dx.
