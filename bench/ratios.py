@@ -46,7 +46,7 @@ def modes(a):
     """The peer's arithmetics worth trying: bf16 is emulated, and hopeless, without instructions for it."""
     if a.modes:
         return a.modes.split(",")
-    return {"avx2": ["f32"], "avx512": ["f32"]}.get(a.level, ["bf16", "f32"])
+    return ["bf16", "f32"] if a.level in ("amx", "avx512bf16") else ["f32"]
 
 
 def training(a, kind):
@@ -138,11 +138,12 @@ def embed(a):
             theirs.append({**t, "mode": m})
             vectors["peer " + m] = file
             report(a.work, side="sentence-transformers", level=a.level, **t)
-            file = a.work / f"plumb_{m}.f32"
-            o = peer(a.embed_binary, "", "-model", a.minilm, "-texts", texts, "-vectors", file, "-compute", m, level=a.level)
-            ours.append(o)
-            vectors["plumb " + m] = file
-            report(a.work, side="plumb", level=a.level, **o)
+            for c in [m] + ["int16"] * (m == "f32"):
+                file = a.work / f"plumb_{c}.f32"
+                o = peer(a.embed_binary, "", "-model", a.minilm, "-texts", texts, "-vectors", file, "-compute", c, level=a.level)
+                ours.append(o)
+                vectors["plumb " + c] = file
+                report(a.work, side="plumb", level=a.level, **o)
         ratio(a, f"embed {m}", ours, theirs)
     for name, file in vectors.items():
         print(f"least cosine of {name} to sentence-transformers f32: {least_cosine(file, vectors['peer f32']):.6f}")

@@ -42,7 +42,7 @@ func outputs() map[string][][]float32 {
 		all[c.name] = c.run(x)
 	}
 	soft := in(1)
-	Softmax(soft)
+	Softmax(soft, 1)
 	square := SumSquares(in(1))
 	all["Dot"] = [][]float32{{Dot(in(1), in(2))}}
 	all["Sum"] = [][]float32{{Sum(in(1))}}

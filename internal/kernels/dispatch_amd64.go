@@ -16,14 +16,14 @@ func (im *impl) interleave(dst, src []uint16) {
 	}
 }
 
-func (im *impl) toBF(dst []uint16, src []float32) {
+func (im *impl) toBF(dst []uint16, src []float32, by float32) {
 	switch im.vec {
 	case 2:
-		toBFAVX512(dst, src)
+		toBFAVX512(dst, src, by)
 	case 1:
-		toBFAVX2(dst, src)
+		toBFAVX2(dst, src, by)
 	default:
-		toBFGeneric(dst, src)
+		toBFGeneric(dst, src, by)
 	}
 }
 
@@ -79,6 +79,17 @@ func (im *impl) scale(alpha float32, x []float32) {
 		scaleAVX2(alpha, x)
 	default:
 		scaleGeneric(alpha, x)
+	}
+}
+
+func (im *impl) softmaxBack(ds, p []float32, by, scale float32) {
+	switch im.vec {
+	case 2:
+		softmaxBackAVX512(ds, p, by, scale)
+	case 1:
+		softmaxBackAVX2(ds, p, by, scale)
+	default:
+		softmaxBackGeneric(ds, p, by, scale)
 	}
 }
 
@@ -247,14 +258,14 @@ func (im *impl) max(lanes *[32]float32, x []float32) {
 	}
 }
 
-func (im *impl) expSum(dst, x []float32, shift float32, lanes *[16]float32) {
+func (im *impl) expSum(dst, x []float32, scale, shift float32, lanes *[16]float32) {
 	switch im.vec {
 	case 2:
-		expSumAVX512(dst, x, shift, lanes)
+		expSumAVX512(dst, x, scale, shift, lanes)
 	case 1:
-		expSumAVX2(dst, x, shift, lanes)
+		expSumAVX2(dst, x, scale, shift, lanes)
 	default:
-		expSumGeneric(dst, x, shift, lanes)
+		expSumGeneric(dst, x, scale, shift, lanes)
 	}
 }
 

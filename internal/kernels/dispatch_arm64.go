@@ -13,12 +13,12 @@ func (im *impl) interleave(dst, src []uint16) {
 	interleaveGeneric(dst, src)
 }
 
-func (im *impl) toBF(dst []uint16, src []float32) {
-	if im.vec > 0 {
+func (im *impl) toBF(dst []uint16, src []float32, by float32) {
+	if im.vec > 0 && by == 1 {
 		toBFNEON(dst, src)
 		return
 	}
-	toBFGeneric(dst, src)
+	toBFGeneric(dst, src, by)
 }
 
 func (im *impl) toInt(dst []uint16, src []float32, by float32) { toIntGeneric(dst, src, by) }
@@ -53,6 +53,14 @@ func (im *impl) scale(alpha float32, x []float32) {
 		return
 	}
 	scaleGeneric(alpha, x)
+}
+
+func (im *impl) softmaxBack(ds, p []float32, by, scale float32) {
+	if im.vec > 0 {
+		softmaxBackNEON(ds, p, by, scale)
+		return
+	}
+	softmaxBackGeneric(ds, p, by, scale)
 }
 
 func (im *impl) mul(dst, a, b []float32) {
@@ -175,12 +183,12 @@ func (im *impl) max(lanes *[32]float32, x []float32) {
 	maxGeneric(lanes, x)
 }
 
-func (im *impl) expSum(dst, x []float32, shift float32, lanes *[16]float32) {
+func (im *impl) expSum(dst, x []float32, scale, shift float32, lanes *[16]float32) {
 	if im.vec > 0 {
-		expSumNEON(dst, x, shift, lanes)
+		expSumNEON(dst, x, scale, shift, lanes)
 		return
 	}
-	expSumGeneric(dst, x, shift, lanes)
+	expSumGeneric(dst, x, scale, shift, lanes)
 }
 
 func (im *impl) sumExp(lanes *[16]float32, x []float32, shift float32) {

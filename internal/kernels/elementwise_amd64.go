@@ -14,6 +14,9 @@ func axpyAVX2(alpha float32, x []float32, dst []float32)
 func scaleAVX2(alpha float32, x []float32)
 
 //go:noescape
+func softmaxBackAVX2(ds []float32, p []float32, by float32, scale float32)
+
+//go:noescape
 func mulAVX2(dst []float32, a []float32, b []float32)
 
 //go:noescape
@@ -53,7 +56,7 @@ func interleaveAVX2(dst []uint16, src []uint16)
 func toIntAVX2(dst []uint16, src []float32, by float32)
 
 //go:noescape
-func toBFAVX2(dst []uint16, src []float32)
+func toBFAVX2(dst []uint16, src []float32, by float32)
 
 //go:noescape
 func addAVX512(dst []float32, x []float32)
@@ -63,6 +66,9 @@ func axpyAVX512(alpha float32, x []float32, dst []float32)
 
 //go:noescape
 func scaleAVX512(alpha float32, x []float32)
+
+//go:noescape
+func softmaxBackAVX512(ds []float32, p []float32, by float32, scale float32)
 
 //go:noescape
 func mulAVX512(dst []float32, a []float32, b []float32)
@@ -104,4 +110,4 @@ func interleaveAVX512(dst []uint16, src []uint16)
 func toIntAVX512(dst []uint16, src []float32, by float32)
 
 //go:noescape
-func toBFAVX512(dst []uint16, src []float32)
+func toBFAVX512(dst []uint16, src []float32, by float32)

@@ -66,6 +66,33 @@ next:
 	VZEROUPPER
 	RET
 
+// func softmaxBackAVX2(ds []float32, p []float32, by float32, scale float32)
+// Requires: AVX
+TEXT ·softmaxBackAVX2(SB), NOSPLIT, $0-56
+	MOVQ         ds_base+0(FP), AX
+	MOVQ         p_base+24(FP), CX
+	MOVQ         ds_len+8(FP), DX
+	VBROADCASTSS by+48(FP), Y0
+	VBROADCASTSS scale+52(FP), Y1
+	XORQ         BX, BX
+
+next:
+	VMOVUPS (AX)(BX*4), Y2
+	VSUBPS  Y0, Y2, Y2
+	VMULPS  (CX)(BX*4), Y2, Y2
+	VMULPS  Y1, Y2, Y2
+	VMOVUPS Y2, (AX)(BX*4)
+	VMOVUPS 32(AX)(BX*4), Y2
+	VSUBPS  Y0, Y2, Y2
+	VMULPS  32(CX)(BX*4), Y2, Y2
+	VMULPS  Y1, Y2, Y2
+	VMOVUPS Y2, 32(AX)(BX*4)
+	ADDQ    $0x10, BX
+	CMPQ    BX, DX
+	JLT     next
+	VZEROUPPER
+	RET
+
 // func mulAVX2(dst []float32, a []float32, b []float32)
 // Requires: AVX
 TEXT ·mulAVX2(SB), NOSPLIT, $0-72
@@ -1487,40 +1514,39 @@ next:
 	VZEROUPPER
 	RET
 
-// func toBFAVX2(dst []uint16, src []float32)
+// func toBFAVX2(dst []uint16, src []float32, by float32)
 // Requires: AVX, AVX2
-TEXT ·toBFAVX2(SB), NOSPLIT, $0-48
-	MOVQ dst_base+0(FP), AX
-	MOVQ src_base+24(FP), CX
-	MOVQ src_len+32(FP), DX
-	XORQ BX, BX
+TEXT ·toBFAVX2(SB), NOSPLIT, $0-52
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         src_base+24(FP), CX
+	MOVQ         src_len+32(FP), DX
+	VBROADCASTSS by+48(FP), Y0
+	XORQ         BX, BX
 
 next:
-	VMOVUPS   c3f800000<>+0(SB), Y0
-	VMULPS    (CX)(BX*4), Y0, Y0
-	VANDPS    c7fffffff<>+0(SB), Y0, Y1
-	VXORPS    Y1, Y0, Y0
-	VPSRLD    $0x10, Y1, Y2
-	VPAND     c00000001<>+0(SB), Y2, Y2
-	VPADDD    c00007fff<>+0(SB), Y1, Y1
-	VPADDD    Y2, Y1, Y1
-	VPMINUD   c7fffffff<>+0(SB), Y1, Y1
-	VPOR      Y0, Y1, Y1
-	VPSRLD    $0x10, Y1, Y1
-	VMOVUPS   c3f800000<>+0(SB), Y0
-	VMULPS    32(CX)(BX*4), Y0, Y0
-	VANDPS    c7fffffff<>+0(SB), Y0, Y2
-	VXORPS    Y2, Y0, Y0
+	VMULPS    (CX)(BX*4), Y0, Y1
+	VANDPS    c7fffffff<>+0(SB), Y1, Y2
+	VXORPS    Y2, Y1, Y1
 	VPSRLD    $0x10, Y2, Y3
 	VPAND     c00000001<>+0(SB), Y3, Y3
 	VPADDD    c00007fff<>+0(SB), Y2, Y2
 	VPADDD    Y3, Y2, Y2
 	VPMINUD   c7fffffff<>+0(SB), Y2, Y2
-	VPOR      Y0, Y2, Y2
+	VPOR      Y1, Y2, Y2
 	VPSRLD    $0x10, Y2, Y2
-	VPACKUSDW Y2, Y1, Y1
-	VPERMQ    $0xd8, Y1, Y1
-	VMOVDQU   Y1, (AX)(BX*2)
+	VMULPS    32(CX)(BX*4), Y0, Y1
+	VANDPS    c7fffffff<>+0(SB), Y1, Y3
+	VXORPS    Y3, Y1, Y1
+	VPSRLD    $0x10, Y3, Y4
+	VPAND     c00000001<>+0(SB), Y4, Y4
+	VPADDD    c00007fff<>+0(SB), Y3, Y3
+	VPADDD    Y4, Y3, Y3
+	VPMINUD   c7fffffff<>+0(SB), Y3, Y3
+	VPOR      Y1, Y3, Y3
+	VPSRLD    $0x10, Y3, Y3
+	VPACKUSDW Y3, Y2, Y2
+	VPERMQ    $0xd8, Y2, Y2
+	VMOVDQU   Y2, (AX)(BX*2)
 	ADDQ      $0x10, BX
 	CMPQ      BX, DX
 	JLT       next
@@ -1613,6 +1639,28 @@ next:
 	VMOVUPS Z1, (AX)(DX*4)
 	ADDQ    $0x10, DX
 	CMPQ    DX, CX
+	JLT     next
+	VZEROUPPER
+	RET
+
+// func softmaxBackAVX512(ds []float32, p []float32, by float32, scale float32)
+// Requires: AVX, AVX512F
+TEXT ·softmaxBackAVX512(SB), NOSPLIT, $0-56
+	MOVQ         ds_base+0(FP), AX
+	MOVQ         p_base+24(FP), CX
+	MOVQ         ds_len+8(FP), DX
+	VBROADCASTSS by+48(FP), Z0
+	VBROADCASTSS scale+52(FP), Z1
+	XORQ         BX, BX
+
+next:
+	VMOVUPS (AX)(BX*4), Z2
+	VSUBPS  Z0, Z2, Z2
+	VMULPS  (CX)(BX*4), Z2, Z2
+	VMULPS  Z1, Z2, Z2
+	VMOVUPS Z2, (AX)(BX*4)
+	ADDQ    $0x10, BX
+	CMPQ    BX, DX
 	JLT     next
 	VZEROUPPER
 	RET
@@ -2156,14 +2204,13 @@ next:
 	VZEROUPPER
 	RET
 
-// func toBFAVX512(dst []uint16, src []float32)
+// func toBFAVX512(dst []uint16, src []float32, by float32)
 // Requires: AVX, AVX512F
-TEXT ·toBFAVX512(SB), NOSPLIT, $0-48
+TEXT ·toBFAVX512(SB), NOSPLIT, $0-52
 	MOVQ         dst_base+0(FP), AX
 	MOVQ         src_base+24(FP), CX
 	MOVQ         src_len+32(FP), DX
-	MOVL         $0x3f800000, BX
-	VPBROADCASTD BX, Z0
+	VBROADCASTSS by+48(FP), Z0
 	MOVL         $0x7fffffff, BX
 	VPBROADCASTD BX, Z1
 	MOVL         $0x00007fff, BX

@@ -14,6 +14,9 @@ func axpyNEON(alpha float32, x, dst []float32)
 func scaleNEON(alpha float32, x []float32)
 
 //go:noescape
+func softmaxBackNEON(ds, p []float32, by, scale float32)
+
+//go:noescape
 func mulNEON(dst, a, b []float32)
 
 //go:noescape

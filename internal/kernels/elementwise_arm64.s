@@ -83,6 +83,45 @@ next:
 	BNE next
 	RET
 
+TEXT ·softmaxBackNEON(SB), NOSPLIT, $0-56
+	MOVD ds_base+0(FP), R0
+	MOVD p_base+24(FP), R1
+	MOVD ds_len+8(FP), R2
+	FMOVS by+48(FP), F31
+	VDUP V31.S[0], V31.S4
+	FMOVS scale+52(FP), F30
+	VDUP V30.S[0], V30.S4
+next:
+	FMOVQ 0(R0), F0
+	WORD $0x4ebfd400 // fsub v0.4s, v0.4s, v31.4s
+	FMOVQ 0(R1), F1
+	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	WORD $0x6e3edc00 // fmul v0.4s, v0.4s, v30.4s
+	FMOVQ F0, 0(R0)
+	FMOVQ 16(R0), F0
+	WORD $0x4ebfd400 // fsub v0.4s, v0.4s, v31.4s
+	FMOVQ 16(R1), F1
+	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	WORD $0x6e3edc00 // fmul v0.4s, v0.4s, v30.4s
+	FMOVQ F0, 16(R0)
+	FMOVQ 32(R0), F0
+	WORD $0x4ebfd400 // fsub v0.4s, v0.4s, v31.4s
+	FMOVQ 32(R1), F1
+	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	WORD $0x6e3edc00 // fmul v0.4s, v0.4s, v30.4s
+	FMOVQ F0, 32(R0)
+	FMOVQ 48(R0), F0
+	WORD $0x4ebfd400 // fsub v0.4s, v0.4s, v31.4s
+	FMOVQ 48(R1), F1
+	WORD $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	WORD $0x6e3edc00 // fmul v0.4s, v0.4s, v30.4s
+	FMOVQ F0, 48(R0)
+	ADD $64, R0
+	ADD $64, R1
+	SUBS $16, R2
+	BNE next
+	RET
+
 TEXT ·mulNEON(SB), NOSPLIT, $0-72
 	MOVD dst_base+0(FP), R0
 	MOVD a_base+24(FP), R1

@@ -45,18 +45,21 @@ func F32FromF16(h uint16) float32 {
 }
 
 // F32ToBF16 rounds src into dst; both have the same length.
-func F32ToBF16(dst []uint16, src []float32) {
+func F32ToBF16(dst []uint16, src []float32) { scaledToBF(dst, src, 1) }
+
+// scaledToBF rounds by*src, itself a float32.
+func scaledToBF(dst []uint16, src []float32, by float32) {
 	dst = dst[:len(src)]
 	n := len(src) &^ 15
 	im := active.Load()
 	if n > 0 {
-		im.toBF(dst[:n], src[:n])
+		im.toBF(dst[:n], src[:n], by)
 	}
 	if n < len(src) {
 		var x [16]float32
 		var y [16]uint16
 		copy(x[:], src[n:])
-		im.toBF(y[:], x[:])
+		im.toBF(y[:], x[:], by)
 		copy(dst[n:], y[:])
 	}
 }
@@ -71,10 +74,10 @@ func BF16ToF32(dst []float32, src []uint16) {
 	fromBFGeneric(dst[n:], src[n:])
 }
 
-func toBFGeneric(dst []uint16, src []float32) {
+func toBFGeneric(dst []uint16, src []float32, by float32) {
 	dst = dst[:len(src)]
 	for i, v := range src {
-		dst[i] = ToBF16(v)
+		dst[i] = ToBF16(float32(v * by))
 	}
 }
 

@@ -174,7 +174,7 @@ func (b *backward) make(s *scratch, dst []float32, j, l0, l1 int) {
 			b.p.expand(b.im, wide, panel, 32*j, 32*j+32, false)
 			turned := s.c[32*32 : 2*32*32]
 			b.turnF32(turned, wide)
-			b.im.toBF(u32AsU16(s.block[:]), turned)
+			b.im.toBF(u32AsU16(s.block[:]), turned, 1)
 		}
 		rows := u32AsU16(s.block[:])
 		if !b.pairs() {

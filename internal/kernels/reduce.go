@@ -94,36 +94,63 @@ func padded(x []float32) (p [16]float32) {
 	return p
 }
 
-// Softmax replaces row by e^x / sum(e^x), the maximum subtracted first. Entries of -Inf become exactly 0; a row of nothing but
-// -Inf becomes NaN.
-func Softmax(row []float32) { softmax(row) }
-
-// SoftmaxLSE is Softmax and returns log(sum(e^x)), the float of LogSumExp.
-func SoftmaxLSE(row []float32) (lse float32) {
-	m, sum := softmax(row)
-	if math.IsInf(float64(m), 0) || m != m {
-		return m
-	}
-	return m + float32(math.Log(float64(sum)))
+// Softmax replaces row by e^x / sum(e^x) with x = scale*row, the maximum subtracted first; scale is positive. Entries of -Inf
+// become exactly 0; a row of nothing but -Inf becomes NaN. What it returns LSE turns into log(sum(e^x)).
+func Softmax(row []float32, scale float32) (top, sum float32) {
+	top, sum = exponentials(row, scale)
+	Scale(1/sum, row)
+	return top, sum
 }
 
-// softmax returns the maximum of row and the sum that its exponentials, the maximum subtracted, were divided by.
-func softmax(row []float32) (m, sum float32) {
-	m = Max(row)
+// SoftmaxHalf is Softmax with the result rounded to bf16 in dst; row is written over.
+func SoftmaxHalf(dst []uint16, row []float32, scale float32) (top, sum float32) {
+	top, sum = exponentials(row, scale)
+	scaledToBF(dst, row, 1/sum)
+	return top, sum
+}
+
+// LSE is log(sum(e^x)), the float of LogSumExp, from the maximum of x and the sum of what Softmax divided.
+func LSE(top, sum float32) float32 {
+	if math.IsInf(float64(top), 0) || top != top {
+		return top
+	}
+	return top + float32(math.Log(float64(sum)))
+}
+
+// exponentials replaces row by e^(x-top) with x = scale*row and returns x's maximum, top, and the sum.
+func exponentials(row []float32, scale float32) (top, sum float32) {
+	top = float32(Max(row) * scale)
+	return top, expScaled(row, scale, top)
+}
+
+// ExpScaled replaces row by e^(scale*row - shift).
+func ExpScaled(row []float32, scale, shift float32) { expScaled(row, scale, shift) }
+
+func expScaled(row []float32, scale, shift float32) (sum float32) {
 	var lanes [16]float32
 	im := active.Load()
 	n := len(row) &^ 15
 	if n > 0 {
-		im.expSum(row[:n], row[:n], m, &lanes)
+		im.expSum(row[:n], row[:n], scale, shift, &lanes)
 	}
 	if n < len(row) {
 		p := padded(row[n:])
-		im.expSum(p[:], p[:], m, &lanes)
+		im.expSum(p[:], p[:], scale, shift, &lanes)
 		copy(row[n:], p[:])
 	}
-	sum = fold(&lanes)
-	Scale(1/sum, row)
-	return m, sum
+	return fold(&lanes)
+}
+
+// SoftmaxBackward replaces ds, the gradient of the probabilities p, by that of what the softmax was taken of, before it was
+// scaled: (ds - by)*p*scale, by being the sum of ds*p.
+func SoftmaxBackward(ds, p []float32, by, scale float32) {
+	p = p[:len(ds)]
+	im := active.Load()
+	n := len(ds) &^ 15
+	if n > 0 {
+		im.softmaxBack(ds[:n], p[:n], by, scale)
+	}
+	softmaxBackGeneric(ds[n:], p[n:], by, scale)
 }
 
 // LogSumExp is log(sum(e^x)), the maximum subtracted first; -Inf of nothing or of nothing but -Inf.
@@ -142,7 +169,7 @@ func LogSumExp(row []float32) float32 {
 		p := padded(row[n:])
 		im.sumExp(&lanes, p[:], m)
 	}
-	return m + float32(math.Log(float64(fold(&lanes))))
+	return LSE(m, fold(&lanes))
 }
 
 // fold adds 16 partial sums in the order that every level uses.
@@ -186,9 +213,15 @@ func maxGeneric(lanes *[32]float32, x []float32) {
 	}
 }
 
-func expSumGeneric(dst, x []float32, shift float32, lanes *[16]float32) {
+func softmaxBackGeneric(ds, p []float32, by, scale float32) {
+	for i, v := range p {
+		ds[i] = float32(float32(ds[i]-by)*v) * scale
+	}
+}
+
+func expSumGeneric(dst, x []float32, scale, shift float32, lanes *[16]float32) {
 	for i, v := range x {
-		e := exp1(v - shift)
+		e := exp1(float32(v*scale) - shift)
 		dst[i] = e
 		lanes[i&15] += e
 	}

@@ -17,7 +17,7 @@ func sumSqDiffAVX2(lanes *[16]float32, x []float32, mean float32)
 func maxAVX2(lanes *[32]float32, x []float32)
 
 //go:noescape
-func expSumAVX2(dst []float32, x []float32, shift float32, lanes *[16]float32)
+func expSumAVX2(dst []float32, x []float32, scale float32, shift float32, lanes *[16]float32)
 
 //go:noescape
 func sumExpAVX2(lanes *[16]float32, x []float32, shift float32)
@@ -53,7 +53,7 @@ func sumSqDiffAVX512(lanes *[16]float32, x []float32, mean float32)
 func maxAVX512(lanes *[32]float32, x []float32)
 
 //go:noescape
-func expSumAVX512(dst []float32, x []float32, shift float32, lanes *[16]float32)
+func expSumAVX512(dst []float32, x []float32, scale float32, shift float32, lanes *[16]float32)
 
 //go:noescape
 func sumExpAVX512(lanes *[16]float32, x []float32, shift float32)

@@ -131,83 +131,84 @@ DATA c7fffffff<>+56(SB)/4, $0x7fffffff
 DATA c7fffffff<>+60(SB)/4, $0x7fffffff
 GLOBL c7fffffff<>(SB), RODATA|NOPTR, $64
 
-// func expSumAVX2(dst []float32, x []float32, shift float32, lanes *[16]float32)
+// func expSumAVX2(dst []float32, x []float32, scale float32, shift float32, lanes *[16]float32)
 // Requires: AVX, AVX2, FMA3
 TEXT ·expSumAVX2(SB), NOSPLIT, $0-64
 	MOVQ         dst_base+0(FP), AX
 	MOVQ         x_base+24(FP), CX
 	MOVQ         x_len+32(FP), DX
-	VBROADCASTSS shift+48(FP), Y0
+	VBROADCASTSS scale+48(FP), Y0
+	VBROADCASTSS shift+52(FP), Y1
 	MOVQ         lanes+56(FP), BX
-	VMOVUPS      (BX), Y1
-	VMOVUPS      32(BX), Y2
+	VMOVUPS      (BX), Y2
+	VMOVUPS      32(BX), Y3
 	XORQ         BX, BX
 
 next:
-	VMOVUPS      (CX)(BX*4), Y3
-	VSUBPS       Y0, Y3, Y3
-	VMOVUPS      c42b20000<>+0(SB), Y4
-	VMINPS       Y3, Y4, Y4
-	VMOVUPS      cc2d00000<>+0(SB), Y3
-	VMAXPS       Y4, Y3, Y4
-	VMOVUPS      c3fb8aa3b<>+0(SB), Y3
-	VFMADD213PS  c4b400000<>+0(SB), Y4, Y3
-	VSUBPS       c4b400000<>+0(SB), Y3, Y5
-	VFNMADD231PS c3f317200<>+0(SB), Y5, Y4
-	VFNMADD231PS c35bfbe8e<>+0(SB), Y5, Y4
-	VMOVUPS      c3ab5112b<>+0(SB), Y5
-	VFMADD213PS  c3c091d81<>+0(SB), Y4, Y5
-	VFMADD213PS  c3d2aac7c<>+0(SB), Y4, Y5
-	VFMADD213PS  c3e2aaa48<>+0(SB), Y4, Y5
-	VFMADD213PS  c3efffffe<>+0(SB), Y4, Y5
-	VFMADD213PS  c3f800000<>+0(SB), Y4, Y5
-	VFMADD213PS  c3f800000<>+0(SB), Y4, Y5
-	VPSUBD       c4b400000<>+0(SB), Y3, Y3
-	VPSRAD       $0x01, Y3, Y4
-	VPSUBD       Y4, Y3, Y3
+	VMULPS       (CX)(BX*4), Y0, Y4
+	VSUBPS       Y1, Y4, Y4
+	VMOVUPS      c42b20000<>+0(SB), Y5
+	VMINPS       Y4, Y5, Y5
+	VMOVUPS      cc2d00000<>+0(SB), Y4
+	VMAXPS       Y5, Y4, Y5
+	VMOVUPS      c3fb8aa3b<>+0(SB), Y4
+	VFMADD213PS  c4b400000<>+0(SB), Y5, Y4
+	VSUBPS       c4b400000<>+0(SB), Y4, Y6
+	VFNMADD231PS c3f317200<>+0(SB), Y6, Y5
+	VFNMADD231PS c35bfbe8e<>+0(SB), Y6, Y5
+	VMOVUPS      c3ab5112b<>+0(SB), Y6
+	VFMADD213PS  c3c091d81<>+0(SB), Y5, Y6
+	VFMADD213PS  c3d2aac7c<>+0(SB), Y5, Y6
+	VFMADD213PS  c3e2aaa48<>+0(SB), Y5, Y6
+	VFMADD213PS  c3efffffe<>+0(SB), Y5, Y6
+	VFMADD213PS  c3f800000<>+0(SB), Y5, Y6
+	VFMADD213PS  c3f800000<>+0(SB), Y5, Y6
+	VPSUBD       c4b400000<>+0(SB), Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSUBD       Y5, Y4, Y4
+	VPADDD       c0000007f<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y6, Y6
 	VPADDD       c0000007f<>+0(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y5, Y5
-	VPADDD       c0000007f<>+0(SB), Y3, Y3
-	VPSLLD       $0x17, Y3, Y3
-	VMULPS       Y3, Y5, Y5
-	VMOVUPS      Y5, (AX)(BX*4)
-	VADDPS       Y5, Y1, Y1
-	VMOVUPS      32(CX)(BX*4), Y3
-	VSUBPS       Y0, Y3, Y3
-	VMOVUPS      c42b20000<>+0(SB), Y4
-	VMINPS       Y3, Y4, Y4
-	VMOVUPS      cc2d00000<>+0(SB), Y3
-	VMAXPS       Y4, Y3, Y4
-	VMOVUPS      c3fb8aa3b<>+0(SB), Y3
-	VFMADD213PS  c4b400000<>+0(SB), Y4, Y3
-	VSUBPS       c4b400000<>+0(SB), Y3, Y5
-	VFNMADD231PS c3f317200<>+0(SB), Y5, Y4
-	VFNMADD231PS c35bfbe8e<>+0(SB), Y5, Y4
-	VMOVUPS      c3ab5112b<>+0(SB), Y5
-	VFMADD213PS  c3c091d81<>+0(SB), Y4, Y5
-	VFMADD213PS  c3d2aac7c<>+0(SB), Y4, Y5
-	VFMADD213PS  c3e2aaa48<>+0(SB), Y4, Y5
-	VFMADD213PS  c3efffffe<>+0(SB), Y4, Y5
-	VFMADD213PS  c3f800000<>+0(SB), Y4, Y5
-	VFMADD213PS  c3f800000<>+0(SB), Y4, Y5
-	VPSUBD       c4b400000<>+0(SB), Y3, Y3
-	VPSRAD       $0x01, Y3, Y4
-	VPSUBD       Y4, Y3, Y3
+	VMULPS       Y4, Y6, Y6
+	VMOVUPS      Y6, (AX)(BX*4)
+	VADDPS       Y6, Y2, Y2
+	VMULPS       32(CX)(BX*4), Y0, Y4
+	VSUBPS       Y1, Y4, Y4
+	VMOVUPS      c42b20000<>+0(SB), Y5
+	VMINPS       Y4, Y5, Y5
+	VMOVUPS      cc2d00000<>+0(SB), Y4
+	VMAXPS       Y5, Y4, Y5
+	VMOVUPS      c3fb8aa3b<>+0(SB), Y4
+	VFMADD213PS  c4b400000<>+0(SB), Y5, Y4
+	VSUBPS       c4b400000<>+0(SB), Y4, Y6
+	VFNMADD231PS c3f317200<>+0(SB), Y6, Y5
+	VFNMADD231PS c35bfbe8e<>+0(SB), Y6, Y5
+	VMOVUPS      c3ab5112b<>+0(SB), Y6
+	VFMADD213PS  c3c091d81<>+0(SB), Y5, Y6
+	VFMADD213PS  c3d2aac7c<>+0(SB), Y5, Y6
+	VFMADD213PS  c3e2aaa48<>+0(SB), Y5, Y6
+	VFMADD213PS  c3efffffe<>+0(SB), Y5, Y6
+	VFMADD213PS  c3f800000<>+0(SB), Y5, Y6
+	VFMADD213PS  c3f800000<>+0(SB), Y5, Y6
+	VPSUBD       c4b400000<>+0(SB), Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSUBD       Y5, Y4, Y4
+	VPADDD       c0000007f<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y6, Y6
 	VPADDD       c0000007f<>+0(SB), Y4, Y4
 	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y5, Y5
-	VPADDD       c0000007f<>+0(SB), Y3, Y3
-	VPSLLD       $0x17, Y3, Y3
-	VMULPS       Y3, Y5, Y5
-	VMOVUPS      Y5, 32(AX)(BX*4)
-	VADDPS       Y5, Y2, Y2
+	VMULPS       Y4, Y6, Y6
+	VMOVUPS      Y6, 32(AX)(BX*4)
+	VADDPS       Y6, Y3, Y3
 	ADDQ         $0x10, BX
 	CMPQ         BX, DX
 	JLT          next
 	MOVQ         lanes+56(FP), AX
-	VMOVUPS      Y1, (AX)
-	VMOVUPS      Y2, 32(AX)
+	VMOVUPS      Y2, (AX)
+	VMOVUPS      Y3, 32(AX)
 	VZEROUPPER
 	RET
 
@@ -825,52 +826,53 @@ next:
 	VZEROUPPER
 	RET
 
-// func expSumAVX512(dst []float32, x []float32, shift float32, lanes *[16]float32)
+// func expSumAVX512(dst []float32, x []float32, scale float32, shift float32, lanes *[16]float32)
 // Requires: AVX, AVX512F
 TEXT ·expSumAVX512(SB), NOSPLIT, $0-64
 	MOVQ         dst_base+0(FP), AX
 	MOVQ         x_base+24(FP), CX
 	MOVQ         x_len+32(FP), DX
-	VBROADCASTSS shift+48(FP), Z0
+	VBROADCASTSS scale+48(FP), Z0
+	VBROADCASTSS shift+52(FP), Z1
 	MOVQ         lanes+56(FP), BX
-	VMOVUPS      (BX), Z1
+	VMOVUPS      (BX), Z2
 	XORQ         BX, BX
 
 next:
-	VMOVUPS      (CX)(BX*4), Z2
-	VSUBPS       Z0, Z2, Z2
-	VMOVUPS      c42b20000<>+0(SB), Z3
-	VMINPS       Z2, Z3, Z3
-	VMOVUPS      cc2d00000<>+0(SB), Z2
-	VMAXPS       Z3, Z2, Z3
-	VMOVUPS      c3fb8aa3b<>+0(SB), Z2
-	VFMADD213PS  c4b400000<>+0(SB), Z3, Z2
-	VSUBPS       c4b400000<>+0(SB), Z2, Z4
-	VFNMADD231PS c3f317200<>+0(SB), Z4, Z3
-	VFNMADD231PS c35bfbe8e<>+0(SB), Z4, Z3
-	VMOVUPS      c3ab5112b<>+0(SB), Z4
-	VFMADD213PS  c3c091d81<>+0(SB), Z3, Z4
-	VFMADD213PS  c3d2aac7c<>+0(SB), Z3, Z4
-	VFMADD213PS  c3e2aaa48<>+0(SB), Z3, Z4
-	VFMADD213PS  c3efffffe<>+0(SB), Z3, Z4
-	VFMADD213PS  c3f800000<>+0(SB), Z3, Z4
-	VFMADD213PS  c3f800000<>+0(SB), Z3, Z4
-	VPSUBD       c4b400000<>+0(SB), Z2, Z2
-	VPSRAD       $0x01, Z2, Z3
-	VPSUBD       Z3, Z2, Z2
+	VMULPS       (CX)(BX*4), Z0, Z3
+	VSUBPS       Z1, Z3, Z3
+	VMOVUPS      c42b20000<>+0(SB), Z4
+	VMINPS       Z3, Z4, Z4
+	VMOVUPS      cc2d00000<>+0(SB), Z3
+	VMAXPS       Z4, Z3, Z4
+	VMOVUPS      c3fb8aa3b<>+0(SB), Z3
+	VFMADD213PS  c4b400000<>+0(SB), Z4, Z3
+	VSUBPS       c4b400000<>+0(SB), Z3, Z5
+	VFNMADD231PS c3f317200<>+0(SB), Z5, Z4
+	VFNMADD231PS c35bfbe8e<>+0(SB), Z5, Z4
+	VMOVUPS      c3ab5112b<>+0(SB), Z5
+	VFMADD213PS  c3c091d81<>+0(SB), Z4, Z5
+	VFMADD213PS  c3d2aac7c<>+0(SB), Z4, Z5
+	VFMADD213PS  c3e2aaa48<>+0(SB), Z4, Z5
+	VFMADD213PS  c3efffffe<>+0(SB), Z4, Z5
+	VFMADD213PS  c3f800000<>+0(SB), Z4, Z5
+	VFMADD213PS  c3f800000<>+0(SB), Z4, Z5
+	VPSUBD       c4b400000<>+0(SB), Z3, Z3
+	VPSRAD       $0x01, Z3, Z4
+	VPSUBD       Z4, Z3, Z3
+	VPADDD       c0000007f<>+0(SB), Z4, Z4
+	VPSLLD       $0x17, Z4, Z4
+	VMULPS       Z4, Z5, Z5
 	VPADDD       c0000007f<>+0(SB), Z3, Z3
 	VPSLLD       $0x17, Z3, Z3
-	VMULPS       Z3, Z4, Z4
-	VPADDD       c0000007f<>+0(SB), Z2, Z2
-	VPSLLD       $0x17, Z2, Z2
-	VMULPS       Z2, Z4, Z4
-	VMOVUPS      Z4, (AX)(BX*4)
-	VADDPS       Z4, Z1, Z1
+	VMULPS       Z3, Z5, Z5
+	VMOVUPS      Z5, (AX)(BX*4)
+	VADDPS       Z5, Z2, Z2
 	ADDQ         $0x10, BX
 	CMPQ         BX, DX
 	JLT          next
 	MOVQ         lanes+56(FP), AX
-	VMOVUPS      Z1, (AX)
+	VMOVUPS      Z2, (AX)
 	VZEROUPPER
 	RET
 

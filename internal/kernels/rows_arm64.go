@@ -17,7 +17,7 @@ func sumSqDiffNEON(lanes *[16]float32, x []float32, mean float32)
 func maxNEON(lanes *[32]float32, x []float32)
 
 //go:noescape
-func expSumNEON(dst, x []float32, shift float32, lanes *[16]float32)
+func expSumNEON(dst, x []float32, scale, shift float32, lanes *[16]float32)
 
 //go:noescape
 func sumExpNEON(lanes *[16]float32, x []float32, shift float32)

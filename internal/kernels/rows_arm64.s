@@ -145,30 +145,33 @@ TEXT ·expSumNEON(SB), NOSPLIT, $0-64
 	MOVD x_base+24(FP), R1
 	MOVD x_len+32(FP), R2
 	MOVD lanes+56(FP), R3
-	FMOVS shift+48(FP), F31
+	FMOVS scale+48(FP), F31
 	VDUP V31.S[0], V31.S4
+	FMOVS shift+52(FP), F30
+	VDUP V30.S[0], V30.S4
 	MOVD $consts<>(SB), R25
-	FMOVQ 112(R25), F26
-	FMOVQ 128(R25), F25
-	FMOVQ 144(R25), F24
-	FMOVQ 0(R25), F23
-	FMOVQ 160(R25), F22
-	FMOVQ 176(R25), F21
-	FMOVQ 192(R25), F20
-	FMOVQ 0(R3), F30
-	FMOVQ 16(R3), F29
-	FMOVQ 32(R3), F28
-	FMOVQ 48(R3), F27
+	FMOVQ 112(R25), F25
+	FMOVQ 128(R25), F24
+	FMOVQ 144(R25), F23
+	FMOVQ 0(R25), F22
+	FMOVQ 160(R25), F21
+	FMOVQ 176(R25), F20
+	FMOVQ 192(R25), F19
+	FMOVQ 0(R3), F29
+	FMOVQ 16(R3), F28
+	FMOVQ 32(R3), F27
+	FMOVQ 48(R3), F26
 next:
 	FMOVQ 0(R1), F0
-	WORD $0x4ebfd400 // fsub v0.4s, v0.4s, v31.4s
-	WORD $0x4ebaf400 // fmin v0.4s, v0.4s, v26.4s
-	WORD $0x4e39f400 // fmax v0.4s, v0.4s, v25.4s
+	WORD $0x6e20dfe0 // fmul v0.4s, v31.4s, v0.4s
+	WORD $0x4ebed400 // fsub v0.4s, v0.4s, v30.4s
+	WORD $0x4eb9f400 // fmin v0.4s, v0.4s, v25.4s
+	WORD $0x4e38f400 // fmax v0.4s, v0.4s, v24.4s
 	FMOVQ 0(R25), F1
-	VFMLA V24.S4, V0.S4, V1.S4
-	WORD $0x4eb7d422 // fsub v2.4s, v1.4s, v23.4s
-	VFMLS V22.S4, V2.S4, V0.S4
+	VFMLA V23.S4, V0.S4, V1.S4
+	WORD $0x4eb6d422 // fsub v2.4s, v1.4s, v22.4s
 	VFMLS V21.S4, V2.S4, V0.S4
+	VFMLS V20.S4, V2.S4, V0.S4
 	FMOVQ 16(R25), F2
 	FMOVQ 32(R25), F3
 	VFMLA V0.S4, V2.S4, V3.S4
@@ -182,26 +185,27 @@ next:
 	VFMLA V0.S4, V2.S4, V3.S4
 	FMOVQ 96(R25), F2
 	VFMLA V0.S4, V3.S4, V2.S4
-	VSUB V23.S4, V1.S4, V1.S4
+	VSUB V22.S4, V1.S4, V1.S4
 	WORD $0x4f3f0423 // sshr v3.4s, v1.4s, #1
 	VSUB V3.S4, V1.S4, V1.S4
-	VADD V20.S4, V3.S4, V3.S4
+	VADD V19.S4, V3.S4, V3.S4
 	VSHL $23, V3.S4, V3.S4
 	WORD $0x6e23dc42 // fmul v2.4s, v2.4s, v3.4s
-	VADD V20.S4, V1.S4, V1.S4
+	VADD V19.S4, V1.S4, V1.S4
 	VSHL $23, V1.S4, V1.S4
 	WORD $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
 	FMOVQ F2, 0(R0)
-	WORD $0x4e22d7de // fadd v30.4s, v30.4s, v2.4s
+	WORD $0x4e22d7bd // fadd v29.4s, v29.4s, v2.4s
 	FMOVQ 16(R1), F0
-	WORD $0x4ebfd400 // fsub v0.4s, v0.4s, v31.4s
-	WORD $0x4ebaf400 // fmin v0.4s, v0.4s, v26.4s
-	WORD $0x4e39f400 // fmax v0.4s, v0.4s, v25.4s
+	WORD $0x6e20dfe0 // fmul v0.4s, v31.4s, v0.4s
+	WORD $0x4ebed400 // fsub v0.4s, v0.4s, v30.4s
+	WORD $0x4eb9f400 // fmin v0.4s, v0.4s, v25.4s
+	WORD $0x4e38f400 // fmax v0.4s, v0.4s, v24.4s
 	FMOVQ 0(R25), F1
-	VFMLA V24.S4, V0.S4, V1.S4
-	WORD $0x4eb7d422 // fsub v2.4s, v1.4s, v23.4s
-	VFMLS V22.S4, V2.S4, V0.S4
+	VFMLA V23.S4, V0.S4, V1.S4
+	WORD $0x4eb6d422 // fsub v2.4s, v1.4s, v22.4s
 	VFMLS V21.S4, V2.S4, V0.S4
+	VFMLS V20.S4, V2.S4, V0.S4
 	FMOVQ 16(R25), F2
 	FMOVQ 32(R25), F3
 	VFMLA V0.S4, V2.S4, V3.S4
@@ -215,26 +219,27 @@ next:
 	VFMLA V0.S4, V2.S4, V3.S4
 	FMOVQ 96(R25), F2
 	VFMLA V0.S4, V3.S4, V2.S4
-	VSUB V23.S4, V1.S4, V1.S4
+	VSUB V22.S4, V1.S4, V1.S4
 	WORD $0x4f3f0423 // sshr v3.4s, v1.4s, #1
 	VSUB V3.S4, V1.S4, V1.S4
-	VADD V20.S4, V3.S4, V3.S4
+	VADD V19.S4, V3.S4, V3.S4
 	VSHL $23, V3.S4, V3.S4
 	WORD $0x6e23dc42 // fmul v2.4s, v2.4s, v3.4s
-	VADD V20.S4, V1.S4, V1.S4
+	VADD V19.S4, V1.S4, V1.S4
 	VSHL $23, V1.S4, V1.S4
 	WORD $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
 	FMOVQ F2, 16(R0)
-	WORD $0x4e22d7bd // fadd v29.4s, v29.4s, v2.4s
+	WORD $0x4e22d79c // fadd v28.4s, v28.4s, v2.4s
 	FMOVQ 32(R1), F0
-	WORD $0x4ebfd400 // fsub v0.4s, v0.4s, v31.4s
-	WORD $0x4ebaf400 // fmin v0.4s, v0.4s, v26.4s
-	WORD $0x4e39f400 // fmax v0.4s, v0.4s, v25.4s
+	WORD $0x6e20dfe0 // fmul v0.4s, v31.4s, v0.4s
+	WORD $0x4ebed400 // fsub v0.4s, v0.4s, v30.4s
+	WORD $0x4eb9f400 // fmin v0.4s, v0.4s, v25.4s
+	WORD $0x4e38f400 // fmax v0.4s, v0.4s, v24.4s
 	FMOVQ 0(R25), F1
-	VFMLA V24.S4, V0.S4, V1.S4
-	WORD $0x4eb7d422 // fsub v2.4s, v1.4s, v23.4s
-	VFMLS V22.S4, V2.S4, V0.S4
+	VFMLA V23.S4, V0.S4, V1.S4
+	WORD $0x4eb6d422 // fsub v2.4s, v1.4s, v22.4s
 	VFMLS V21.S4, V2.S4, V0.S4
+	VFMLS V20.S4, V2.S4, V0.S4
 	FMOVQ 16(R25), F2
 	FMOVQ 32(R25), F3
 	VFMLA V0.S4, V2.S4, V3.S4
@@ -248,26 +253,27 @@ next:
 	VFMLA V0.S4, V2.S4, V3.S4
 	FMOVQ 96(R25), F2
 	VFMLA V0.S4, V3.S4, V2.S4
-	VSUB V23.S4, V1.S4, V1.S4
+	VSUB V22.S4, V1.S4, V1.S4
 	WORD $0x4f3f0423 // sshr v3.4s, v1.4s, #1
 	VSUB V3.S4, V1.S4, V1.S4
-	VADD V20.S4, V3.S4, V3.S4
+	VADD V19.S4, V3.S4, V3.S4
 	VSHL $23, V3.S4, V3.S4
 	WORD $0x6e23dc42 // fmul v2.4s, v2.4s, v3.4s
-	VADD V20.S4, V1.S4, V1.S4
+	VADD V19.S4, V1.S4, V1.S4
 	VSHL $23, V1.S4, V1.S4
 	WORD $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
 	FMOVQ F2, 32(R0)
-	WORD $0x4e22d79c // fadd v28.4s, v28.4s, v2.4s
+	WORD $0x4e22d77b // fadd v27.4s, v27.4s, v2.4s
 	FMOVQ 48(R1), F0
-	WORD $0x4ebfd400 // fsub v0.4s, v0.4s, v31.4s
-	WORD $0x4ebaf400 // fmin v0.4s, v0.4s, v26.4s
-	WORD $0x4e39f400 // fmax v0.4s, v0.4s, v25.4s
+	WORD $0x6e20dfe0 // fmul v0.4s, v31.4s, v0.4s
+	WORD $0x4ebed400 // fsub v0.4s, v0.4s, v30.4s
+	WORD $0x4eb9f400 // fmin v0.4s, v0.4s, v25.4s
+	WORD $0x4e38f400 // fmax v0.4s, v0.4s, v24.4s
 	FMOVQ 0(R25), F1
-	VFMLA V24.S4, V0.S4, V1.S4
-	WORD $0x4eb7d422 // fsub v2.4s, v1.4s, v23.4s
-	VFMLS V22.S4, V2.S4, V0.S4
+	VFMLA V23.S4, V0.S4, V1.S4
+	WORD $0x4eb6d422 // fsub v2.4s, v1.4s, v22.4s
 	VFMLS V21.S4, V2.S4, V0.S4
+	VFMLS V20.S4, V2.S4, V0.S4
 	FMOVQ 16(R25), F2
 	FMOVQ 32(R25), F3
 	VFMLA V0.S4, V2.S4, V3.S4
@@ -281,25 +287,25 @@ next:
 	VFMLA V0.S4, V2.S4, V3.S4
 	FMOVQ 96(R25), F2
 	VFMLA V0.S4, V3.S4, V2.S4
-	VSUB V23.S4, V1.S4, V1.S4
+	VSUB V22.S4, V1.S4, V1.S4
 	WORD $0x4f3f0423 // sshr v3.4s, v1.4s, #1
 	VSUB V3.S4, V1.S4, V1.S4
-	VADD V20.S4, V3.S4, V3.S4
+	VADD V19.S4, V3.S4, V3.S4
 	VSHL $23, V3.S4, V3.S4
 	WORD $0x6e23dc42 // fmul v2.4s, v2.4s, v3.4s
-	VADD V20.S4, V1.S4, V1.S4
+	VADD V19.S4, V1.S4, V1.S4
 	VSHL $23, V1.S4, V1.S4
 	WORD $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
 	FMOVQ F2, 48(R0)
-	WORD $0x4e22d77b // fadd v27.4s, v27.4s, v2.4s
+	WORD $0x4e22d75a // fadd v26.4s, v26.4s, v2.4s
 	ADD $64, R0
 	ADD $64, R1
 	SUBS $16, R2
 	BNE next
-	FMOVQ F30, 0(R3)
-	FMOVQ F29, 16(R3)
-	FMOVQ F28, 32(R3)
-	FMOVQ F27, 48(R3)
+	FMOVQ F29, 0(R3)
+	FMOVQ F28, 16(R3)
+	FMOVQ F27, 32(R3)
+	FMOVQ F26, 48(R3)
 	RET
 
 TEXT ·sumExpNEON(SB), NOSPLIT, $0-36

@@ -27,9 +27,9 @@ func TestReductions(t *testing.T) {
 			x, y := g.copy(random(r, n)), g.copy(random(r, n))
 			got := []float64{float64(Dot(x, y)), float64(Sum(x)), SumSquares(x), float64(Max(x)), float64(LogSumExp(x))}
 			soft := g.copy(x)
-			Softmax(soft)
+			Softmax(soft, 1)
 			again := g.copy(x)
-			if lse := SoftmaxLSE(again); float64(lse) != got[4] || equalBits(again, soft) >= 0 {
+			if lse := LSE(Softmax(again, 1)); float64(lse) != got[4] || equalBits(again, soft) >= 0 {
 				t.Fatalf("n %d: with its logarithm %v, LogSumExp is %v", n, lse, got[4])
 			}
 			g.check("reductions")
@@ -70,7 +70,7 @@ func TestReductions(t *testing.T) {
 				t.Fatalf("n %d: -Inf appended changes a maximum", n)
 			}
 			if n > 0 {
-				Softmax(x0)
+				Softmax(x0, 1)
 				if i := equalBits(x0[:n], soft); i >= 0 {
 					t.Fatalf("n %d: -Inf appended changes softmax at %d", n, i)
 				}
@@ -112,7 +112,7 @@ func TestReductionsOfSpecialValues(t *testing.T) {
 			if v := Dot(x, make([]float32, 50)); v == v {
 				t.Errorf("NaN at %d times 0: the dot product is %v", at, v)
 			}
-			Softmax(x)
+			Softmax(x, 1)
 			for i, v := range x {
 				if v == v {
 					t.Errorf("NaN at %d: softmax %d is %v", at, i, v)
@@ -132,7 +132,7 @@ func TestReductionsOfSpecialValues(t *testing.T) {
 		if v := LogSumExp(none); v != -inf {
 			t.Errorf("LogSumExp of -Inf: %v", v)
 		}
-		if Softmax(none); none[0] == none[0] {
+		if Softmax(none, 1); none[0] == none[0] {
 			t.Errorf("softmax of nothing but -Inf: %v", none)
 		}
 		if v := Max(nil); v != -inf {

@@ -56,12 +56,17 @@ type run struct {
 type path interface {
 	// room is how many floats a row of scores needs for n positions; all after the n-th are zeros before mix and back.
 	room(n int) int
+	// softmax replaces row i of the band's scores, n of them, by the softmax of scale times them, for mix, and returns what
+	// kernels.Softmax does.
+	softmax(i int, row []float32, n int, scale float32, b band) (top, sum float32)
+	// hold takes row i of what mix and back shall read next.
+	hold(i int, row []float32, b band)
 	// columns computes s(rows, band.total) = x·kᵀ, or x·vᵀ: x has the band's rows.
 	columns(s []float32, ld int, x []float32, b band, of operand)
 	// mix computes out = s·v, or s·k, in the band's rows of out.
 	mix(out, s []float32, ld int, b band, of operand)
-	// back adds sᵀ·x to grad (T, KV*Dim).
-	back(grad, s []float32, ld int, x []float32, b band)
+	// back adds sᵀ·x to grad (T, KV*Dim), x being what columns of that operand was given.
+	back(grad, s []float32, ld int, x []float32, b band, of operand)
 	close()
 }
 
@@ -141,32 +146,33 @@ func (h Heads) eachHead(b band, do func(from, at, rows, ld int)) {
 	}
 }
 
-// mask sets what row r of the batch, which sees the whole of row, does not see for its window to -Inf, and adds the bias to
-// what it does.
-func (t *run) mask(row []float32, r, head int) {
+// mask sets what row r of the batch, which sees the whole of row, does not see for its window to -Inf. With a bias it scales the
+// row and adds it. It returns what row is still to be scaled with.
+func (t *run) mask(row []float32, r, head int) (scale float32) {
 	if n := len(row) - t.plan.Window; t.plan.Window > 0 {
 		neg := float32(math.Inf(-1))
 		for j := range max(0, n) {
 			row[j] = neg
 		}
 	}
-	if t.bias != nil {
-		at := t.before + t.it.Own.len() - (t.it.QHi - r)
-		for j := range row {
-			row[j] += t.bias(head, at, j)
-		}
+	if t.bias == nil {
+		return t.h.Scale
 	}
+	kernels.Scale(t.h.Scale, row)
+	at := t.before + t.it.Own.len() - (t.it.QHi - r)
+	for j := range row {
+		row[j] += t.bias(head, at, j)
+	}
+	return 1
 }
 
-// scores fills s with the band's scaled and masked scores, each row up to what it sees.
-func (t *run) scores(s []float32, ld int, b band) {
-	t.path.columns(s, ld, t.q, b, keys)
-	for i := range b.rows() {
-		r, head := b.line(i)
-		row := s[i*ld:][:t.seen(r)]
-		kernels.Scale(t.h.Scale, row)
-		t.mask(row, r, head)
+// endless fills the rest of the n-th number's vector with -Inf, which costs nothing, and returns all but what comes after.
+func endless(row []float32, n int) []float32 {
+	whole := (n + 15) &^ 15
+	for j := n; j < whole; j++ {
+		row[j] = float32(math.Inf(-1))
 	}
+	return row[:whole]
 }
 
 func (t *run) forward(out, lse []float32) {
@@ -177,20 +183,15 @@ func (t *run) forward(out, lse []float32) {
 	s := alloc(bands[0].rows() * ld)
 	defer free(s)
 	for _, b := range bands {
-		t.scores(s, ld, b)
+		t.path.columns(s, ld, t.q, b, keys)
 		for i := range b.rows() {
 			r, head := b.line(i)
 			row, n := s[i*ld:][:t.path.room(b.total)], t.seen(r)
-			whole := (n + 15) &^ 15 // the rest of a vector costs nothing
-			for j := n; j < whole; j++ {
-				row[j] = float32(math.Inf(-1))
+			scale := t.mask(row[:n], r, head)
+			top, sum := t.path.softmax(i, row, n, scale, b)
+			if lse != nil {
+				lse[r*t.h.Q+head] = kernels.LSE(top, sum)
 			}
-			if lse == nil {
-				kernels.Softmax(row[:whole])
-			} else {
-				lse[r*t.h.Q+head] = kernels.SoftmaxLSE(row[:whole])
-			}
-			clear(row[whole:])
 		}
 		t.path.mix(out, s, ld, b, values)
 	}
@@ -216,30 +217,24 @@ func (t *run) backward(out, lse, dy, dq, dk, dv []float32) {
 	defer free(p)
 	defer free(ds)
 	for _, b := range bands {
-		t.scores(p, ld, b)
+		t.path.columns(p, ld, t.q, b, keys)
 		t.path.columns(ds, ld, dy, b, values)
 		for i := range b.rows() {
 			r, head := b.line(i)
-			n, room := t.seen(r), t.path.room(b.total)
-			row, drow := p[i*ld:][:room], ds[i*ld:][:room]
+			row, n := p[i*ld:][:t.path.room(b.total)], t.seen(r)
+			kernels.ExpScaled(row[:n], t.mask(row[:n], r, head), lse[r*t.h.Q+head])
 			clear(row[n:])
-			clear(drow[n:])
-			row, drow = row[:n], drow[:n]
-			shift(row, -lse[r*t.h.Q+head])
-			kernels.Exp(row, row)
-			o := t.h.offset(b, i)
-			shift(drow, -kernels.Dot(dy[o:o+d], out[o:o+d]))
-			kernels.Mul(drow, drow, row)
-			kernels.Scale(t.h.Scale, drow)
+			t.path.hold(i, row, b)
 		}
-		t.path.back(dv, p, ld, dy, b)
-		t.path.back(dk, ds, ld, t.q, b)
+		t.path.back(dv, p, ld, dy, b, values)
+		for i := range b.rows() {
+			r, _ := b.line(i)
+			row, n, o := ds[i*ld:][:t.path.room(b.total)], t.seen(r), t.h.offset(b, i)
+			kernels.SoftmaxBackward(row[:n], p[i*ld:], kernels.Dot(dy[o:o+d], out[o:o+d]), t.h.Scale)
+			clear(row[n:])
+			t.path.hold(i, row, b)
+		}
+		t.path.back(dk, ds, ld, t.q, b, keys)
 		t.path.mix(dq, ds, ld, b, keys)
-	}
-}
-
-func shift(x []float32, by float32) {
-	for i := range x {
-		x[i] += by
 	}
 }

@@ -57,6 +57,15 @@ func (p *floatPath) each(total int, do func(i, at, n int)) {
 	}
 }
 
+func (p *floatPath) softmax(_ int, row []float32, n int, scale float32, _ band) (top, sum float32) {
+	all := row
+	row = endless(row, n)
+	clear(all[len(row):])
+	return kernels.Softmax(row, scale)
+}
+
+func (p *floatPath) hold(int, []float32, band) {}
+
 func (p *floatPath) columns(s []float32, ld int, x []float32, b band, of operand) {
 	p.each(b.total, func(i, at, n int) {
 		p.h.eachHead(b, func(from, q, rows, ldq int) {
@@ -78,7 +87,7 @@ func (p *floatPath) mix(out, s []float32, ld int, b band, of operand) {
 	})
 }
 
-func (p *floatPath) back(grad, s []float32, ld int, x []float32, b band) {
+func (p *floatPath) back(grad, s []float32, ld int, x []float32, b band, _ operand) {
 	p.each(b.total, func(i, at, n int) {
 		p.h.eachHead(b, func(from, q, rows, ldq int) {
 			kernels.GemmSerial(true, false, n, p.h.Dim, rows, s[from*ld+at:], ld, x[q:], ldq, grad[p.key(p.spans[i]):], p.ldk, true)

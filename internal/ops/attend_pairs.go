@@ -11,8 +11,9 @@ type pairPath struct {
 	parts []pairPart
 	buf   []float32 // memory of what was packed, and of the operands at hand
 	left  []float32
-	x, xr []uint16 // rows of a band (rows, Dim): as they come, and in panels of rows
-	s, st []uint16 // scores of a band: (rows, room), and turned
+	x     [2][]uint16 // rows of a band (rows, Dim) that meet keys, and values
+	xr    []uint16    // one of them in panels of rows
+	s, st []uint16    // scores of a band as mix and back read them: (rows, room), and turned
 }
 
 // pairPart is a run of positions, n of them. cols are panels of 32 positions, rows are panels of 32 columns, step numbers apart.
@@ -27,9 +28,9 @@ func openPairs(t *run, spans []Span, grad bool) *pairPath {
 	p := &pairPath{h: t.h, kv: t.kv, spans: spans}
 	rows := roundUp(t.bands()[0].rows())
 	all := roundUp(t.total) * d // numbers of keys, or of values
-	p.buf = alloc((2*rows*d+2*rows*p.room(t.total))/2 + 6*all/2)
+	p.buf = alloc((3*rows*d+2*rows*p.room(t.total))/2 + 6*all/2)
 	p.left = p.buf
-	p.x, p.xr = p.take(rows*d), p.take(rows*d)
+	p.x[keys], p.x[values], p.xr = p.take(rows*d), p.take(rows*d), p.take(rows*d)
 	p.s, p.st = p.take(rows*p.room(t.total)), p.take(rows*p.room(t.total))
 	if t.plan.Packed {
 		p.cached(t)
@@ -86,37 +87,37 @@ func (p *pairPath) cached(t *run) {
 
 func (p *pairPath) room(n int) int { return roundUp(n) }
 
-// round fills p.x with the band's rows of x.
-func (p *pairPath) round(x []float32, b band) {
-	d := p.h.Dim
-	for i := range b.rows() {
-		kernels.F32ToBF16(p.x[i*d:(i+1)*d], x[p.h.offset(b, i):][:d])
-	}
+// row is row i of p.s.
+func (p *pairPath) row(i int, b band) []uint16 {
+	room := p.room(b.total)
+	return p.s[i*room : (i+1)*room]
 }
 
-// roundScores fills p.s with the band's rows of s, (rows, room).
-func (p *pairPath) roundScores(s []float32, ld int, b band) (room int) {
-	room = p.room(b.total)
-	for i := range b.rows() {
-		kernels.F32ToBF16(p.s[i*room:(i+1)*room], s[i*ld:][:room])
-	}
-	return room
+func (p *pairPath) softmax(i int, row []float32, n int, scale float32, b band) (top, sum float32) {
+	half := p.row(i, b)
+	row = endless(row, n)
+	clear(half[len(row):])
+	return kernels.SoftmaxHalf(half[:len(row)], row, scale)
 }
+
+func (p *pairPath) hold(i int, row []float32, b band) { kernels.F32ToBF16(p.row(i, b), row) }
 
 func (p *pairPath) columns(s []float32, ld int, x []float32, b band, of operand) {
-	p.round(x, b)
 	d, at := p.h.Dim, 0
+	for i := range b.rows() {
+		kernels.F32ToBF16(p.x[of][i*d:(i+1)*d], x[p.h.offset(b, i):][:d])
+	}
 	for i := range p.parts {
 		q := &p.parts[i]
 		if n := min(q.n, b.total-at); n > 0 {
-			kernels.GemmPairs(b.rows(), blocks(n), d, p.x, d, q.cols[of], 32*d, s[at:], ld, false)
+			kernels.GemmPairs(b.rows(), blocks(n), d, p.x[of], d, q.cols[of], 32*d, s[at:], ld, false)
 		}
 		at += q.n
 	}
 }
 
-func (p *pairPath) mix(out, s []float32, ld int, b band, of operand) {
-	room, at := p.roundScores(s, ld, b), 0
+func (p *pairPath) mix(out, _ []float32, _ int, b band, of operand) {
+	room, at := p.room(b.total), 0
 	for i := range p.parts {
 		q := &p.parts[i]
 		if n := min(q.n, b.total-at); n > 0 {
@@ -128,11 +129,10 @@ func (p *pairPath) mix(out, s []float32, ld int, b band, of operand) {
 	}
 }
 
-func (p *pairPath) back(grad, s []float32, ld int, x []float32, b band) {
-	p.round(x, b)
+func (p *pairPath) back(grad, _ []float32, _ int, _ []float32, b band, of operand) {
 	d, ldk, deep := p.h.Dim, p.h.KV*p.h.Dim, roundUp(b.rows())
-	room := p.roundScores(s, ld, b)
-	kernels.PairRows(p.xr, deep*32, p.x, b.rows(), d)
+	room := p.room(b.total)
+	kernels.PairRows(p.xr, deep*32, p.x[of], b.rows(), d)
 	kernels.PairTranspose(p.st, deep, p.s, room, b.rows(), room)
 	at := 0
 	for _, sp := range p.spans {

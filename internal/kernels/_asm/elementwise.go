@@ -42,6 +42,17 @@ func (v vec) simple() {
 	v.each(p, n, func(at place, _ int) { VMOVUPS(v.mul(alpha, at("x")), at("x")) })
 	v.end()
 
+	p, n = v.begin("softmaxBack", "func(ds, p []float32, by, scale float32)", "ds", "ds", "p")
+	by, scale := v.broadcast("by"), v.broadcast("scale")
+	v.each(p, n, func(at place, _ int) {
+		d := v.load(at("ds"))
+		VSUBPS(by, d, d)
+		VMULPS(at("p"), d, d)
+		VMULPS(scale, d, d)
+		VMOVUPS(d, at("ds"))
+	})
+	v.end()
+
 	p, n = v.begin("mul", "func(dst, a, b []float32)", "dst", "dst", "a", "b")
 	v.each(p, n, func(at place, _ int) { VMOVUPS(v.mul(v.load(at("a")), at("b")), at("dst")) })
 	v.end()
@@ -203,14 +214,14 @@ func (v vec) formats() {
 		v.toBF512()
 		return
 	}
-	p, n = v.begin("toBF", "func(dst []uint16, src []float32)", "src", "dst", "src")
+	p, n = v.begin("toBF", "func(dst []uint16, src []float32, by float32)", "src", "dst", "src")
+	by := v.broadcast("by")
 	i = GP64()
 	XORQ(i, i)
 	Label("next")
 	var half [2]reg.VecVirtual
 	for q := range 2 {
-		x := v.con(f32(1))
-		VMULPS(Mem{Base: p["src"], Index: i, Scale: 4, Disp: q * v.bytes}, x, x) // makes a NaN quiet
+		x := v.mul(by, Mem{Base: p["src"], Index: i, Scale: 4, Disp: q * v.bytes}) // makes a NaN quiet
 		a := v.and(x, bits(1<<31-1))
 		sign := v.xor(x, a)
 		odd := v.r()
@@ -260,19 +271,20 @@ func (v vec) toInt() {
 
 // toBF512 is toBF with what it needs of constants in registers.
 func (v vec) toBF512() {
-	p, n := v.begin("toBF", "func(dst []uint16, src []float32)", "src", "dst", "src")
+	p, n := v.begin("toBF", "func(dst []uint16, src []float32, by float32)", "src", "dst", "src")
+	by := v.broadcast("by")
 	word := func(x uint32) reg.VecVirtual {
 		r, z := GP32(), ZMM()
 		MOVL(U32(x), r)
 		VPBROADCASTD(r, z)
 		return z
 	}
-	one, low, half, unit := word(math.Float32bits(1)), word(1<<31-1), word(0x7fff), word(1)
+	low, half, unit := word(1<<31-1), word(0x7fff), word(1)
 	i := GP64()
 	XORQ(i, i)
 	Label("next")
 	x, a, odd := ZMM(), ZMM(), ZMM()
-	VMULPS(Mem{Base: p["src"], Index: i, Scale: 4}, one, x) // makes a NaN quiet
+	VMULPS(Mem{Base: p["src"], Index: i, Scale: 4}, by, x) // makes a NaN quiet
 	VPANDD(low, x, a)
 	VPSRLD(U8(16), a, odd)
 	VPANDD(unit, odd, odd)

@@ -70,11 +70,11 @@ func (v vec) reductions() {
 	v.keep(top, 16)
 	v.end()
 
-	p, n = v.begin("expSum", "func(dst, x []float32, shift float32, lanes *[16]float32)", "x", "dst", "x")
-	shift := v.broadcast("shift")
+	p, n = v.begin("expSum", "func(dst, x []float32, scale, shift float32, lanes *[16]float32)", "x", "dst", "x")
+	scale, shift := v.broadcast("scale"), v.broadcast("shift")
 	l = v.lanes(0)
 	v.each(p, n, func(at place, q int) {
-		x := v.load(at("x"))
+		x := v.mul(scale, at("x"))
 		VSUBPS(shift, x, x)
 		e := v.exp(x)
 		VMOVUPS(e, at("dst"))

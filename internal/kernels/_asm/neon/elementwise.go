@@ -39,6 +39,17 @@ func simple(f *file) {
 	})
 	s.close()
 
+	s = f.begin("softmaxBack", "func(ds, p []float32, by, scale float32)", "ds", "ds", "p")
+	by, factor := s.broadcast("by"), s.broadcast("scale")
+	s.each(func(int) {
+		d := s.at("ds")
+		s.fsub(d, d, by)
+		s.fmul(d, d, s.at("p"))
+		s.fmul(d, d, factor)
+		s.put(d, "ds")
+	})
+	s.close()
+
 	s = f.begin("mul", "func(dst, a, b []float32)", "dst", "dst", "a", "b")
 	s.each(func(int) {
 		a := s.at("a")

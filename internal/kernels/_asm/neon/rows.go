@@ -64,12 +64,13 @@ func reductions(f *file) {
 	s.stored(top, p, 16)
 	s.close()
 
-	s = f.begin("expSum", "func(dst, x []float32, shift float32, lanes *[16]float32)", "x", "dst", "x")
+	s = f.begin("expSum", "func(dst, x []float32, scale, shift float32, lanes *[16]float32)", "x", "dst", "x")
 	p = s.param("lanes")
-	shift := s.broadcast("shift")
+	scale, shift := s.broadcast("scale"), s.broadcast("shift")
 	l = s.lanes(p, 0)
 	s.each(func(q int) {
 		x := s.at("x")
+		s.fmul(x, scale, x)
 		s.fsub(x, x, shift)
 		e := s.exp(x)
 		s.put(e, "dst")
