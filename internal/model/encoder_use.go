@@ -13,28 +13,44 @@ import (
 	"github.com/nlpodyssey/spago/mat"
 )
 
-// encoderRows is how many tokens are encoded in one pass.
-const encoderRows = 768
+// encoderRows is how many tokens are encoded in one pass: so few that what passes between a layer's products stays in a thread's
+// second cache.
+const encoderRows = 256
 
 // inPasses packs inputs (ids and types of each) into trees of about encoderRows rows, and hands each tree's
-// states to use with the index of the first input and the root segments.
+// states to use with the index of the first input and the root segments. Each thread takes a tree of its own, unless there
+// are fewer trees than threads. use may be called from several goroutines at once.
 func (e *Encoder) inPasses(ctx context.Context, n int, input func(i int) (ids, types []int32), a *adapters.Adapter,
 	use func(first int, b *batch.Tree, hidden mat.Tensor)) error {
+	var trees []*batch.Tree
+	var firsts []int
 	for i := 0; i < n; {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		b, first := &batch.Tree{}, i
-		for i < n && (b.Rows() == 0 || b.Rows() < encoderRows) {
+		b := &batch.Tree{}
+		firsts = append(firsts, i)
+		for i < n && b.Rows() < encoderRows {
 			ids, types := input(i)
 			e.AddInput(b, ids, types, 0)
 			i++
 		}
-		h := e.Forward(nil, b, a)
-		use(first, b, h)
-		ops.Release(nil, h)
+		trees = append(trees, b)
 	}
-	return nil
+	pass := func(i int) {
+		if ctx.Err() != nil {
+			return
+		}
+		h := e.Forward(nil, trees[i], a)
+		use(firsts[i], trees[i], h)
+		ops.Release(nil, h)
+		trees[i] = nil
+	}
+	if len(trees) < kernels.Threads() {
+		for i := range trees {
+			pass(i)
+		}
+	} else {
+		kernels.Parallel(len(trees), pass)
+	}
+	return ctx.Err()
 }
 
 // Dim is the length of an embedding.
