@@ -128,12 +128,12 @@ func (f *forward) heights() heights {
 }
 
 // forwardDepth bounds the block of x that stays in the cache, 112 rows of it, while the panels pass.
-// pairDepth is the part of a panel that stays in the first cache, 18 KB in bf16, while rows pass; intDepth the same, half a
-// panel at a time, 24 KB. Sums are in float32 from one part to the next.
+// pairDepth and intDepth are the part of a panel that is read from the caches while rows pass, 48 KB of pairs, the integers half a
+// panel at a time. Sums are in float32 from one part to the next.
 // expandDepth is the part of a quantised panel that is expanded at once for few rows: 32 KB.
 const (
 	forwardDepth = 384
-	pairDepth    = 288
+	pairDepth    = 768
 	intDepth     = 768
 	expandDepth  = 256
 )
