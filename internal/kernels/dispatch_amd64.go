@@ -19,6 +19,10 @@ func (im *impl) interleave(dst, src []uint16) {
 func (im *impl) toBF(dst []uint16, src []float32, by float32) {
 	switch im.vec {
 	case 2:
+		if im.converts {
+			convertBFAVX512(dst, src, by)
+			return
+		}
 		toBFAVX512(dst, src, by)
 	case 1:
 		toBFAVX2(dst, src, by)
@@ -90,6 +94,33 @@ func (im *impl) softmaxBack(ds, p []float32, by, scale float32) {
 		softmaxBackAVX2(ds, p, by, scale)
 	default:
 		softmaxBackGeneric(ds, p, by, scale)
+	}
+}
+
+func (im *impl) fold(lanes *[16]float32) float32 {
+	if im.vec > 0 {
+		return foldAVX2(lanes)
+	}
+	return foldGeneric(lanes)
+}
+
+func (im *impl) foldMax(lanes *[32]float32) (top float32, bits uint32) {
+	if im.vec > 0 {
+		return foldMaxAVX2(lanes)
+	}
+	return foldMaxGeneric(lanes)
+}
+
+// addRows adds x, 32 numbers, to each of some rows of c.
+func (im *impl) addRows(c []float32, ldc, rows int, x []float32) {
+	_, _ = c[(rows-1)*ldc+31], x[31]
+	switch im.vec {
+	case 2:
+		addRowsAVX512(&c[0], ldc, rows, &x[0])
+	case 1:
+		addRowsAVX2(&c[0], ldc, rows, &x[0])
+	default:
+		im.addRowsEach(c, ldc, rows, x)
 	}
 }
 

@@ -2,18 +2,21 @@
 
 package kernels
 
-func (im *impl) interleave(dst, src []uint16)                   { interleaveGeneric(dst, src) }
-func (im *impl) toBF(dst []uint16, src []float32, by float32)   { toBFGeneric(dst, src, by) }
-func (im *impl) toInt(dst []uint16, src []float32, by float32)  { toIntGeneric(dst, src, by) }
-func (im *impl) fromBF(dst []float32, src []uint16)             { fromBFGeneric(dst, src) }
-func (im *impl) add(dst, x []float32)                           { addGeneric(dst, x) }
-func (im *impl) axpy(alpha float32, x, dst []float32)           { axpyGeneric(alpha, x, dst) }
-func (im *impl) scale(alpha float32, x []float32)               { scaleGeneric(alpha, x) }
-func (im *impl) softmaxBack(ds, p []float32, by, scale float32) { softmaxBackGeneric(ds, p, by, scale) }
-func (im *impl) mul(dst, a, b []float32)                        { mulGeneric(dst, a, b) }
-func (im *impl) rope(x1, x2, cos, sin []float32)                { ropeGeneric(x1, x2, cos, sin) }
-func (im *impl) exp(dst, x []float32)                           { expGeneric(dst, x) }
-func (im *impl) siluMul(y, gate, up []float32)                  { siluMulGeneric(y, gate, up) }
+func (im *impl) interleave(dst, src []uint16)                          { interleaveGeneric(dst, src) }
+func (im *impl) toBF(dst []uint16, src []float32, by float32)          { toBFGeneric(dst, src, by) }
+func (im *impl) toInt(dst []uint16, src []float32, by float32)         { toIntGeneric(dst, src, by) }
+func (im *impl) fromBF(dst []float32, src []uint16)                    { fromBFGeneric(dst, src) }
+func (im *impl) add(dst, x []float32)                                  { addGeneric(dst, x) }
+func (im *impl) axpy(alpha float32, x, dst []float32)                  { axpyGeneric(alpha, x, dst) }
+func (im *impl) scale(alpha float32, x []float32)                      { scaleGeneric(alpha, x) }
+func (im *impl) softmaxBack(ds, p []float32, by, scale float32)        { softmaxBackGeneric(ds, p, by, scale) }
+func (im *impl) fold(lanes *[16]float32) float32                       { return foldGeneric(lanes) }
+func (im *impl) foldMax(lanes *[32]float32) (top float32, bits uint32) { return foldMaxGeneric(lanes) }
+func (im *impl) addRows(c []float32, ldc, rows int, x []float32)       { im.addRowsEach(c, ldc, rows, x) }
+func (im *impl) mul(dst, a, b []float32)                               { mulGeneric(dst, a, b) }
+func (im *impl) rope(x1, x2, cos, sin []float32)                       { ropeGeneric(x1, x2, cos, sin) }
+func (im *impl) exp(dst, x []float32)                                  { expGeneric(dst, x) }
+func (im *impl) siluMul(y, gate, up []float32)                         { siluMulGeneric(y, gate, up) }
 func (im *impl) siluMulBack(dgate, dup, dy, gate, up []float32) {
 	siluMulBackGeneric(dgate, dup, dy, gate, up)
 }

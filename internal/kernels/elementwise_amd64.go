@@ -8,6 +8,9 @@ package kernels
 func addAVX2(dst []float32, x []float32)
 
 //go:noescape
+func addRowsAVX2(c *float32, ldc int, rows int, x *float32)
+
+//go:noescape
 func axpyAVX2(alpha float32, x []float32, dst []float32)
 
 //go:noescape
@@ -62,6 +65,9 @@ func toBFAVX2(dst []uint16, src []float32, by float32)
 func addAVX512(dst []float32, x []float32)
 
 //go:noescape
+func addRowsAVX512(c *float32, ldc int, rows int, x *float32)
+
+//go:noescape
 func axpyAVX512(alpha float32, x []float32, dst []float32)
 
 //go:noescape
@@ -108,6 +114,9 @@ func interleaveAVX512(dst []uint16, src []uint16)
 
 //go:noescape
 func toIntAVX512(dst []uint16, src []float32, by float32)
+
+//go:noescape
+func convertBFAVX512(dst []uint16, src []float32, by float32)
 
 //go:noescape
 func toBFAVX512(dst []uint16, src []float32, by float32)

@@ -25,6 +25,34 @@ next:
 	VZEROUPPER
 	RET
 
+// func addRowsAVX2(c *float32, ldc int, rows int, x *float32)
+// Requires: AVX
+TEXT ·addRowsAVX2(SB), NOSPLIT, $0-32
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	MOVQ    rows+16(FP), DX
+	MOVQ    x+24(FP), BX
+	SHLQ    $0x02, CX
+	VMOVUPS (BX), Y0
+	VMOVUPS 32(BX), Y1
+	VMOVUPS 64(BX), Y2
+	VMOVUPS 96(BX), Y3
+
+next:
+	VADDPS  (AX), Y0, Y4
+	VMOVUPS Y4, (AX)
+	VADDPS  32(AX), Y1, Y4
+	VMOVUPS Y4, 32(AX)
+	VADDPS  64(AX), Y2, Y4
+	VMOVUPS Y4, 64(AX)
+	VADDPS  96(AX), Y3, Y4
+	VMOVUPS Y4, 96(AX)
+	ADDQ    CX, AX
+	DECQ    DX
+	JNZ     next
+	VZEROUPPER
+	RET
+
 // func axpyAVX2(alpha float32, x []float32, dst []float32)
 // Requires: AVX, FMA3
 TEXT ·axpyAVX2(SB), NOSPLIT, $0-56
@@ -1607,6 +1635,28 @@ next:
 	VZEROUPPER
 	RET
 
+// func addRowsAVX512(c *float32, ldc int, rows int, x *float32)
+// Requires: AVX, AVX512F
+TEXT ·addRowsAVX512(SB), NOSPLIT, $0-32
+	MOVQ    c+0(FP), AX
+	MOVQ    ldc+8(FP), CX
+	MOVQ    rows+16(FP), DX
+	MOVQ    x+24(FP), BX
+	SHLQ    $0x02, CX
+	VMOVUPS (BX), Z0
+	VMOVUPS 64(BX), Z1
+
+next:
+	VADDPS  (AX), Z0, Z2
+	VMOVUPS Z2, (AX)
+	VADDPS  64(AX), Z1, Z2
+	VMOVUPS Z2, 64(AX)
+	ADDQ    CX, AX
+	DECQ    DX
+	JNZ     next
+	VZEROUPPER
+	RET
+
 // func axpyAVX512(alpha float32, x []float32, dst []float32)
 // Requires: AVX, AVX512F
 TEXT ·axpyAVX512(SB), NOSPLIT, $0-56
@@ -1726,9 +1776,9 @@ next:
 	VMAXPS       Z1, Z0, Z1
 	VMOVUPS      c3fb8aa3b<>+0(SB), Z0
 	VFMADD213PS  c4b400000<>+0(SB), Z1, Z0
-	VSUBPS       c4b400000<>+0(SB), Z0, Z2
-	VFNMADD231PS c3f317200<>+0(SB), Z2, Z1
-	VFNMADD231PS c35bfbe8e<>+0(SB), Z2, Z1
+	VSUBPS       c4b400000<>+0(SB), Z0, Z0
+	VFNMADD231PS c3f317200<>+0(SB), Z0, Z1
+	VFNMADD231PS c35bfbe8e<>+0(SB), Z0, Z1
 	VMOVUPS      c3ab5112b<>+0(SB), Z2
 	VFMADD213PS  c3c091d81<>+0(SB), Z1, Z2
 	VFMADD213PS  c3d2aac7c<>+0(SB), Z1, Z2
@@ -1736,15 +1786,7 @@ next:
 	VFMADD213PS  c3efffffe<>+0(SB), Z1, Z2
 	VFMADD213PS  c3f800000<>+0(SB), Z1, Z2
 	VFMADD213PS  c3f800000<>+0(SB), Z1, Z2
-	VPSUBD       c4b400000<>+0(SB), Z0, Z0
-	VPSRAD       $0x01, Z0, Z1
-	VPSUBD       Z1, Z0, Z0
-	VPADDD       c0000007f<>+0(SB), Z1, Z1
-	VPSLLD       $0x17, Z1, Z1
-	VMULPS       Z1, Z2, Z2
-	VPADDD       c0000007f<>+0(SB), Z0, Z0
-	VPSLLD       $0x17, Z0, Z0
-	VMULPS       Z0, Z2, Z2
+	VSCALEFPS    Z0, Z2, Z2
 	VMOVUPS      Z2, (AX)(BX*4)
 	ADDQ         $0x10, BX
 	CMPQ         BX, DX
@@ -1770,9 +1812,9 @@ next:
 	VMAXPS       Z2, Z1, Z2
 	VMOVUPS      c3fb8aa3b<>+0(SB), Z1
 	VFMADD213PS  c4b400000<>+0(SB), Z2, Z1
-	VSUBPS       c4b400000<>+0(SB), Z1, Z3
-	VFNMADD231PS c3f317200<>+0(SB), Z3, Z2
-	VFNMADD231PS c35bfbe8e<>+0(SB), Z3, Z2
+	VSUBPS       c4b400000<>+0(SB), Z1, Z1
+	VFNMADD231PS c3f317200<>+0(SB), Z1, Z2
+	VFNMADD231PS c35bfbe8e<>+0(SB), Z1, Z2
 	VMOVUPS      c3ab5112b<>+0(SB), Z3
 	VFMADD213PS  c3c091d81<>+0(SB), Z2, Z3
 	VFMADD213PS  c3d2aac7c<>+0(SB), Z2, Z3
@@ -1780,15 +1822,7 @@ next:
 	VFMADD213PS  c3efffffe<>+0(SB), Z2, Z3
 	VFMADD213PS  c3f800000<>+0(SB), Z2, Z3
 	VFMADD213PS  c3f800000<>+0(SB), Z2, Z3
-	VPSUBD       c4b400000<>+0(SB), Z1, Z1
-	VPSRAD       $0x01, Z1, Z2
-	VPSUBD       Z2, Z1, Z1
-	VPADDD       c0000007f<>+0(SB), Z2, Z2
-	VPSLLD       $0x17, Z2, Z2
-	VMULPS       Z2, Z3, Z3
-	VPADDD       c0000007f<>+0(SB), Z1, Z1
-	VPSLLD       $0x17, Z1, Z1
-	VMULPS       Z1, Z3, Z3
+	VSCALEFPS    Z1, Z3, Z3
 	VADDPS       c3f800000<>+0(SB), Z3, Z3
 	VDIVPS       Z3, Z0, Z0
 	VMULPS       (DX)(SI*4), Z0, Z0
@@ -1820,9 +1854,9 @@ next:
 	VMAXPS       Z3, Z2, Z3
 	VMOVUPS      c3fb8aa3b<>+0(SB), Z2
 	VFMADD213PS  c4b400000<>+0(SB), Z3, Z2
-	VSUBPS       c4b400000<>+0(SB), Z2, Z4
-	VFNMADD231PS c3f317200<>+0(SB), Z4, Z3
-	VFNMADD231PS c35bfbe8e<>+0(SB), Z4, Z3
+	VSUBPS       c4b400000<>+0(SB), Z2, Z2
+	VFNMADD231PS c3f317200<>+0(SB), Z2, Z3
+	VFNMADD231PS c35bfbe8e<>+0(SB), Z2, Z3
 	VMOVUPS      c3ab5112b<>+0(SB), Z4
 	VFMADD213PS  c3c091d81<>+0(SB), Z3, Z4
 	VFMADD213PS  c3d2aac7c<>+0(SB), Z3, Z4
@@ -1830,15 +1864,7 @@ next:
 	VFMADD213PS  c3efffffe<>+0(SB), Z3, Z4
 	VFMADD213PS  c3f800000<>+0(SB), Z3, Z4
 	VFMADD213PS  c3f800000<>+0(SB), Z3, Z4
-	VPSUBD       c4b400000<>+0(SB), Z2, Z2
-	VPSRAD       $0x01, Z2, Z3
-	VPSUBD       Z3, Z2, Z2
-	VPADDD       c0000007f<>+0(SB), Z3, Z3
-	VPSLLD       $0x17, Z3, Z3
-	VMULPS       Z3, Z4, Z4
-	VPADDD       c0000007f<>+0(SB), Z2, Z2
-	VPSLLD       $0x17, Z2, Z2
-	VMULPS       Z2, Z4, Z4
+	VSCALEFPS    Z2, Z4, Z4
 	VADDPS       c3f800000<>+0(SB), Z4, Z4
 	VMOVUPS      c3f800000<>+0(SB), Z2
 	VDIVPS       Z4, Z2, Z2
@@ -1878,9 +1904,9 @@ next:
 	VMAXPS       Z3, Z2, Z3
 	VMOVUPS      c3fb8aa3b<>+0(SB), Z2
 	VFMADD213PS  c4b400000<>+0(SB), Z3, Z2
-	VSUBPS       c4b400000<>+0(SB), Z2, Z4
-	VFNMADD231PS c3f317200<>+0(SB), Z4, Z3
-	VFNMADD231PS c35bfbe8e<>+0(SB), Z4, Z3
+	VSUBPS       c4b400000<>+0(SB), Z2, Z2
+	VFNMADD231PS c3f317200<>+0(SB), Z2, Z3
+	VFNMADD231PS c35bfbe8e<>+0(SB), Z2, Z3
 	VMOVUPS      c3ab5112b<>+0(SB), Z4
 	VFMADD213PS  c3c091d81<>+0(SB), Z3, Z4
 	VFMADD213PS  c3d2aac7c<>+0(SB), Z3, Z4
@@ -1888,15 +1914,7 @@ next:
 	VFMADD213PS  c3efffffe<>+0(SB), Z3, Z4
 	VFMADD213PS  c3f800000<>+0(SB), Z3, Z4
 	VFMADD213PS  c3f800000<>+0(SB), Z3, Z4
-	VPSUBD       c4b400000<>+0(SB), Z2, Z2
-	VPSRAD       $0x01, Z2, Z3
-	VPSUBD       Z3, Z2, Z2
-	VPADDD       c0000007f<>+0(SB), Z3, Z3
-	VPSLLD       $0x17, Z3, Z3
-	VMULPS       Z3, Z4, Z4
-	VPADDD       c0000007f<>+0(SB), Z2, Z2
-	VPSLLD       $0x17, Z2, Z2
-	VMULPS       Z2, Z4, Z4
+	VSCALEFPS    Z2, Z4, Z4
 	VMOVUPS      c3f800000<>+0(SB), Z2
 	VMOVUPS      c3e99999a<>+0(SB), Z3
 	VFMADD213PS  c3f800000<>+0(SB), Z1, Z3
@@ -1945,9 +1963,9 @@ next:
 	VMAXPS       Z3, Z2, Z3
 	VMOVUPS      c3fb8aa3b<>+0(SB), Z2
 	VFMADD213PS  c4b400000<>+0(SB), Z3, Z2
-	VSUBPS       c4b400000<>+0(SB), Z2, Z4
-	VFNMADD231PS c3f317200<>+0(SB), Z4, Z3
-	VFNMADD231PS c35bfbe8e<>+0(SB), Z4, Z3
+	VSUBPS       c4b400000<>+0(SB), Z2, Z2
+	VFNMADD231PS c3f317200<>+0(SB), Z2, Z3
+	VFNMADD231PS c35bfbe8e<>+0(SB), Z2, Z3
 	VMOVUPS      c3ab5112b<>+0(SB), Z4
 	VFMADD213PS  c3c091d81<>+0(SB), Z3, Z4
 	VFMADD213PS  c3d2aac7c<>+0(SB), Z3, Z4
@@ -1955,15 +1973,7 @@ next:
 	VFMADD213PS  c3efffffe<>+0(SB), Z3, Z4
 	VFMADD213PS  c3f800000<>+0(SB), Z3, Z4
 	VFMADD213PS  c3f800000<>+0(SB), Z3, Z4
-	VPSUBD       c4b400000<>+0(SB), Z2, Z2
-	VPSRAD       $0x01, Z2, Z3
-	VPSUBD       Z3, Z2, Z2
-	VPADDD       c0000007f<>+0(SB), Z3, Z3
-	VPSLLD       $0x17, Z3, Z3
-	VMULPS       Z3, Z4, Z4
-	VPADDD       c0000007f<>+0(SB), Z2, Z2
-	VPSLLD       $0x17, Z2, Z2
-	VMULPS       Z2, Z4, Z4
+	VSCALEFPS    Z2, Z4, Z4
 	VMOVUPS      c3f800000<>+0(SB), Z2
 	VMOVUPS      c3e99999a<>+0(SB), Z3
 	VFMADD213PS  c3f800000<>+0(SB), Z1, Z3
@@ -2013,9 +2023,9 @@ next:
 	VMAXPS       Z1, Z2, Z1
 	VMOVUPS      c3fb8aa3b<>+0(SB), Z2
 	VFMADD213PS  c4b400000<>+0(SB), Z1, Z2
-	VSUBPS       c4b400000<>+0(SB), Z2, Z3
-	VFNMADD231PS c3f317200<>+0(SB), Z3, Z1
-	VFNMADD231PS c35bfbe8e<>+0(SB), Z3, Z1
+	VSUBPS       c4b400000<>+0(SB), Z2, Z2
+	VFNMADD231PS c3f317200<>+0(SB), Z2, Z1
+	VFNMADD231PS c35bfbe8e<>+0(SB), Z2, Z1
 	VMOVUPS      c3ab5112b<>+0(SB), Z3
 	VFMADD213PS  c3c091d81<>+0(SB), Z1, Z3
 	VFMADD213PS  c3d2aac7c<>+0(SB), Z1, Z3
@@ -2023,15 +2033,7 @@ next:
 	VFMADD213PS  c3efffffe<>+0(SB), Z1, Z3
 	VFMADD213PS  c3f800000<>+0(SB), Z1, Z3
 	VFMADD213PS  c3f800000<>+0(SB), Z1, Z3
-	VPSUBD       c4b400000<>+0(SB), Z2, Z1
-	VPSRAD       $0x01, Z1, Z2
-	VPSUBD       Z2, Z1, Z1
-	VPADDD       c0000007f<>+0(SB), Z2, Z2
-	VPSLLD       $0x17, Z2, Z2
-	VMULPS       Z2, Z3, Z3
-	VPADDD       c0000007f<>+0(SB), Z1, Z1
-	VPSLLD       $0x17, Z1, Z1
-	VMULPS       Z1, Z3, Z3
+	VSCALEFPS    Z2, Z3, Z3
 	VADDPS       c3f800000<>+0(SB), Z3, Z3
 	VDIVPS       Z3, Z0, Z0
 	VMOVUPS      Z0, (AX)(BX*4)
@@ -2063,9 +2065,9 @@ next:
 	VMAXPS       Z3, Z2, Z3
 	VMOVUPS      c3fb8aa3b<>+0(SB), Z2
 	VFMADD213PS  c4b400000<>+0(SB), Z3, Z2
-	VSUBPS       c4b400000<>+0(SB), Z2, Z4
-	VFNMADD231PS c3f317200<>+0(SB), Z4, Z3
-	VFNMADD231PS c35bfbe8e<>+0(SB), Z4, Z3
+	VSUBPS       c4b400000<>+0(SB), Z2, Z2
+	VFNMADD231PS c3f317200<>+0(SB), Z2, Z3
+	VFNMADD231PS c35bfbe8e<>+0(SB), Z2, Z3
 	VMOVUPS      c3ab5112b<>+0(SB), Z4
 	VFMADD213PS  c3c091d81<>+0(SB), Z3, Z4
 	VFMADD213PS  c3d2aac7c<>+0(SB), Z3, Z4
@@ -2073,15 +2075,7 @@ next:
 	VFMADD213PS  c3efffffe<>+0(SB), Z3, Z4
 	VFMADD213PS  c3f800000<>+0(SB), Z3, Z4
 	VFMADD213PS  c3f800000<>+0(SB), Z3, Z4
-	VPSUBD       c4b400000<>+0(SB), Z2, Z2
-	VPSRAD       $0x01, Z2, Z3
-	VPSUBD       Z3, Z2, Z2
-	VPADDD       c0000007f<>+0(SB), Z3, Z3
-	VPSLLD       $0x17, Z3, Z3
-	VMULPS       Z3, Z4, Z4
-	VPADDD       c0000007f<>+0(SB), Z2, Z2
-	VPSLLD       $0x17, Z2, Z2
-	VMULPS       Z2, Z4, Z4
+	VSCALEFPS    Z2, Z4, Z4
 	VADDPS       c3f800000<>+0(SB), Z4, Z4
 	VMOVUPS      c3f800000<>+0(SB), Z2
 	VDIVPS       Z4, Z2, Z2
@@ -2201,6 +2195,39 @@ next:
 	ADDQ      $0x10, BX
 	CMPQ      BX, DX
 	JLT       next
+	VZEROUPPER
+	RET
+
+// func convertBFAVX512(dst []uint16, src []float32, by float32)
+// Requires: AVX, AVX512F, AVX512_BF16
+TEXT ·convertBFAVX512(SB), NOSPLIT, $0-52
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         src_base+24(FP), CX
+	MOVQ         src_len+32(FP), DX
+	VBROADCASTSS by+48(FP), Z3
+	SUBQ         $0x20, DX
+	JLT          rest
+
+next:
+	VMULPS    (CX), Z3, Z0
+	VMULPS    64(CX), Z3, Z1
+	LONG      $0x4877f262
+	WORD      $0xd072
+	VMOVDQU32 Z2, (AX)
+	ADDQ      $0x80, CX
+	ADDQ      $0x40, AX
+	SUBQ      $0x20, DX
+	JGE       next
+
+rest:
+	ADDQ    $0x20, DX
+	JZ      done
+	VMULPS  (CX), Z3, Z0
+	LONG    $0x487ef262
+	WORD    $0xd072
+	VMOVDQU Y2, (AX)
+
+done:
 	VZEROUPPER
 	RET
 

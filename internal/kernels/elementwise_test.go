@@ -232,8 +232,15 @@ func TestFormats(t *testing.T) {
 				}
 				continue
 			}
-			if b[i] != ToBF16(v) {
-				t.Fatalf("%08x: %04x, want %04x", math.Float32bits(v), b[i], ToBF16(v))
+			want := ToBF16(v)
+			if active.Load().converts && math.Float32bits(v)&0x7f800000 == 0 {
+				want &= 0x8000
+			}
+			if b[i] != want {
+				t.Fatalf("%08x: %04x, want %04x", math.Float32bits(v), b[i], want)
+			}
+			if want != ToBF16(v) {
+				continue
 			}
 			lo := math.Float32frombits(math.Float32bits(v) &^ 0xffff)
 			hi := math.Float32frombits(math.Float32bits(lo) + 0x10000)

@@ -44,7 +44,8 @@ func F32FromF16(h uint16) float32 {
 	return math.Float32frombits(sign | (e+112)<<23 | f<<13)
 }
 
-// F32ToBF16 rounds src into dst; both have the same length.
+// F32ToBF16 rounds src into dst; both have the same length. Where an instruction does it, numbers below the normal ones become 0, as
+// they do in products of bf16.
 func F32ToBF16(dst []uint16, src []float32) { scaledToBF(dst, src, 1) }
 
 // scaledToBF rounds by*src, itself a float32.

@@ -76,7 +76,7 @@ func makeImpls() (two, vnni, five, bf, amx impl) {
 	}
 
 	bf = five
-	bf.level, bf.tileDot, bf.pairs = AVX512BF16, tileDot512, heights{14, 112}
+	bf.level, bf.tileDot, bf.pairs, bf.converts = AVX512BF16, tileDot512, heights{14, 112}, true
 
 	amx = bf
 	amx.level, amx.tileDot, amx.pairs = AMX, tileDotAMX, heights{maxTile, 4 * maxTile}

@@ -121,11 +121,8 @@ func (im *impl) largest(x []float32) float32 {
 		copy(p[:], x[n:])
 		im.max(&lanes, p[:])
 	}
-	m := lanes[16]
-	for _, v := range lanes[16:] {
-		m = max(m, v)
-	}
-	return m
+	_, bits := im.foldMax(&lanes)
+	return math.Float32frombits(bits)
 }
 
 // backLength is the length that rows of dy times the steps of W's rows [n0,n1) may have.

@@ -96,6 +96,7 @@ type impl struct {
 	pairs    heights // of products in bf16, where tileDot exists
 	ints16   heights // of products in 16-bit integers
 	fastInts bool    // those outrun products in f32
+	converts bool    // to bf16 in one instruction
 	ahead    int     // bytes that weights are fetched ahead of use when few rows share them
 
 	// tile: c(mr,32) (+)= a(mr,k)·b(k,32); a's element (i,l) is a[i*ars+l*acs], one of the two being 1; b's rows are ldb

@@ -204,8 +204,13 @@ func (f *forward) finish(mr, i, j int, done bool, v, c []float32, ldc int) {
 		copy(padded[:], b)
 		b = padded[:]
 	}
-	for r := range mr {
-		f.im.add(c[r*ldc:][:32], b[:32])
+	f.im.addRows(c, ldc, mr, b[:32])
+}
+
+// addRowsEach adds x, 32 numbers, to each of some rows of c.
+func (im *impl) addRowsEach(c []float32, ldc, rows int, x []float32) {
+	for r := range rows {
+		im.add(c[r*ldc:][:32], x)
 	}
 }
 

@@ -95,7 +95,7 @@ func sumSqDiff(im *impl, x []float32, mean float32) float32 {
 		copy(p[:], x[n:])
 		im.sumSqDiff(&lanes, p[:], mean)
 	}
-	return fold(&lanes)
+	return im.fold(&lanes)
 }
 
 // normRow: a nil bias is left out.
@@ -133,7 +133,7 @@ func normDots(im *impl, dy, x, gain []float32, mean, inv float32) (g, gx float32
 		copy(c[:], gain[n:len(x)])
 		im.normDots(&lanes, a[:], b[:], c[:], mean, inv)
 	}
-	return fold((*[16]float32)(lanes[:16])), fold((*[16]float32)(lanes[16:]))
+	return im.fold((*[16]float32)(lanes[:16])), im.fold((*[16]float32)(lanes[16:]))
 }
 
 func normBackRow(im *impl, dx, dy, x, gain []float32, mean, inv, c0, c1 float32) {

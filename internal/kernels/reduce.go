@@ -17,7 +17,7 @@ func Dot(a, b []float32) float32 {
 		copy(q[:], b[n:])
 		im.dot(&lanes, p[:], q[:])
 	}
-	return fold(&lanes)
+	return im.fold(&lanes)
 }
 
 // Sum is the sum of x.
@@ -33,7 +33,7 @@ func Sum(x []float32) float32 {
 		copy(p[:], x[n:])
 		im.sum(&lanes, p[:])
 	}
-	return fold(&lanes)
+	return im.fold(&lanes)
 }
 
 // SumSquares is the sum of x*x, kept in float64.
@@ -73,13 +73,7 @@ func Max(x []float32) float32 {
 		p := padded(x[n:])
 		im.max(&lanes, p[:])
 	}
-	m, bits := lanes[0], uint32(0)
-	for i, v := range lanes[:16] {
-		bits = max(bits, math.Float32bits(lanes[16+i]))
-		if v > m {
-			m = v
-		}
-	}
+	m, bits := im.foldMax(&lanes)
 	if bits > 0x7f800000 {
 		return float32(math.NaN())
 	}
@@ -138,7 +132,7 @@ func expScaled(row []float32, scale, shift float32) (sum float32) {
 		im.expSum(p[:], p[:], scale, shift, &lanes)
 		copy(row[n:], p[:])
 	}
-	return fold(&lanes)
+	return im.fold(&lanes)
 }
 
 // SoftmaxBackward replaces ds, the gradient of the probabilities p, by that of what the softmax was taken of, before it was
@@ -169,11 +163,23 @@ func LogSumExp(row []float32) float32 {
 		p := padded(row[n:])
 		im.sumExp(&lanes, p[:], m)
 	}
-	return LSE(m, fold(&lanes))
+	return LSE(m, im.fold(&lanes))
 }
 
-// fold adds 16 partial sums in the order that every level uses.
-func fold(l *[16]float32) float32 {
+// foldMaxGeneric returns the largest of the first 16 lanes and the largest bits of the others.
+func foldMaxGeneric(lanes *[32]float32) (top float32, bits uint32) {
+	top = lanes[0]
+	for i, v := range lanes[:16] {
+		bits = max(bits, math.Float32bits(lanes[16+i]))
+		if v > top {
+			top = v
+		}
+	}
+	return top, bits
+}
+
+// foldGeneric adds 16 partial sums in the order that every level uses.
+func foldGeneric(l *[16]float32) float32 {
 	for h := 8; h > 0; h /= 2 {
 		for i := range h {
 			l[i] += l[i+h]

@@ -75,3 +75,9 @@ func normBackAVX512(dx []float32, dy []float32, x []float32, gain []float32, mea
 
 //go:noescape
 func normGainAVX512(dgain []float32, dbias []float32, dy []float32, x []float32, mean float32, rstd float32)
+
+//go:noescape
+func foldAVX2(lanes *[16]float32) float32
+
+//go:noescape
+func foldMaxAVX2(lanes *[32]float32) (top float32, bits uint32)

@@ -847,9 +847,9 @@ next:
 	VMAXPS       Z4, Z3, Z4
 	VMOVUPS      c3fb8aa3b<>+0(SB), Z3
 	VFMADD213PS  c4b400000<>+0(SB), Z4, Z3
-	VSUBPS       c4b400000<>+0(SB), Z3, Z5
-	VFNMADD231PS c3f317200<>+0(SB), Z5, Z4
-	VFNMADD231PS c35bfbe8e<>+0(SB), Z5, Z4
+	VSUBPS       c4b400000<>+0(SB), Z3, Z3
+	VFNMADD231PS c3f317200<>+0(SB), Z3, Z4
+	VFNMADD231PS c35bfbe8e<>+0(SB), Z3, Z4
 	VMOVUPS      c3ab5112b<>+0(SB), Z5
 	VFMADD213PS  c3c091d81<>+0(SB), Z4, Z5
 	VFMADD213PS  c3d2aac7c<>+0(SB), Z4, Z5
@@ -857,15 +857,7 @@ next:
 	VFMADD213PS  c3efffffe<>+0(SB), Z4, Z5
 	VFMADD213PS  c3f800000<>+0(SB), Z4, Z5
 	VFMADD213PS  c3f800000<>+0(SB), Z4, Z5
-	VPSUBD       c4b400000<>+0(SB), Z3, Z3
-	VPSRAD       $0x01, Z3, Z4
-	VPSUBD       Z4, Z3, Z3
-	VPADDD       c0000007f<>+0(SB), Z4, Z4
-	VPSLLD       $0x17, Z4, Z4
-	VMULPS       Z4, Z5, Z5
-	VPADDD       c0000007f<>+0(SB), Z3, Z3
-	VPSLLD       $0x17, Z3, Z3
-	VMULPS       Z3, Z5, Z5
+	VSCALEFPS    Z3, Z5, Z5
 	VMOVUPS      Z5, (AX)(BX*4)
 	VADDPS       Z5, Z2, Z2
 	ADDQ         $0x10, BX
@@ -895,9 +887,9 @@ next:
 	VMAXPS       Z3, Z2, Z3
 	VMOVUPS      c3fb8aa3b<>+0(SB), Z2
 	VFMADD213PS  c4b400000<>+0(SB), Z3, Z2
-	VSUBPS       c4b400000<>+0(SB), Z2, Z4
-	VFNMADD231PS c3f317200<>+0(SB), Z4, Z3
-	VFNMADD231PS c35bfbe8e<>+0(SB), Z4, Z3
+	VSUBPS       c4b400000<>+0(SB), Z2, Z2
+	VFNMADD231PS c3f317200<>+0(SB), Z2, Z3
+	VFNMADD231PS c35bfbe8e<>+0(SB), Z2, Z3
 	VMOVUPS      c3ab5112b<>+0(SB), Z4
 	VFMADD213PS  c3c091d81<>+0(SB), Z3, Z4
 	VFMADD213PS  c3d2aac7c<>+0(SB), Z3, Z4
@@ -905,15 +897,7 @@ next:
 	VFMADD213PS  c3efffffe<>+0(SB), Z3, Z4
 	VFMADD213PS  c3f800000<>+0(SB), Z3, Z4
 	VFMADD213PS  c3f800000<>+0(SB), Z3, Z4
-	VPSUBD       c4b400000<>+0(SB), Z2, Z2
-	VPSRAD       $0x01, Z2, Z3
-	VPSUBD       Z3, Z2, Z2
-	VPADDD       c0000007f<>+0(SB), Z3, Z3
-	VPSLLD       $0x17, Z3, Z3
-	VMULPS       Z3, Z4, Z4
-	VPADDD       c0000007f<>+0(SB), Z2, Z2
-	VPSLLD       $0x17, Z2, Z2
-	VMULPS       Z2, Z4, Z4
+	VSCALEFPS    Z2, Z4, Z4
 	VADDPS       Z4, Z1, Z1
 	ADDQ         $0x10, DX
 	CMPQ         DX, CX
@@ -1084,5 +1068,50 @@ next:
 	ADDQ        $0x10, DI
 	CMPQ        DI, SI
 	JLT         next
+	VZEROUPPER
+	RET
+
+// func foldAVX2(lanes *[16]float32) float32
+// Requires: AVX, SSE
+TEXT ·foldAVX2(SB), NOSPLIT, $0-12
+	MOVQ         lanes+0(FP), AX
+	VMOVUPS      (AX), Y0
+	VMOVUPS      32(AX), Y1
+	VADDPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VPSRLDQ      $0x08, X0, X1
+	VADDPS       X1, X0, X0
+	VPSRLDQ      $0x04, X0, X1
+	VADDPS       X1, X0, X0
+	MOVSS        X0, ret+8(FP)
+	VZEROUPPER
+	RET
+
+// func foldMaxAVX2(lanes *[32]float32) (top float32, bits uint32)
+// Requires: AVX, AVX2, SSE
+TEXT ·foldMaxAVX2(SB), NOSPLIT, $0-16
+	MOVQ         lanes+0(FP), AX
+	VMOVUPS      (AX), Y0
+	VMOVUPS      32(AX), Y1
+	VMAXPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VMAXPS       X1, X0, X0
+	VPSRLDQ      $0x08, X0, X1
+	VMAXPS       X1, X0, X0
+	VPSRLDQ      $0x04, X0, X1
+	VMAXPS       X1, X0, X0
+	VMOVUPS      64(AX), Y1
+	VMOVUPS      96(AX), Y2
+	VPMAXSD      Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VPMAXSD      X2, X1, X1
+	VPSRLDQ      $0x08, X1, X2
+	VPMAXSD      X2, X1, X1
+	VPSRLDQ      $0x04, X1, X2
+	VPMAXSD      X2, X1, X1
+	MOVSS        X0, top+8(FP)
+	VMOVD        X1, AX
+	MOVL         AX, bits+12(FP)
 	VZEROUPPER
 	RET

@@ -28,6 +28,25 @@ func (v vec) simple() {
 	})
 	v.end()
 
+	TEXT("addRows"+v.suffix, NOSPLIT, "func(c *float32, ldc, rows int, x *float32)")
+	Pragma("noescape")
+	c, ld, left, from := Load(Param("c"), GP64()), Load(Param("ldc"), GP64()), Load(Param("rows"), GP64()), Load(Param("x"), GP64())
+	SHLQ(U8(2), ld)
+	var b []reg.VecVirtual
+	for q := range 2 * v.parts() {
+		b = append(b, v.load(Mem{Base: from, Disp: q * v.bytes}))
+	}
+	Label("next")
+	for q, x := range b {
+		y, at := v.r(), Mem{Base: c, Disp: q * v.bytes}
+		VADDPS(at, x, y)
+		VMOVUPS(y, at)
+	}
+	ADDQ(ld, c)
+	DECQ(left)
+	JNZ(LabelRef("next"))
+	v.end()
+
 	p, n = v.begin("axpy", "func(alpha float32, x, dst []float32)", "dst", "dst", "x")
 	alpha := v.broadcast("alpha")
 	v.each(p, n, func(at place, _ int) {
@@ -211,6 +230,7 @@ func (v vec) formats() {
 
 	v.toInt()
 	if v.bytes == 64 {
+		convertBF()
 		v.toBF512()
 		return
 	}
@@ -241,6 +261,38 @@ func (v vec) formats() {
 	CMPQ(i, n)
 	JLT(LabelRef("next"))
 	v.end()
+}
+
+// convertBF is toBF by the instructions of AVX512_BF16, which the assembler lacks. They take numbers below the normal ones for 0.
+func convertBF() {
+	TEXT("convertBFAVX512", NOSPLIT, "func(dst []uint16, src []float32, by float32)")
+	Pragma("noescape")
+	dst, src, n := Load(Param("dst").Base(), GP64()), Load(Param("src").Base(), GP64()), Load(Param("src").Len(), GP64())
+	p, err := Param("by").Resolve()
+	if err != nil {
+		panic(err)
+	}
+	VBROADCASTSS(p.Addr, reg.Z3)
+	SUBQ(U8(32), n)
+	JLT(LabelRef("rest"))
+	Label("next")
+	VMULPS(Mem{Base: src}, reg.Z3, reg.Z0)
+	VMULPS(Mem{Base: src, Disp: 64}, reg.Z3, reg.Z1)
+	raw("AVX512_BF16", 0x62, 0xf2, 0x77, 0x48, 0x72, 0xd0) // VCVTNE2PS2BF16 Z2 = Z1:Z0
+	VMOVDQU32(reg.Z2, Mem{Base: dst})
+	ADDQ(U8(128), src)
+	ADDQ(U8(64), dst)
+	SUBQ(U8(32), n)
+	JGE(LabelRef("next"))
+	Label("rest")
+	ADDQ(U8(32), n)
+	JZ(LabelRef("done"))
+	VMULPS(Mem{Base: src}, reg.Z3, reg.Z0)
+	raw("AVX512_BF16", 0x62, 0xf2, 0x7e, 0x48, 0x72, 0xd0) // VCVTNEPS2BF16 Y2 = Z0
+	VMOVDQU(reg.Y2, Mem{Base: dst})
+	Label("done")
+	VZEROUPPER()
+	RET()
 }
 
 // toInt writes x*by as integers of 16 bits.

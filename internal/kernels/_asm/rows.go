@@ -12,6 +12,43 @@ func rows() {
 		v.reductions()
 		v.norms()
 	}
+	folds()
+}
+
+// folds combine 16 partial results in the order of fold: halves of 8, 4, 2 and 1.
+func folds() {
+	halves := func(p reg.Register, at int, op func(a, b, d Op)) reg.VecVirtual {
+		y, z := YMM(), YMM()
+		VMOVUPS(Mem{Base: p, Disp: at}, y)
+		VMOVUPS(Mem{Base: p, Disp: at + 32}, z)
+		op(z, y, y)
+		x, h := y.AsX(), XMM()
+		VEXTRACTF128(U8(1), y, h)
+		op(h, x, x)
+		VPSRLDQ(U8(8), x, h)
+		op(h, x, x)
+		VPSRLDQ(U8(4), x, h)
+		op(h, x, x)
+		return y
+	}
+	TEXT("foldAVX2", NOSPLIT, "func(lanes *[16]float32) float32")
+	Pragma("noescape")
+	sum := halves(Load(Param("lanes"), GP64()), 0, func(a, b, d Op) { VADDPS(a, b, d) })
+	Store(sum.AsX(), ReturnIndex(0))
+	VZEROUPPER()
+	RET()
+
+	TEXT("foldMaxAVX2", NOSPLIT, "func(lanes *[32]float32) (top float32, bits uint32)")
+	Pragma("noescape")
+	p := Load(Param("lanes"), GP64())
+	top := halves(p, 0, func(a, b, d Op) { VMAXPS(a, b, d) })
+	most := halves(p, 64, func(a, b, d Op) { VPMAXSD(a, b, d) })
+	Store(top.AsX(), Return("top"))
+	word := GP32()
+	VMOVD(most.AsX(), word)
+	Store(word, Return("bits"))
+	VZEROUPPER()
+	RET()
 }
 
 // lanes loads sums that start at element from; keep stores them.

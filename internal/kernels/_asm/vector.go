@@ -130,6 +130,10 @@ func (v vec) exp(x Op) reg.VecVirtual {
 	VFNMADD231PS(f32(0x1.62e4p-1), n, a) // 15 bits of ln2: the product is exact
 	VFNMADD231PS(f32(math.Ln2-0x1.62e4p-1), n, a)
 	q := v.horner(a, 0.0013814320554956794, 0.00836885068565607, 0.041668400168418884, 0.1666651964187622, 0.4999999403953552, 1, 1)
+	if v.bytes == 64 {
+		VSCALEFPS(n, q, q) // rounds once too
+		return q
+	}
 	k := v.r()
 	VPSUBD(bits(math.Float32bits(magic)), t, k)
 	h := v.r()
