@@ -117,7 +117,7 @@ func exponentials(row []float32, scale float32) (top, sum float32) {
 	return top, expScaled(row, scale, top)
 }
 
-// ExpScaled replaces row by e^(scale*row - shift).
+// ExpScaled replaces row by e^(scale*row - shift), and by 0 where that is below e^-87, as Softmax does.
 func ExpScaled(row []float32, scale, shift float32) { expScaled(row, scale, shift) }
 
 func expScaled(row []float32, scale, shift float32) (sum float32) {
@@ -227,10 +227,18 @@ func softmaxBackGeneric(ds, p []float32, by, scale float32) {
 
 func expSumGeneric(dst, x []float32, scale, shift float32, lanes *[16]float32) {
 	for i, v := range x {
-		e := exp1(float32(v*scale) - shift)
+		e := expNormal(float32(v*scale) - shift)
 		dst[i] = e
 		lanes[i&15] += e
 	}
+}
+
+// expNormal is exp1 with 0 for what lies below -87: most processors take their time with subnormal results.
+func expNormal(v float32) float32 {
+	if v < -87 {
+		return 0
+	}
+	return exp1(v)
 }
 
 func sumExpGeneric(lanes *[16]float32, x []float32, shift float32) {

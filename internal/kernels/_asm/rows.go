@@ -113,7 +113,7 @@ func (v vec) reductions() {
 	v.each(p, n, func(at place, q int) {
 		x := v.mul(scale, at("x"))
 		VSUBPS(shift, x, x)
-		e := v.exp(x)
+		e := v.expNormal(x)
 		VMOVUPS(e, at("dst"))
 		VADDPS(e, l[q], l[q])
 	})

@@ -118,10 +118,13 @@ func (v vec) horner(x Op, coef ...float64) reg.VecVirtual {
 
 // exp is e^x: x = n ln2 + r with |r| <= ln2/2, e^r = 1 + r + r²q(r) with q of degree 4 fitted for least relative error (3e-9), then
 // two multiplications by powers of two, which round subnormal results once. NaN stays NaN, the ends are 0 and Inf.
-func (v vec) exp(x Op) reg.VecVirtual {
+func (v vec) exp(x Op) reg.VecVirtual { return v.expFrom(x, -104) }
+
+// expFrom is exp with x no less than low.
+func (v vec) expFrom(x Op, low float64) reg.VecVirtual {
 	a := v.con(f32(89))
 	VMINPS(x, a, a) // the second operand wins when x is NaN
-	b := v.con(f32(-104))
+	b := v.con(f32(low))
 	VMAXPS(a, b, a)
 	const magic = 0x1.8p23 // its unit in the last place is 1
 	t := v.con(f32(math.Log2E))
@@ -146,6 +149,24 @@ func (v vec) exp(x Op) reg.VecVirtual {
 	}
 	return q
 }
+
+// expNormal is exp with 0 for what lies below expLow: the processor takes its time with subnormal results.
+func (v vec) expNormal(x Op) reg.VecVirtual {
+	const notLess = 5 // a NaN is not
+	e := v.expFrom(x, expLow)
+	if v.bytes == 64 {
+		k := K()
+		VCMPPS(U8(notLess), f32(expLow), x, k)
+		VMOVAPS_Z(e, k, e)
+		return e
+	}
+	mask := v.r()
+	VCMPPS(U8(notLess), f32(expLow), x, mask)
+	return v.and(e, mask)
+}
+
+// expLow is the last whole number whose exponential is normal.
+const expLow = -87
 
 // logistic is 1/(1+e^-x).
 func (v vec) logistic(x Op) reg.VecVirtual {

@@ -72,7 +72,7 @@ func reductions(f *file) {
 		x := s.at("x")
 		s.fmul(x, scale, x)
 		s.fsub(x, x, shift)
-		e := s.exp(x)
+		e := s.expNormal(x)
 		s.put(e, "dst")
 		s.fadd(l[q], l[q], e)
 	})

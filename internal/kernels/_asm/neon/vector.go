@@ -66,9 +66,12 @@ func (g *fn) horner(x v, coef ...float64) v {
 }
 
 // exp is e^x, x being written over; see ../vector.go for the method.
-func (g *fn) exp(x v) v {
+func (g *fn) exp(x v) v { return g.expFrom(x, -104) }
+
+// expFrom is exp with x no less than low.
+func (g *fn) expFrom(x v, low float64) v {
 	g.fmin(x, x, g.con(bitsOf(89)))
-	g.fmax(x, x, g.con(bitsOf(-104)))
+	g.fmax(x, x, g.con(bitsOf(low)))
 	const magic = 0x1.8p23
 	t := g.copyOf(bitsOf(magic))
 	g.fmla(t, x, g.con(bitsOf(math.Log2E)))
@@ -89,6 +92,17 @@ func (g *fn) exp(x v) v {
 	}
 	g.done(t, h, x)
 	return q
+}
+
+// expNormal is exp with 0 for what lies below -87; see ../vector.go.
+func (g *fn) expNormal(x v) v {
+	const low = -87
+	below := g.temp()
+	g.fcmgt(below, g.con(bitsOf(low)), x)
+	e := g.expFrom(x, low)
+	g.bit(e, g.con(0), below)
+	g.done(below)
+	return e
 }
 
 // logistic is 1/(1+e^-x); x is kept.
