@@ -9,7 +9,7 @@ import argparse, array, json, math, pathlib, shutil, struct, sys
 import flops
 from side import LEVELS, best, peer, report, spawn
 
-OPTIONS = ["epochs=1", "batch_size=4", "learning_rate=1e-4", "max_length=512", "logging_steps=1", "save_steps=0", "micro_batch_tokens=384"]
+OPTIONS = ["epochs=1", "batch_size=4", "learning_rate=1e-4", "max_length=512", "logging_steps=1", "save_steps=0", "micro_batch_tokens=512"]
 
 
 def plumb_stage(a, kind, sets, level=None, cores=None, pairs=0):

@@ -16,17 +16,24 @@ func (t *trainer) evaluate(ctx context.Context, pairs []encode.Pair) (map[string
 		for i := first; i < min(first+t.cfg.BatchSize, len(pairs)); i++ {
 			indices = append(indices, i)
 		}
-		var seen tally
 		parts := t.parts(pairs, indices)
-		for _, p := range parts {
-			if err := ctx.Err(); err != nil {
-				return nil, err
+		outs := make([]passed, len(parts))
+		t.cfg.Passes(len(parts), func(i int, _ *ops.Turn) {
+			if ctx.Err() != nil {
+				return
 			}
-			vals := make([]Pair, len(p.indices))
-			t.references(p, pairs, vals)
-			var stats ops.TokenStats
-			p.fill(vals, p.logProbs(t.base, t.policy, &stats), pairs, t.cfg.LDAlpha)
-			seen.add(p, vals, &stats)
+			p, o := parts[i], &outs[i]
+			o.vals = make([]Pair, len(p.indices))
+			o.fresh = t.references(p, pairs, o.vals)
+			p.fill(o.vals, p.logProbs(t.base, t.policy, &o.stats), pairs, t.cfg.LDAlpha)
+		})
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		var seen tally
+		for i := range outs {
+			t.cache.add(outs[i].fresh)
+			seen.add(parts[i], outs[i].vals, &outs[i].stats)
 		}
 		loss, _ := t.objective.Loss(seen.pairs, totals(parts))
 		metrics := seen.metrics(t.cfg.Beta)

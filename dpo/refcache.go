@@ -104,6 +104,18 @@ func (c *refCache) keys(p encode.Pair, alpha float64) (chosen, rejected cacheKey
 	return c.key(p.Prompt, p.Chosen, shared, alpha), c.key(p.Prompt, p.Rejected, shared, alpha)
 }
 
+// refEntry is a sum that the cache does not have yet.
+type refEntry struct {
+	key   cacheKey
+	value float64
+}
+
+func (c *refCache) add(entries []refEntry) {
+	for _, e := range entries {
+		c.put(e.key, e.value)
+	}
+}
+
 func (c *refCache) put(k cacheKey, v float64) {
 	if _, ok := c.values[k]; ok {
 		return

@@ -164,10 +164,10 @@ func (t *trainer) parts(pairs []encode.Pair, indices []int) []*part {
 	return out
 }
 
-// references sets the reference's side of Pairs, from the cache where it has them.
-func (t *trainer) references(p *part, pairs []encode.Pair, out []Pair) {
+// references sets the reference's side of Pairs, from the cache where it has them, and returns what the cache lacks.
+func (t *trainer) references(p *part, pairs []encode.Pair, out []Pair) (fresh []refEntry) {
 	if t.cache == nil {
-		return
+		return nil
 	}
 	var lp []float32
 	for k, i := range p.indices {
@@ -181,11 +181,20 @@ func (t *trainer) references(p *part, pairs []encode.Pair, out []Pair) {
 			s := p.spans[k]
 			c = sum(lp[s.chosen:s.rejected], s.shared, t.cfg.LDAlpha)
 			r = sum(lp[s.rejected:s.end], s.shared, t.cfg.LDAlpha)
-			t.cache.put(kc, c)
-			t.cache.put(kr, r)
+			fresh = append(fresh, refEntry{kc, c}, refEntry{kr, r})
 		}
 		out[k].RefChosen, out[k].RefRejected = c, r
 	}
+	return fresh
+}
+
+// passed is what a pass over a part leaves.
+type passed struct {
+	vals  []Pair
+	stats ops.TokenStats
+	loss  float64
+	fresh []refEntry // of the reference
+	ahead []Grad     // given beforehand by a loss that needs the whole batch; else nil
 }
 
 // step computes the gradients of one batch, scaled by share (one over the batches of the step),
@@ -200,29 +209,37 @@ func (t *trainer) step(pairs []encode.Pair, indices []int, step uint64, share fl
 		for _, p := range parts {
 			vals := make([]Pair, len(p.indices))
 			p.fill(vals, p.logProbs(t.base, t.policy, nil), pairs, t.cfg.LDAlpha)
-			t.references(p, pairs, vals)
+			t.cache.add(t.references(p, pairs, vals))
 			all = append(all, vals...)
 		}
 		loss, ahead = t.objective.Loss(all, in)
 	}
-	var seen tally
-	for _, p := range parts {
-		vals := make([]Pair, len(p.indices))
-		t.references(p, pairs, vals)
+	outs := make([]passed, len(parts))
+	for i, p := range parts {
+		if n := len(p.indices); ahead != nil {
+			outs[i].ahead, ahead = ahead[:n], ahead[n:]
+		}
+	}
+	t.cfg.Passes(len(parts), func(i int, turn *ops.Turn) {
+		p, o := parts[i], &outs[i]
+		o.vals = make([]Pair, len(p.indices))
+		o.fresh = t.references(p, pairs, o.vals)
 		tape := ops.TrainingTape(t.policy.Dropout(), ops.Dropout{Seed: t.cfg.Seed, Step: step}, t.cfg.GradientCheckpointing)
-		var stats ops.TokenStats
-		lp := t.base.Score(tape, p.tree, t.policy, p.targets, 1, &stats)
-		p.fill(vals, ops.F32(lp), pairs, t.cfg.LDAlpha)
-		seen.add(p, vals, &stats)
-		var grads []Grad
-		if ahead != nil {
-			grads, ahead = ahead[:len(vals)], ahead[len(vals):]
-		} else {
-			var l float64
-			l, grads = t.objective.Loss(vals, in)
-			loss += l
+		tape.Turn = turn
+		lp := t.base.Score(tape, p.tree, t.policy, p.targets, 1, &o.stats)
+		p.fill(o.vals, ops.F32(lp), pairs, t.cfg.LDAlpha)
+		grads := o.ahead
+		if grads == nil {
+			o.loss, grads = t.objective.Loss(o.vals, in)
 		}
 		tape.Backward(lp, p.seed(grads, t.cfg.LDAlpha, share))
+	})
+	var seen tally
+	for i := range outs {
+		o := &outs[i]
+		loss += o.loss
+		t.cache.add(o.fresh)
+		seen.add(parts[i], o.vals, &o.stats)
 	}
 	return loss * share, seen.metrics(t.cfg.Beta)
 }

@@ -2,6 +2,8 @@ package ppo
 
 import (
 	"context"
+
+	"plumb/internal/ops"
 )
 
 // evalKey parts the random streams of evaluation from those of training.
@@ -26,11 +28,18 @@ func (t *trainer) evaluate(ctx context.Context, prompts []prompt) (map[string]fl
 	for _, e := range episodes {
 		e.n = len(e.tokens)
 	}
-	for _, p := range parts(episodes, t.cfg.MicroBatchTokens) {
-		if err := ctx.Err(); err != nil {
-			return nil, err
+	passes := parts(episodes, t.cfg.MicroBatchTokens)
+	refs := make([][]float64, len(passes))
+	t.cfg.Passes(len(passes), func(i int, _ *ops.Turn) {
+		if ctx.Err() == nil {
+			refs[i] = passes[i].logProbs(t.base, t.reference, t.cfg.Temperature)
 		}
-		ref := p.logProbs(t.base, t.reference, t.cfg.Temperature)
+	})
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	for at, p := range passes {
+		ref := refs[at]
 		for i, e := range p.episodes {
 			for k, lp := range e.logprobs {
 				m["objective/kl"] += KL(t.cfg.KLEstimator, lp, ref[p.spans[i].target+k]) / n

@@ -174,10 +174,12 @@ func (t *trainer) buffers(episodes []*episode) {
 // judge fills what the reference and the critic say about sampled episodes.
 func (t *trainer) judge(ctx context.Context, episodes []*episode) error {
 	t.buffers(episodes)
-	for _, p := range parts(episodes, t.cfg.MicroBatchTokens) {
-		if err := ctx.Err(); err != nil {
-			return err
+	passes := parts(episodes, t.cfg.MicroBatchTokens)
+	t.cfg.Passes(len(passes), func(i int, _ *ops.Turn) {
+		if ctx.Err() != nil {
+			return
 		}
+		p := passes[i]
 		ref := p.logProbs(t.base, t.reference, t.cfg.Temperature)
 		values := p.values(t.base, t.critic)
 		for i, e := range p.episodes {
@@ -185,8 +187,8 @@ func (t *trainer) judge(ctx context.Context, episodes []*episode) error {
 			e.ref = ref[s.target : s.target+len(e.tokens)]
 			e.values = values[s.value : s.value+e.n]
 		}
-	}
-	return nil
+	})
+	return ctx.Err()
 }
 
 // credit turns scores into rewards, advantages and returns. Sampling, scores and judgement must

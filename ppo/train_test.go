@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"plumb/adapters"
@@ -223,11 +224,17 @@ func TestMicroBatches(t *testing.T) {
 // training in a rollout, in scoring or between passes, at a place that depends on no clock.
 type countdown struct {
 	context.Context
-	left int
+	left atomic.Int64
+}
+
+func countDown(n int) *countdown {
+	c := &countdown{Context: context.Background()}
+	c.left.Store(int64(n))
+	return c
 }
 
 func (c *countdown) Err() error {
-	if c.left--; c.left < 0 {
+	if c.left.Add(-1) < 0 {
 		return context.Canceled
 	}
 	return nil
@@ -301,7 +308,7 @@ func TestSameBytes(t *testing.T) {
 	broken := filepath.Join(t.TempDir(), "ppo")
 	stops := 0
 	for n := 1; ; n++ {
-		err := train(&countdown{Context: context.Background(), left: n}, broken)
+		err := train(countDown(n), broken)
 		if err == nil {
 			break
 		}
@@ -327,7 +334,7 @@ func TestScoresAreKept(t *testing.T) {
 	moody := scorerFunc(func(Example) float64 { calls++; return float64(calls) })
 	for n := 16; n < 1000; n++ { // later and later: some stops are after the scores
 		st := oracletest.Stage(t, dir, "ppo")
-		_, err := Train(&countdown{Context: context.Background(), left: n}, cfg, Inputs{Base: base, Reward: moody, Train: questions(16)}, st)
+		_, err := Train(countDown(n), cfg, Inputs{Base: base, Reward: moody, Train: questions(16)}, st)
 		st.Close()
 		if err == nil {
 			break

@@ -75,12 +75,23 @@ func (t *trainer) gradients(ctx context.Context, group []*episode, share float64
 		positions += e.n
 	}
 	perToken, perPosition := 1/float64(tokens), 1/float64(positions)
-	for _, p := range parts(group, t.cfg.MicroBatchTokens) {
-		if err := ctx.Err(); err != nil {
-			return s, err
+	passes := parts(group, t.cfg.MicroBatchTokens)
+	each, values := make([]stats, len(passes)), ops.Turns(len(passes))
+	t.cfg.Passes(len(passes), func(i int, turn *ops.Turn) {
+		defer values[i].Finish()
+		if ctx.Err() != nil {
+			return
 		}
-		t.policyPass(p, &s, perToken, share)
-		t.valuePass(p, &s, perPosition, share)
+		t.policyPass(passes[i], &each[i], turn, perToken, share)
+		t.valuePass(passes[i], &each[i], values[i], perPosition, share)
+	})
+	if err := ctx.Err(); err != nil {
+		return s, err
+	}
+	for _, x := range each {
+		s.policy, s.value, s.entropy = s.policy+x.policy, s.value+x.value, s.entropy+x.entropy
+		s.approxKL, s.ratio = s.approxKL+x.approxKL, s.ratio+x.ratio
+		s.clipFrac, s.valueClipFrac = s.clipFrac+x.clipFrac, s.valueClipFrac+x.valueClipFrac
 	}
 	if t.cfg.Compat == "trl" { // its means of ratio and KL run over padding too, where the ratio is 1
 		all := float64(len(group) * t.longest)
@@ -90,8 +101,9 @@ func (t *trainer) gradients(ctx context.Context, group []*episode, share float64
 	return s, nil
 }
 
-func (t *trainer) policyPass(p *part, s *stats, perToken, share float64) {
+func (t *trainer) policyPass(p *part, s *stats, turn *ops.Turn, perToken, share float64) {
 	tape := ops.TrainingTape(0, ops.Dropout{}, t.cfg.GradientCheckpointing)
+	tape.Turn = turn
 	var tok ops.TokenStats
 	lp := t.base.Score(tape, p.tree, t.policy, p.targets, t.cfg.Temperature, &tok)
 	now := ops.Widen(ops.F32(lp))
@@ -112,8 +124,9 @@ func (t *trainer) policyPass(p *part, s *stats, perToken, share float64) {
 	tape.Backward(lp, seed)
 }
 
-func (t *trainer) valuePass(p *part, s *stats, perPosition, share float64) {
+func (t *trainer) valuePass(p *part, s *stats, turn *ops.Turn, perPosition, share float64) {
 	tape := ops.TrainingTape(0, ops.Dropout{}, t.cfg.GradientCheckpointing)
+	tape.Turn = turn
 	v := ops.Project(tape, t.base.ForwardRows(tape, p.tree, t.critic, p.valueRows), t.critic.Head, nil)
 	now := ops.Widen(ops.F32(v))
 	seed := make([]float32, len(now))

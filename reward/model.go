@@ -11,6 +11,7 @@ import (
 	"plumb/internal/encode"
 	"plumb/internal/model"
 	"plumb/internal/ops"
+	"plumb/internal/train"
 )
 
 // Model is a reward model: a base with its own tokenizer, an adapter and a score head.
@@ -50,25 +51,32 @@ func (m *Model) Score(ctx context.Context, examples []Example) ([]float64, error
 			return nil, fmt.Errorf("reward: example %d: %w", i+1, err)
 		}
 	}
-	out := make([]float64, 0, len(ids))
+	out := make([]float64, len(ids))
 	rows := make([]int, len(ids))
 	for i := range ids {
 		rows[i] = len(ids[i])
 	}
-	for _, part := range encode.Micro(rows, m.batchTokens()) {
-		if err := ctx.Err(); err != nil {
-			return nil, err
+	parts := encode.Micro(rows, m.batchTokens())
+	m.passes(len(parts), func(n int) {
+		if ctx.Err() != nil {
+			return
 		}
+		part := parts[n]
 		tree := &batch.Tree{}
 		var last []int
 		for _, seq := range ids[part[0]:part[1]] {
 			last = append(last, tree.Last(tree.Add(-1, seq, 0)))
 		}
-		for _, s := range m.scores(tree, last) {
-			out = append(out, float64(s))
+		for i, s := range m.scores(tree, last) {
+			out[part[0]+i] = float64(s)
 		}
-	}
-	return out, nil
+	})
+	return out, ctx.Err()
+}
+
+// passes runs pass for each of n parts, as a training does.
+func (m *Model) passes(n int, pass func(i int)) {
+	train.Options{MicroBatchTokens: m.batchTokens()}.Passes(n, func(i int, _ *ops.Turn) { pass(i) })
 }
 
 // scores returns the head's output at rows of a tree.
@@ -103,20 +111,26 @@ func (m *Model) evaluate(ctx context.Context, pairs []encode.Pair, center float6
 	for i, p := range pairs {
 		rows[i] = p.Rows()
 	}
-	var chosen, rejected, margin []float64
-	for _, part := range encode.Micro(rows, m.batchTokens()) {
-		if err := ctx.Err(); err != nil {
-			return Report{}, err
+	chosen, rejected, margin := make([]float64, len(pairs)), make([]float64, len(pairs)), make([]float64, len(pairs))
+	parts := encode.Micro(rows, m.batchTokens())
+	m.passes(len(parts), func(n int) {
+		if ctx.Err() != nil {
+			return
 		}
+		part := parts[n]
 		tree := &batch.Tree{}
 		var last []int
-		for _, p := range pairs[part[0]:part[1]] {
+		for i, p := range pairs[part[0]:part[1]] {
 			c, r := encode.AddRewardPair(tree, p, 0)
 			last = append(last, c, r)
-			margin = append(margin, p.Margin)
+			margin[part[0]+i] = p.Margin
 		}
 		c, r := sides(m.scores(tree, last))
-		chosen, rejected = append(chosen, c...), append(rejected, r...)
+		copy(chosen[part[0]:], c)
+		copy(rejected[part[0]:], r)
+	})
+	if err := ctx.Err(); err != nil {
+		return Report{}, err
 	}
 	if len(chosen) == 0 {
 		return Report{}, errors.New("reward: no pairs to evaluate")

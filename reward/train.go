@@ -156,9 +156,14 @@ func (t *trainer) step(indices []int, step uint64, share float64) (float64, map[
 	for k, i := range indices {
 		rows[k] = t.pairs[i].Rows()
 	}
-	loss := 0.0
-	var chosen, rejected []float64
-	for _, part := range encode.Micro(rows, t.cfg.MicroBatchTokens) {
+	parts := encode.Micro(rows, t.cfg.MicroBatchTokens)
+	type outcome struct {
+		chosen, rejected []float64
+		loss             float64
+	}
+	outs := make([]outcome, len(parts))
+	t.cfg.Passes(len(parts), func(n int, turn *ops.Turn) {
+		part, o := parts[n], &outs[n]
 		tree := &batch.Tree{}
 		var last []int
 		var margin []float64
@@ -168,16 +173,22 @@ func (t *trainer) step(indices []int, step uint64, share float64) (float64, map[
 			margin = append(margin, t.pairs[i].Margin)
 		}
 		tape := ops.TrainingTape(t.adapter.Dropout(), ops.Dropout{Seed: t.cfg.Seed, Step: step}, t.cfg.GradientCheckpointing)
+		tape.Turn = turn
 		scores := ops.Project(tape, t.base.ForwardRows(tape, tree, t.adapter, last), t.adapter.Head, nil)
 		c, r := sides(ops.F32(scores))
 		l, dc, dr := Loss(c, r, margin, t.cfg.CenterRewardsCoefficient, len(indices))
-		loss += l * share
+		o.loss, o.chosen, o.rejected = l*share, c, r
 		grad := make([]float32, 2*len(c))
 		for k := range c {
 			grad[2*k], grad[2*k+1] = float32(dc[k]*share), float32(dr[k]*share)
 		}
 		tape.Backward(scores, grad)
-		chosen, rejected = append(chosen, c...), append(rejected, r...)
+	})
+	loss := 0.0
+	var chosen, rejected []float64
+	for _, o := range outs {
+		loss += o.loss
+		chosen, rejected = append(chosen, o.chosen...), append(rejected, o.rejected...)
 	}
 	return loss, Metrics(chosen, rejected)
 }

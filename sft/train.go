@@ -184,20 +184,30 @@ func countLabels(items []encode.Example, indices []int) int {
 // step computes the gradients of one batch of a step that has the given number of labels in all,
 // and returns its share of the loss and its metrics.
 func (t *trainer) step(items []encode.Example, indices []int, step uint64, labels int) (float64, map[string]float64) {
-	loss := 0.0
-	var y tally
-	for _, p := range t.parts(items, indices) {
+	parts := t.parts(items, indices)
+	losses, stats := make([]float64, len(parts)), make([]ops.TokenStats, len(parts))
+	passes := t.cfg.Passes
+	if t.adapter == nil {
+		passes = t.cfg.PassesAlone
+	}
+	passes(len(parts), func(n int, turn *ops.Turn) {
+		p := parts[n]
 		tape := ops.TrainingTape(t.adapter.Dropout(), ops.Dropout{Seed: t.cfg.Seed, Step: step}, t.cfg.GradientCheckpointing)
-		var stats ops.TokenStats
-		lp := t.model.Score(tape, p.tree, t.adapter, p.targets, 1, &stats)
+		tape.Turn = turn
+		lp := t.model.Score(tape, p.tree, t.adapter, p.targets, 1, &stats[n])
 		l, d := Loss(ops.Widen(ops.F32(lp)), labels)
-		loss += l
-		y.add(&stats)
+		losses[n] = l
 		grad := make([]float32, len(p.targets))
 		for i := range grad {
 			grad[i] = float32(d)
 		}
 		tape.Backward(lp, grad)
+	})
+	loss := 0.0
+	var y tally
+	for n := range parts {
+		loss += losses[n]
+		y.add(&stats[n])
 	}
 	return loss, y.metrics()
 }

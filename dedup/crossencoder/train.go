@@ -222,8 +222,10 @@ func (t *trainer) step(indices []int, step uint64, share float64) float64 {
 		ids[k], types[k] = e.Tokenizer.EncodePair(t.texts[i][0], t.texts[i][1], e.MaxLen)
 		rows[k] = len(ids[k])
 	}
-	loss := 0.0
-	for _, part := range encode.Micro(rows, t.cfg.MicroBatchTokens) {
+	parts := encode.Micro(rows, t.cfg.MicroBatchTokens)
+	losses := make([]float64, len(parts))
+	t.cfg.Passes(len(parts), func(n int, turn *ops.Turn) {
+		part := parts[n]
 		tree := &batch.Tree{}
 		var same []bool
 		for k := part[0]; k < part[1]; k++ {
@@ -231,6 +233,7 @@ func (t *trainer) step(indices []int, step uint64, share float64) float64 {
 			same = append(same, t.same[indices[k]])
 		}
 		tape := ops.TrainingTape(t.v.Adapter.Dropout(), ops.Dropout{Seed: t.cfg.Seed, Step: step}, t.cfg.GradientCheckpointing)
+		tape.Turn = turn
 		hidden := e.Forward(tape, tree, t.v.Adapter)
 		scores := e.Logits(tape, tree, hidden, t.v.Adapter)
 		logits := make([]float64, len(same))
@@ -238,12 +241,16 @@ func (t *trainer) step(indices []int, step uint64, share float64) float64 {
 			logits[i] = float64(z)
 		}
 		l, d := Loss(logits, same, len(indices))
-		loss += l * share
+		losses[n] = l * share
 		grad := make([]float32, len(d))
 		for i, x := range d {
 			grad[i] = float32(x * share)
 		}
 		tape.Backward(scores, grad)
+	})
+	loss := 0.0
+	for _, l := range losses {
+		loss += l
 	}
 	return loss
 }

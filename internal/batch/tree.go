@@ -25,6 +25,10 @@ type Target struct {
 	Token int32
 }
 
+// PartRows is the most rows of what goes through a model in one pass, unless one item has more: what passes between a layer's
+// products then stays in a thread's caches.
+const PartRows = 256
+
 // Tree is a batch of T = len(Tokens) rows.
 type Tree struct {
 	Tokens        []int32

@@ -62,7 +62,7 @@ var pool struct {
 // Items must be independent of each other and of who runs them. A call from inside f, or while another goroutine's
 // Parallel runs, is served by its own goroutine alone. A panic in f is raised again in the caller.
 func Parallel(n int, f func(i int)) {
-	width := min(Threads(), n) - 1
+	width := min(Threads()-max(0, int(lanes.Load())-1), n) - 1
 	if width < 1 || !pool.busy.CompareAndSwap(false, true) {
 		for i := range n {
 			f(i)

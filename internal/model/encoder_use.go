@@ -13,13 +13,11 @@ import (
 	"github.com/nlpodyssey/spago/mat"
 )
 
-// encoderRows is how many tokens are encoded in one pass: so few that what passes between a layer's products stays in a thread's
-// second cache.
-const encoderRows = 256
+// encoderRows is how many tokens are encoded in one pass.
+const encoderRows = batch.PartRows
 
 // inPasses packs inputs (ids and types of each) into trees of about encoderRows rows, and hands each tree's
-// states to use with the index of the first input and the root segments. Each thread takes a tree of its own, unless there
-// are fewer trees than threads. use may be called from several goroutines at once.
+// states to use with the index of the first input and the root segments. Each thread takes a tree of its own. use may be called from several goroutines at once.
 func (e *Encoder) inPasses(ctx context.Context, n int, input func(i int) (ids, types []int32), a *adapters.Adapter,
 	use func(first int, b *batch.Tree, hidden mat.Tensor)) error {
 	var trees []*batch.Tree
@@ -43,13 +41,7 @@ func (e *Encoder) inPasses(ctx context.Context, n int, input func(i int) (ids, t
 		ops.Release(nil, h)
 		trees[i] = nil
 	}
-	if len(trees) < kernels.Threads() {
-		for i := range trees {
-			pass(i)
-		}
-	} else {
-		kernels.Parallel(len(trees), pass)
-	}
+	kernels.Lanes(len(trees), kernels.Threads(), pass)
 	return ctx.Err()
 }
 

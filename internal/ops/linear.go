@@ -159,6 +159,9 @@ func (f *linear) operandBack(dy mat.Tensor) kernels.Rows {
 func (f *linear) Forward() (mat.Tensor, error) {
 	out, _ := f.l.W.Dims()
 	f.rows, _ = Dims(f.x)
+	if f.low != nil && !f.low.pairs(f) {
+		F32(f.x) // read by A; what is rounded below then need not be computed apart
+	}
 	x := f.operand(f.x)
 	y := newValue(f.rows, out)
 	var t kernels.Tail

@@ -40,7 +40,7 @@ var allowed = map[string][]string{
 	"internal/model": {"adapters", "internal/ops", "internal/kernels", "internal/weights", "internal/batch", "internal/tokenizer",
 		"internal/run"},
 	"internal/encode": {"datasets", "internal/tokenizer", "internal/batch", "internal/run"},
-	"internal/train":  {"internal/kernels", "internal/weights", "internal/ops", "adapters", "internal/run"},
+	"internal/train":  {"internal/kernels", "internal/batch", "internal/weights", "internal/ops", "adapters", "internal/run"},
 
 	// Trainers know the engine and the records, never each other: an interface declared by its user joins them.
 	"sft":                trainer,
