@@ -101,6 +101,9 @@ func peakOf(c kernels.Compute, rep benchReport) float64 {
 		if c == kernels.BF16 && l.PeakBF16 > 0 {
 			return l.PeakBF16 * float64(rep.Threads)
 		}
+		if c == kernels.I16 && l.PeakInt16 > 0 {
+			return l.PeakInt16 * float64(rep.Threads)
+		}
 		return l.PeakF32 * float64(rep.Threads)
 	}
 	return 0

@@ -48,11 +48,13 @@ type benchReport struct {
 
 // benchLevel is in GFLOP/s. Peaks are of one core; products use all threads.
 type benchLevel struct {
-	Level    string  `json:"level"`
-	PeakF32  float64 `json:"peak_f32"`
-	PeakBF16 float64 `json:"peak_bf16,omitempty"`
-	F32      float64 `json:"product_f32"`
-	BF16     float64 `json:"product_bf16"`
+	Level     string  `json:"level"`
+	PeakF32   float64 `json:"peak_f32"`
+	PeakBF16  float64 `json:"peak_bf16,omitempty"`
+	PeakInt16 float64 `json:"peak_int16,omitempty"`
+	F32       float64 `json:"product_f32"`
+	BF16      float64 `json:"product_bf16"`
+	Int16     float64 `json:"product_int16"`
 }
 
 // benchWidth is the width and depth of the measured product: that of a small model's layer.
@@ -69,9 +71,10 @@ func runBench(ctx context.Context, o benchOptions, stdout io.Writer) error {
 		}
 		restore := kernels.Force(l)
 		b := benchLevel{Level: l.String()}
-		b.PeakF32, b.PeakBF16 = kernels.Peak(l)
+		b.PeakF32, b.PeakBF16, b.PeakInt16 = kernels.Peak(l)
 		b.F32 = productRate(o, kernels.PanelF32, kernels.F32)
 		b.BF16 = productRate(o, kernels.PanelBF16, kernels.BF16)
+		b.Int16 = productRate(o, kernels.PanelI16, kernels.I16)
 		restore()
 		rep.Levels = append(rep.Levels, b)
 	}
@@ -86,17 +89,19 @@ func runBench(ctx context.Context, o benchOptions, stdout io.Writer) error {
 		return printJSON(stdout, rep)
 	}
 	fmt.Fprintf(stdout, "%d threads, kernels %s; GFLOP/s\n\n", rep.Threads, rep.Active)
-	rows := [][]string{{"level", "peak f32, 1 core", "peak bf16, 1 core", "product f32", "of peak", "product bf16"}}
+	rows := [][]string{{"level", "peak f32, 1 core", "bf16", "int16", "product f32", "of peak", "product bf16", "int16"}}
 	for _, l := range rep.Levels {
-		bf := "-"
-		if l.PeakBF16 > 0 {
-			bf = fmt.Sprintf("%.0f", l.PeakBF16)
+		peak := func(v float64) string {
+			if v == 0 {
+				return "-"
+			}
+			return fmt.Sprintf("%.0f", v)
 		}
 		share := "-"
 		if l.PeakF32 > 0 {
 			share = fmt.Sprintf("%.0f%%", 100*l.F32/l.PeakF32/float64(rep.Threads))
 		}
-		rows = append(rows, []string{l.Level, fmt.Sprintf("%.0f", l.PeakF32), bf, fmt.Sprintf("%.0f", l.F32), share, fmt.Sprintf("%.0f", l.BF16)})
+		rows = append(rows, []string{l.Level, peak(l.PeakF32), peak(l.PeakBF16), peak(l.PeakInt16), peak(l.F32), share, peak(l.BF16), peak(l.Int16)})
 	}
 	if err := table(stdout, rows); err != nil {
 		return err

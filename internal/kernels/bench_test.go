@@ -53,17 +53,25 @@ func BenchmarkProduct(b *testing.B) {
 					defer Force(l)()
 					SetThreads(threads)
 					defer SetThreads(0)
-					if c == BF16 {
+					ints, intFlops := peakIntLoop(l)
+					switch {
+					case c == BF16:
 						share(b, dot, dotFlops, f, 2*m*n*k)
-					} else {
+					case c == I16 && ints != nil:
+						share(b, ints, intFlops, f, 2*m*n*k)
+					default:
 						share(b, f32, flops, f, 2*m*n*k)
 					}
 				})
 			}
 			for typ, name := range []string{"f32", "bf16", "int16", "q8", "q4"} {
 				p := panels[PanelType(typ)]
-				run("forward/panels="+name, F32, func() { p.MatMul(dst, Rows{F: x}, m, false, F32, Tail{}) })
-				run("backward/panels="+name, F32, func() { p.MatMulBackward(dx, Rows{F: dy}, m, false, F32, nil) })
+				c := F32
+				if p.Ints() {
+					c = I16
+				}
+				run("forward/panels="+name, c, func() { p.MatMul(dst, Rows{F: x}, m, false, F32, Tail{}) })
+				run("backward/panels="+name, c, func() { p.MatMulBackward(dx, Rows{F: dy}, m, false, F32, nil) })
 				if dot != nil && PanelType(typ) != PanelF32 {
 					run("forward/compute=bf16/panels="+name, BF16, func() { p.MatMul(dst, Rows{F: x}, m, false, BF16, Tail{}) })
 					run("backward/compute=bf16/panels="+name, BF16, func() { p.MatMulBackward(dx, Rows{F: dy}, m, false, BF16, nil) })

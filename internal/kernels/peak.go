@@ -28,14 +28,18 @@ func peakScalar(n int) {
 }
 
 // Peak measures what one core can do with the instructions of a level, in GFLOP/s: multiply-adds of float32 and, where the
-// level has them, dot products of bfloat16 (else 0). Nothing touches memory; the best of several short tries counts.
-func Peak(l Level) (f32, bf16 float64) {
+// level has them, dot products of bfloat16 and of 16-bit integers (else 0). Nothing touches memory; the best of several short
+// tries counts.
+func Peak(l Level) (f32, bf16, int16 float64) {
 	loop, flops, dot, dotFlops := peakLoops(l)
 	f32 = best(loop, flops)
 	if dot != nil {
 		bf16 = best(dot, dotFlops)
 	}
-	return f32, bf16
+	if ints, intFlops := peakIntLoop(l); ints != nil {
+		int16 = best(ints, intFlops)
+	}
+	return f32, bf16, int16
 }
 
 // best is the highest rate of f over ten tries of a few milliseconds, in units of 1e9 a second.

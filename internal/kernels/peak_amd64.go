@@ -2,6 +2,19 @@
 
 package kernels
 
+// peakIntLoop is the loop of 16-bit integers of a level and its operations a round; nil where it has none.
+func peakIntLoop(l Level) (ints func(n int), flops int) {
+	switch im := implOf(l); {
+	case l == AVX2:
+		return peakIntAVX2, 12 * 8 * 4
+	case l == AVX2VNNI:
+		return peakIntVNNI, 12 * 8 * 4
+	case l >= AVX512 && im.fastInts:
+		return peakInt512, 24 * 16 * 4
+	}
+	return nil, 0
+}
+
 // peakLoops are the register-only loops of a level and their operations a round; dot is nil where it has none.
 func peakLoops(l Level) (f32 func(n int), flops int, dot func(n int), dotFlops int) {
 	switch l {

@@ -93,3 +93,12 @@ func tileInt13x32AVX512(kp int, a *uint16, as int, b *uint16, c *float32, cs int
 
 //go:noescape
 func tileInt14x32AVX512(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
+
+// peakIntAVX2 runs n rounds of 12 multiplications of 8 pairs of integers and additions of their sums.
+func peakIntAVX2(n int)
+
+// peakIntVNNI runs n rounds of 12 dot products of 8 pairs of integers.
+func peakIntVNNI(n int)
+
+// peakInt512 runs n rounds of 24 dot products of 16 pairs of integers.
+func peakInt512(n int)

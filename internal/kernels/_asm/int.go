@@ -24,6 +24,7 @@ func tilesInt() {
 	for mr := 1; mr <= rows512; mr++ {
 		tileInt512(mr)
 	}
+	peakInts()
 }
 
 // dpwssd256 is VPDPWSSD in VEX, which the assembler lacks: acc += pairs of x times pairs of y; the arguments are numbers of
@@ -160,4 +161,34 @@ func closeInt(mr, v, bytes int, r []reg.VecPhysical) {
 	})
 	Label("set")
 	each(func(at Mem, s reg.VecPhysical) { VMOVUPS(s, at) })
+}
+
+// peakInts writes loops of what the products above spend their time on, without memory.
+func peakInts() {
+	for _, p := range []struct {
+		name, doc string
+		sums      int
+		zero      func(i int)
+		add       func(i int)
+	}{
+		{"peakIntAVX2", "12 multiplications of 8 pairs of integers and additions of their sums", 12, func(i int) { VPXOR(ys[i], ys[i], ys[i]) },
+			func(i int) { VPMADDWD(ys[13], ys[14], ys[15]); VPADDD(ys[15], ys[i], ys[i]) }},
+		{"peakIntVNNI", "12 dot products of 8 pairs of integers", 12, func(i int) { VPXOR(ys[i], ys[i], ys[i]) }, func(i int) { dpwssd256(i, 13, 14) }},
+		{"peakInt512", "24 dot products of 16 pairs of integers", 24, func(i int) { VPXORD(zs[i], zs[i], zs[i]) }, func(i int) { dpwssd(i, 30, 31) }},
+	} {
+		TEXT(p.name, NOSPLIT, "func(n int)")
+		Doc(p.name + " runs n rounds of " + p.doc + ".")
+		Load(Param("n"), count)
+		for i := range p.sums {
+			p.zero(i)
+		}
+		Label("again")
+		for i := range p.sums {
+			p.add(i)
+		}
+		DECQ(count)
+		JNZ(LabelRef("again"))
+		VZEROUPPER()
+		RET()
+	}
 }
