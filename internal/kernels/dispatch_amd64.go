@@ -124,6 +124,18 @@ func (im *impl) addRows(c []float32, ldc, rows int, x []float32) {
 	}
 }
 
+func (im *impl) turnBlock(dst, src []uint16) {
+	_, _ = dst[1023], src[1023]
+	switch im.vec {
+	case 2:
+		turnBlockAVX512(&dst[0], &src[0])
+	case 1:
+		turnBlockAVX2(&dst[0], &src[0])
+	default:
+		turnBlockGeneric(dst, src)
+	}
+}
+
 func (im *impl) mul(dst, a, b []float32) {
 	switch im.vec {
 	case 2:

@@ -66,6 +66,7 @@ func (im *impl) softmaxBack(ds, p []float32, by, scale float32) {
 func (im *impl) fold(lanes *[16]float32) float32                       { return foldGeneric(lanes) }
 func (im *impl) foldMax(lanes *[32]float32) (top float32, bits uint32) { return foldMaxGeneric(lanes) }
 func (im *impl) addRows(c []float32, ldc, rows int, x []float32)       { im.addRowsEach(c, ldc, rows, x) }
+func (im *impl) turnBlock(dst, src []uint16)                           { turnBlockGeneric(dst, src) }
 func (im *impl) mul(dst, a, b []float32) {
 	if im.vec > 0 {
 		mulNEON(dst, a, b)

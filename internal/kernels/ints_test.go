@@ -209,3 +209,23 @@ func TestIntsOdd(t *testing.T) {
 		}
 	})
 }
+
+// TestTurnBlock: every level turns a block as the generic code does, and turning twice changes nothing.
+func TestTurnBlock(t *testing.T) {
+	levels(t, func(t *testing.T) {
+		src, want := make([]uint16, 1024), make([]uint16, 1024)
+		for i := range src {
+			src[i] = uint16(i * 31)
+		}
+		turnBlockGeneric(want, src)
+		got, again := make([]uint16, 1024), make([]uint16, 1024)
+		im := active.Load()
+		im.turnBlock(got, src)
+		im.turnBlock(again, got)
+		for i := range src {
+			if got[i] != want[i] || again[i] != src[i] {
+				t.Fatalf("number %d is %d, want %d; turned again %d, was %d", i, got[i], want[i], again[i], src[i])
+			}
+		}
+	})
+}

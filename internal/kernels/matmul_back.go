@@ -164,6 +164,9 @@ func (b *backward) make(s *scratch, dst []float32, j, l0, l1 int) {
 		case b.p.typ == PanelF32:
 			b.turnF32(d, panel[32*j*32:])
 			continue
+		case b.p.typ < PanelQ8 && b.pairs() && 32*j+32 <= b.p.k:
+			b.im.turnBlock(asU16(d), asU16(panel[16*j*32:]))
+			continue
 		case b.p.typ == PanelBF16 || b.p.typ == PanelI16:
 			b.turnBF16(s.block[:], panel[16*j*32:])
 		case b.yb == nil:
@@ -181,6 +184,15 @@ func (b *backward) make(s *scratch, dst []float32, j, l0, l1 int) {
 			b.im.fromBF(d, rows)
 		} else {
 			b.im.interleave(asU16(d), rows)
+		}
+	}
+}
+
+// turnBlockGeneric turns pairs along columns, [column/2][row][2] of 32 rows and columns, into pairs along rows, [row/2][column][2].
+func turnBlockGeneric(dst, src []uint16) {
+	for r := range 32 {
+		for c := range 32 {
+			dst[r/2*64+2*c+r&1] = src[c/2*64+2*r+c&1]
 		}
 	}
 }

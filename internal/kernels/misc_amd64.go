@@ -13,6 +13,12 @@ func transpose16AVX512(dst *uint32, ldd int, src *uint32, lds int, n int)
 //go:noescape
 func transpose16AVX2(dst *uint32, ldd int, src *uint32, lds int, n int)
 
+//go:noescape
+func turnBlockAVX2(dst *uint16, src *uint16)
+
+//go:noescape
+func turnBlockAVX512(dst *uint16, src *uint16)
+
 // peakAVX512 runs n rounds of 24 multiply-adds of 16 float32.
 func peakAVX512(n int)
 

@@ -13,6 +13,9 @@ func misc() {
 	RET()
 	transpose512()
 	transpose256()
+	for _, v := range widths {
+		turn(v)
+	}
 	peaks()
 }
 
@@ -116,6 +119,67 @@ func transpose256() {
 }
 
 // peaks are loops of nothing but independent multiply-adds in registers, n rounds each.
+// turn writes turnBlock: a block of 32 rows by 32 columns of 16 bits, from [column/2][row][2] to [row/2][column][2]. In words of 64
+// bits, which hold 2 rows of 2 columns, that is a transpose of 16 by 16 and then an exchange within each.
+func turn(v vec) {
+	n := v.bytes / 8 // words of a vector
+	TEXT("turnBlock"+v.suffix, NOSPLIT, "func(dst, src *uint16)")
+	Pragma("noescape")
+	dst, src := Load(Param("dst"), GP64()), Load(Param("src"), GP64())
+	swap := GLOBL("exchange"+v.suffix, RODATA|NOPTR)
+	for i := range v.bytes / 8 {
+		at := uint64(i%2) * 0x0808080808080808
+		DATA(8*i, U64(0x0706030205040100+at))
+	}
+	order := v.r()
+	VMOVUPS(swap, order)
+	for rows := 0; rows < 16; rows += n {
+		for cols := 0; cols < 16; cols += n {
+			x := make([]reg.VecVirtual, n)
+			for r := range x {
+				x[r] = v.load(Mem{Base: src, Disp: 128*(rows+r) + 8*cols})
+			}
+			for c, y := range turned(v, x) {
+				VPSHUFB(order, y, y)
+				VMOVUPS(y, Mem{Base: dst, Disp: 128*(cols+c) + 8*rows})
+			}
+		}
+	}
+	v.end()
+}
+
+// turned is the transpose of a square of 64-bit words.
+func turned(v vec, x []reg.VecVirtual) []reg.VecVirtual {
+	n := len(x)
+	pairs := make([]reg.VecVirtual, n)
+	for r := 0; r < n; r += 2 {
+		pairs[r], pairs[r+1] = v.r(), v.r()
+		VPUNPCKLQDQ(x[r+1], x[r], pairs[r])
+		VPUNPCKHQDQ(x[r+1], x[r], pairs[r+1])
+	}
+	out := make([]reg.VecVirtual, n)
+	for odd := range 2 {
+		if n == 4 {
+			a, b := pairs[odd], pairs[2+odd]
+			out[odd], out[2+odd] = v.r(), v.r()
+			VPERM2I128(U8(0x20), b, a, out[odd])
+			VPERM2I128(U8(0x31), b, a, out[2+odd])
+			continue
+		}
+		for step, pick := range []uint8{0x88, 0xdd} {
+			a, b := v.r(), v.r()
+			VSHUFI64X2(U8(pick), pairs[2+odd], pairs[odd], a)
+			VSHUFI64X2(U8(pick), pairs[6+odd], pairs[4+odd], b)
+			for half, which := range []uint8{0x88, 0xdd} {
+				y := v.r()
+				VSHUFI64X2(U8(which), b, a, y)
+				out[odd+2*step+4*half] = y
+			}
+		}
+	}
+	return out
+}
+
 func peaks() {
 	TEXT("peakAVX512", NOSPLIT, "func(n int)")
 	Doc("peakAVX512 runs n rounds of 24 multiply-adds of 16 float32.")
