@@ -46,7 +46,7 @@ func tiny(t *testing.T) (*Model, *adapters.Adapter) {
 	return f, nonZero(t, f, 5)
 }
 
-// eachArithmetic runs f in float32, and in bf16 with shapes that the products of pairs take, on every level.
+// eachArithmetic runs f in float32, in bf16 with shapes that the products of pairs take, and in 16-bit integers, on every level.
 func eachArithmetic(t *testing.T, f func(t *testing.T, m *Model, a *adapters.Adapter)) {
 	wide, odd := tinyConfig(), tinyConfig()
 	wide.Hidden, wide.HeadDim, wide.Intermediate = 128, 32, 160
@@ -55,7 +55,7 @@ func eachArithmetic(t *testing.T, f func(t *testing.T, m *Model, a *adapters.Ada
 		for name, s := range map[string]struct {
 			c   kernels.Compute
 			cfg Config
-		}{"f32": {kernels.F32, tinyConfig()}, "bf16": {kernels.BF16, wide}, "bf16, odd widths": {kernels.BF16, odd}} {
+		}{"f32": {kernels.F32, tinyConfig()}, "bf16": {kernels.BF16, wide}, "bf16, odd widths": {kernels.BF16, odd}, "int16": {kernels.I16, odd}} {
 			t.Run(fmt.Sprintf("%s/%s", l, name), func(t *testing.T) {
 				defer kernels.Force(l)()
 				m, err := NewRandom(s.cfg, 1)
@@ -201,6 +201,9 @@ func treeEqualsSeparateSequences(t *testing.T, m *Model, a *adapters.Adapter) {
 		limit := 1e-5
 		if m.Compute == kernels.BF16 && kernels.DotsPairs() { // what is rounded to bf16 is summed over other rows
 			limit = 1e-2
+		}
+		if m.Compute == kernels.I16 { // and to integers
+			limit = 1e-3
 		}
 		r := relative(gt, gs)
 		if worst = max(worst, r); !(r <= limit) {
