@@ -14,7 +14,7 @@ func implOf(l Level) *impl {
 
 var neonImpl = impl{
 	level: NEON, vec: 1, rows: heights{tileRowsNEON, 20 * tileRowsNEON}, ahead: 4 << 10,
-	tile: tileNEON, tile16: tile16NEON, tileBF: tileBFNEON,
+	tile: tileNEON, tile16: tile16NEON, tileBF: tileBFNEON, tileInt: tileIntGeneric, ints16: heights{8, 128},
 	transpose16: func(dst []uint32, ldd int, src []uint32, lds int, n int) {
 		checkTranspose(dst, ldd, src, lds, n)
 		transpose16NEON(&dst[0], ldd, &src[0], lds, n)
