@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"plumb/configs"
+	"plumb/internal/kernels"
 	"plumb/internal/run"
 )
 
@@ -44,7 +45,8 @@ func (x *experiment) Validate() []error {
 	return faults
 }
 
-var computes = []string{"auto", "f32", "bf16", "int16"}
+// computes are the words for arithmetic.
+var computes = kernels.ComputeWords()
 
 // body is one configured stage: a struct whose YAML keys are its wiring and the configuration of the package that does the work.
 type body interface {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"plumb/configs"
+	"plumb/internal/kernels"
 )
 
 func load(t *testing.T, src string, sets ...string) (*experiment, error) {
@@ -228,5 +229,27 @@ func TestDryRunSaysWhatWouldRun(t *testing.T) {
 	}
 	if _, errs, code := plumb(t, append(small, "--only", "dpo")...); code != 1 || !strings.Contains(errs, "which stage sft makes: run that first") {
 		t.Errorf("a stage without its inputs: code %d, %s", code, errs)
+	}
+}
+
+// TestEveryArithmeticIsAccepted: the words of the kernels are those of experiments, of a stage's own key and of flags.
+func TestEveryArithmeticIsAccepted(t *testing.T) {
+	for _, word := range kernels.ComputeWords() {
+		x := &experiment{Name: "x", Compute: word}
+		s := &sampling{Compute: word, MaxNew: 1}
+		if _, err := kernels.ParseCompute(word); err != nil {
+			t.Error(err)
+		}
+		for _, err := range append(x.Validate(), wiringOf(x).Validate()...) {
+			if strings.Contains(err.Error(), "compute") {
+				t.Errorf("%s: %v", word, err)
+			}
+		}
+		if err := s.validate(); err != nil && strings.Contains(err.Error(), "compute") {
+			t.Errorf("%s: %v", word, err)
+		}
+	}
+	if len((wiring{Compute: "f16"}).Validate()) == 0 {
+		t.Error("f16 is an arithmetic")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -44,7 +45,7 @@ func (s *sampling) validate() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	check(slices.Contains(computes, s.Compute), "--compute %s: want auto, f32, bf16 or int16", s.Compute)
+	check(slices.Contains(computes, s.Compute), "--compute %s: want one of %s", s.Compute, strings.Join(computes, ", "))
 	check(s.MaxNew >= 1, "--max-new %d: want 1 or more", s.MaxNew)
 	check(s.Temperature >= 0, "--temperature %g: want 0 or more", s.Temperature)
 	check(s.TopP >= 0 && s.TopP <= 1, "--top-p %g: want 0 to 1", s.TopP)

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"plumb/adapters"
 	"plumb/compare"
@@ -31,10 +32,8 @@ func wiringOf(x *experiment) wiring { return wiring{Compute: x.Compute} }
 // Validate returns the faults of the wiring's own keys.
 func (w wiring) Validate() []error {
 	var faults []error
-	switch w.Compute {
-	case "auto", "f32", "bf16":
-	default:
-		faults = append(faults, &run.Fault{Key: "compute", Value: w.Compute, Want: "auto, f32, bf16 or int16"})
+	if !slices.Contains(computes, w.Compute) {
+		faults = append(faults, &run.Fault{Key: "compute", Value: w.Compute, Want: strings.Join(computes, ", ")})
 	}
 	if w.Limit < 0 {
 		faults = append(faults, &run.Fault{Key: "limit", Value: fmt.Sprint(w.Limit), Want: "0 (all) or more"})

@@ -27,6 +27,9 @@ var computeNames = [...]string{F32: "f32", BF16: "bf16", I16: "int16"}
 // String is the configuration's word.
 func (c Compute) String() string { return computeNames[c] }
 
+// ComputeWords are the words that ParseCompute knows.
+func ComputeWords() []string { return append([]string{"auto"}, computeNames[:]...) }
+
 // ParseCompute is the inverse of String; "auto" is Fastest.
 func ParseCompute(word string) (Compute, error) {
 	if word == "auto" {
@@ -37,7 +40,7 @@ func ParseCompute(word string) (Compute, error) {
 			return Compute(i), nil
 		}
 	}
-	return F32, fmt.Errorf("unknown arithmetic %q: want auto or one of %v", word, computeNames)
+	return F32, fmt.Errorf("unknown arithmetic %q: want one of %v", word, ComputeWords())
 }
 
 // Fastest is what `compute: auto` means at the active level: BF16 where its products outrun the others, as on the tile unit

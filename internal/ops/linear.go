@@ -139,16 +139,14 @@ func (f *linear) Operands() []mat.Tensor {
 
 // operand returns x (m, in) as the left operand of a product with W: in the only form that products read.
 func (f *linear) operand(x mat.Tensor) kernels.Rows {
-	switch {
-	case f.l.W.Frozen != nil && f.l.W.Frozen.Ints():
+	if f.l.W.Frozen != nil && f.l.W.Frozen.Ints() {
 		return intsOf(x)
-	case f.l.W.pairs(f.l.Compute):
-		return kernels.Rows{B: halfOf(x)}
 	}
-	return kernels.Rows{F: F32(x)}
+	return f.operandBack(x)
 }
 
-// operandBack returns dy (m, out) as the left operand of a product with W's transpose.
+// operandBack returns dy (m, out) as the left operand of a product with W's transpose, for which integers are made of dy times the
+// steps of W: they are of no use to another.
 func (f *linear) operandBack(dy mat.Tensor) kernels.Rows {
 	if f.l.W.pairs(f.l.Compute) {
 		return kernels.Rows{B: halfOf(dy)}
