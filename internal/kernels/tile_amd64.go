@@ -70,23 +70,24 @@ func tileInt512(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc in
 }
 
 func tileInt256(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, xs, ws []float32, ahead int) {
-	checkInt(mr, kp, a, lda, b, c, ldc, xs, ws)
-	if mr < len(tileInt32AVX2) {
-		tileInt32AVX2[mr](kp, &a[0], lda, &b[0], &c[0], ldc, acc, &xs[0], &ws[0], ahead)
-		return
-	}
-	tileInt16AVX2[mr](kp, &a[0], lda, &b[0], &c[0], ldc, acc, &xs[0], &ws[0], ahead)
-	tileInt16AVX2[mr](kp, &a[0], lda, &b[32], &c[16], ldc, acc, &xs[0], &ws[16], ahead)
+	tileIntHalves(tileInt32AVX2[:], tileInt16AVX2[:], mr, kp, a, lda, b, c, ldc, acc, xs, ws, ahead)
 }
 
 func tileIntVNNI256(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, xs, ws []float32, ahead int) {
+	tileIntHalves(tileInt32VNNI[:], tileInt16VNNI[:], mr, kp, a, lda, b, c, ldc, acc, xs, ws, ahead)
+}
+
+type intTiles = []func(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
+
+// tileIntHalves takes few rows at one go with the whole tiles, others with those of half the columns.
+func tileIntHalves(whole, half intTiles, mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, xs, ws []float32, ahead int) {
 	checkInt(mr, kp, a, lda, b, c, ldc, xs, ws)
-	if mr < len(tileInt32VNNI) {
-		tileInt32VNNI[mr](kp, &a[0], lda, &b[0], &c[0], ldc, acc, &xs[0], &ws[0], ahead)
+	if mr < len(whole) {
+		whole[mr](kp, &a[0], lda, &b[0], &c[0], ldc, acc, &xs[0], &ws[0], ahead)
 		return
 	}
-	tileInt16VNNI[mr](kp, &a[0], lda, &b[0], &c[0], ldc, acc, &xs[0], &ws[0], ahead)
-	tileInt16VNNI[mr](kp, &a[0], lda, &b[32], &c[16], ldc, acc, &xs[0], &ws[16], ahead)
+	half[mr](kp, &a[0], lda, &b[0], &c[0], ldc, acc, &xs[0], &ws[0], ahead)
+	half[mr](kp, &a[0], lda, &b[32], &c[16], ldc, acc, &xs[0], &ws[16], ahead)
 }
 
 func checkInt(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, xs, ws []float32) {

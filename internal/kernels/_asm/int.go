@@ -99,24 +99,7 @@ func tileInt512(mr int) {
 	for i := range 2 * mr {
 		VPXORD(zs[i], zs[i], zs[i])
 	}
-	Load(Param("kp"), count)
-	setRows(mr, 1)
-	Load(Param("b"), bPtr)
-	Load(Param("ahead"), ahead)
-	loop(4, func(step int) {
-		for j := range 2 {
-			PREFETCHT0(Mem{Base: bPtr, Index: ahead, Scale: 1, Disp: 128*step + 64*j})
-			VMOVDQU32(Mem{Base: bPtr, Disp: 128*step + 64*j}, zs[28+j])
-		}
-		for i := range mr {
-			VPBROADCASTD(rowAt(i, 4*step), zs[30+i%2])
-			dpwssd(2*i, 30+i%2, 28)
-			dpwssd(2*i+1, 30+i%2, 29)
-		}
-	}, func(n int) {
-		ADDQ(U32(uint32(128*n)), bPtr)
-		advance(mr, uint8(4*n))
-	})
+	pairs512(mr, dpwssd)
 	closeInt(mr, 2, 64, zs)
 }
 

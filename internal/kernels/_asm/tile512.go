@@ -232,6 +232,12 @@ func tileDot512(mr int) {
 	TEXT(name, NOSPLIT, tileDotType)
 	Pragma("noescape")
 	open512(mr, 2)
+	pairs512(mr, dpbf16)
+	close512(mr, 2)
+}
+
+// pairs512 adds the products of a's pairs and b's to the sums of a tile of 32 columns, by an instruction for pairs of 16 bits.
+func pairs512(mr int, dot func(acc, x, y int)) {
 	Load(Param("kp"), count)
 	setRows(mr, 1)
 	Load(Param("b"), bPtr)
@@ -243,12 +249,11 @@ func tileDot512(mr int) {
 		}
 		for i := range mr {
 			VPBROADCASTD(rowAt(i, 4*step), zs[30+i%2])
-			dpbf16(2*i, 30+i%2, 28)
-			dpbf16(2*i+1, 30+i%2, 29)
+			dot(2*i, 30+i%2, 28)
+			dot(2*i+1, 30+i%2, 29)
 		}
 	}, func(n int) {
 		ADDQ(U32(uint32(128*n)), bPtr)
 		advance(mr, uint8(4*n))
 	})
-	close512(mr, 2)
 }
