@@ -30,7 +30,7 @@ func benchCommand() *cli.Command {
 			"plumb bench", "plumb bench --model SmolLM2-135M-Instruct.gguf --json"),
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "model", Aliases: []string{"m"}, Usage: "measure this `MODEL` too", Destination: &o.Model},
-			&cli.StringFlag{Name: "compute", Usage: "arithmetic of the model: auto, f32, bf16 or int16", Value: "auto", Destination: &o.Compute},
+			computeFlag(&o.Compute),
 			&cli.IntFlag{Name: "rows", Usage: "`N` tokens in a product", Value: 512, Destination: &o.Rows},
 			&cli.Float64Flag{Name: "seconds", Usage: "measure each figure for about so long", Value: 0.3, Destination: &o.Seconds},
 			jsonFlag(&o.JSON),

@@ -54,7 +54,7 @@ func dedupCommand() *cli.Command {
 			&cli.StringFlag{Name: "certificate", Usage: "write what leaked as JSON to `FILE`", Destination: &o.Certificate},
 			&cli.StringFlag{Name: "config", Usage: "thresholds and policies from `FILE`", Destination: &o.Config},
 			setFlag(),
-			&cli.StringFlag{Name: "compute", Usage: "arithmetic of models: auto, f32, bf16 or int16", Value: "auto", Destination: &o.Compute},
+			computeFlag(&o.Compute),
 			resumeFlag(&o.Resume),
 			&cli.StringFlag{Name: "undo", Usage: "restore what a dedup removed, from its output and this ledger `FILE`: the same as dedup undo", Destination: &o.Undo},
 			jsonFlag(&o.JSON),

@@ -50,7 +50,7 @@ func trainVerifierCommand() *cli.Command {
 			&cli.StringFlag{Name: "out", Aliases: []string{"o"}, Usage: "the run `DIRECTORY`, or the file of weights", Destination: &o.Out},
 			&cli.StringFlag{Name: "config", Usage: "the training from `FILE`", Destination: &o.Config},
 			setFlag(),
-			&cli.StringFlag{Name: "compute", Usage: "arithmetic of models: auto, f32, bf16 or int16", Value: "auto", Destination: &o.Compute},
+			computeFlag(&o.Compute),
 			jsonFlag(&o.JSON),
 		},
 		Action: func(c *cli.Context) error {

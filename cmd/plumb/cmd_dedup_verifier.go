@@ -42,7 +42,7 @@ func calibrateCommand() *cli.Command {
 			&cli.StringFlag{Name: "samples", Usage: "write the drawn pairs to `FILE`, for people to judge", Destination: &o.Samples},
 			&cli.IntFlag{Name: "per-bin", Usage: "`PAIRS` drawn from each bin", Value: 50, Destination: &o.PerBin},
 			&cli.Float64Flag{Name: "precision", Usage: "what the lower end of precision has to reach", Value: 0.95, Destination: &o.Precision},
-			&cli.StringFlag{Name: "compute", Usage: "arithmetic of models: auto, f32, bf16 or int16", Value: "auto", Destination: &o.Compute},
+			computeFlag(&o.Compute),
 			jsonFlag(&o.JSON),
 		},
 		Action: func(c *cli.Context) error {

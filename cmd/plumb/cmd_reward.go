@@ -31,7 +31,7 @@ func (o *rewardOptions) flags() []cli.Flag {
 		&cli.StringFlag{Name: "base", Usage: "the `MODEL` below it; default: the one that its file names", Destination: &o.Base},
 		&cli.StringFlag{Name: "data", Usage: "the records in `FILE`", Destination: &o.Data},
 		&cli.StringFlag{Name: "format", Usage: "`FORMAT` of the rows", Value: "auto", Destination: &o.Format},
-		&cli.StringFlag{Name: "compute", Usage: "auto, f32, bf16 or int16", Value: "auto", Destination: &o.Compute},
+		computeFlag(&o.Compute),
 		&cli.IntFlag{Name: "max-length", Usage: "at most `N` tokens of a text", Value: 1024, Destination: &o.MaxLength},
 		&cli.IntFlag{Name: "limit", Usage: "the first `N` records; 0: all", Destination: &o.Limit},
 		jsonFlag(&o.JSON),

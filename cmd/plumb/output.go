@@ -94,3 +94,8 @@ func needFlags(pairs ...string) error {
 	}
 	return run.Usage(fmt.Errorf("want %s", strings.Join(missing, " and ")))
 }
+
+// computeFlag chooses the arithmetic of models.
+func computeFlag(word *string) cli.Flag {
+	return &cli.StringFlag{Name: "compute", Usage: "arithmetic of models: " + strings.Join(computes, ", "), Value: "auto", Destination: word}
+}

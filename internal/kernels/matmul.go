@@ -117,14 +117,17 @@ type forward struct {
 	tail     Tail
 }
 
-func (f *forward) heights() heights {
+func (f *forward) heights() heights { return f.im.heights(f.xb != nil, f.xi != nil) }
+
+// heights are those of products of bf16 pairs, of integers, or else in float32.
+func (im *impl) heights(pairs, ints bool) heights {
 	switch {
-	case f.xi != nil:
-		return f.im.ints16
-	case f.xb != nil:
-		return f.im.pairs
+	case ints:
+		return im.ints16
+	case pairs:
+		return im.pairs
 	}
-	return f.im.rows
+	return im.rows
 }
 
 // forwardDepth bounds the block of x that stays in the cache, 112 rows of it, while the panels pass.

@@ -95,15 +95,7 @@ func (b *backward) run(j0, j1 int) {
 	}
 }
 
-func (b *backward) heights() heights {
-	switch {
-	case b.yi != nil:
-		return b.im.ints16
-	case b.yb != nil:
-		return b.im.pairs
-	}
-	return b.im.rows
-}
+func (b *backward) heights() heights { return b.im.heights(b.yb != nil, b.yi != nil) }
 
 // pairs reports whether the panels that are made hold pairs of 16 bits along W's rows.
 func (b *backward) pairs() bool { return b.yb != nil || b.yi != nil }
