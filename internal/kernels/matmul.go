@@ -173,9 +173,14 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 			v = s.extra(32 * low.R)
 			packTransposed(f.im, v, 32, low.V[(f.n0+32*j)*low.R:], low.R, w, low.R)
 		}
+		var next []float32
+		if ahead == 0 && f.xb == nil {
+			next = f.p.following(f.n0/32+j, k0, k1)
+		}
 		for t := range tiles {
 			i := m0 + (m1-m0)*t/tiles
 			mr := m0 + (m1-m0)*(t+1)/tiles - i
+			Fetch(next[len(next)*t/tiles : len(next)*(t+1)/tiles])
 			c := f.dst[i*f.ldd+32*j:]
 			if w == 32 {
 				f.tile(mr, i, j, k0, k1, b, c, f.ldd, acc, ahead)
@@ -190,6 +195,16 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 			copyTile(c, f.ldd, s.c[:], 32, mr, w)
 		}
 	}
+}
+
+// following is what lies behind columns [k0,k1) of panel j, and as much: what is read next, and arrives while rows pass.
+func (p *Panels) following(j, k0, k1 int) []float32 {
+	if p.typ >= PanelQ8 {
+		return nil
+	}
+	column := p.size / p.k // of a panel, or one less in pairs of an odd k
+	from := min(len(p.f), j*p.size+k1*column)
+	return p.f[from:min(len(p.f), from+(k1-k0)*column)]
 }
 
 // finish adds the tail to a tile whose product is done. v is the low rank's panel where it is in float32.

@@ -5,10 +5,14 @@
 #include "textflag.h"
 
 // func tileInt1x16AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-// Requires: AVX, AVX2, MMX+
+// Requires: AVX, AVX2, MMX+, PREFETCHW
 TEXT ·tileInt1x16AVX2(SB), NOSPLIT, $0-80
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
+	MOVQ  c+32(FP), AX
+	MOVQ  cs+40(FP), BX
+	SHLQ  $0x02, BX
+	LONG  $0x00480d0f
 	MOVQ  kp+0(FP), CX
 	MOVQ  a+8(FP), SI
 	MOVQ  as+16(FP), R11
@@ -105,12 +109,18 @@ set:
 	RET
 
 // func tileInt2x16AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-// Requires: AVX, AVX2, MMX+
+// Requires: AVX, AVX2, MMX+, PREFETCHW
 TEXT ·tileInt2x16AVX2(SB), NOSPLIT, $0-80
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
+	MOVQ  c+32(FP), AX
+	MOVQ  cs+40(FP), BX
+	SHLQ  $0x02, BX
+	LONG  $0x00480d0f
+	ADDQ  BX, AX
+	LONG  $0x00480d0f
 	MOVQ  kp+0(FP), CX
 	MOVQ  a+8(FP), SI
 	MOVQ  as+16(FP), R11
@@ -247,7 +257,7 @@ set:
 	RET
 
 // func tileInt3x16AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-// Requires: AVX, AVX2, MMX+
+// Requires: AVX, AVX2, MMX+, PREFETCHW
 TEXT ·tileInt3x16AVX2(SB), NOSPLIT, $0-80
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
@@ -255,6 +265,14 @@ TEXT ·tileInt3x16AVX2(SB), NOSPLIT, $0-80
 	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
 	VPXOR Y5, Y5, Y5
+	MOVQ  c+32(FP), AX
+	MOVQ  cs+40(FP), BX
+	SHLQ  $0x02, BX
+	LONG  $0x00480d0f
+	ADDQ  BX, AX
+	LONG  $0x00480d0f
+	ADDQ  BX, AX
+	LONG  $0x00480d0f
 	MOVQ  kp+0(FP), CX
 	MOVQ  a+8(FP), SI
 	MOVQ  as+16(FP), R11
@@ -431,7 +449,7 @@ set:
 	RET
 
 // func tileInt4x16AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-// Requires: AVX, AVX2, MMX+
+// Requires: AVX, AVX2, MMX+, PREFETCHW
 TEXT ·tileInt4x16AVX2(SB), NOSPLIT, $0-80
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
@@ -441,6 +459,16 @@ TEXT ·tileInt4x16AVX2(SB), NOSPLIT, $0-80
 	VPXOR Y5, Y5, Y5
 	VPXOR Y6, Y6, Y6
 	VPXOR Y7, Y7, Y7
+	MOVQ  c+32(FP), AX
+	MOVQ  cs+40(FP), BX
+	SHLQ  $0x02, BX
+	LONG  $0x00480d0f
+	ADDQ  BX, AX
+	LONG  $0x00480d0f
+	ADDQ  BX, AX
+	LONG  $0x00480d0f
+	ADDQ  BX, AX
+	LONG  $0x00480d0f
 	MOVQ  kp+0(FP), CX
 	MOVQ  a+8(FP), SI
 	MOVQ  as+16(FP), R11
@@ -657,7 +685,7 @@ set:
 	RET
 
 // func tileInt5x16AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-// Requires: AVX, AVX2, MMX+
+// Requires: AVX, AVX2, MMX+, PREFETCHW
 TEXT ·tileInt5x16AVX2(SB), NOSPLIT, $0-80
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
@@ -669,6 +697,18 @@ TEXT ·tileInt5x16AVX2(SB), NOSPLIT, $0-80
 	VPXOR Y7, Y7, Y7
 	VPXOR Y8, Y8, Y8
 	VPXOR Y9, Y9, Y9
+	MOVQ  c+32(FP), AX
+	MOVQ  cs+40(FP), BX
+	SHLQ  $0x02, BX
+	LONG  $0x00480d0f
+	ADDQ  BX, AX
+	LONG  $0x00480d0f
+	ADDQ  BX, AX
+	LONG  $0x00480d0f
+	ADDQ  BX, AX
+	LONG  $0x00480d0f
+	ADDQ  BX, AX
+	LONG  $0x00480d0f
 	MOVQ  kp+0(FP), CX
 	MOVQ  a+8(FP), SI
 	MOVQ  as+16(FP), R11
@@ -928,7 +968,7 @@ set:
 	RET
 
 // func tileInt6x16AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-// Requires: AVX, AVX2, MMX+
+// Requires: AVX, AVX2, MMX+, PREFETCHW
 TEXT ·tileInt6x16AVX2(SB), NOSPLIT, $0-80
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
@@ -942,6 +982,20 @@ TEXT ·tileInt6x16AVX2(SB), NOSPLIT, $0-80
 	VPXOR Y9, Y9, Y9
 	VPXOR Y10, Y10, Y10
 	VPXOR Y11, Y11, Y11
+	MOVQ  c+32(FP), AX
+	MOVQ  cs+40(FP), BX
+	SHLQ  $0x02, BX
+	LONG  $0x00480d0f
+	ADDQ  BX, AX
+	LONG  $0x00480d0f
+	ADDQ  BX, AX
+	LONG  $0x00480d0f
+	ADDQ  BX, AX
+	LONG  $0x00480d0f
+	ADDQ  BX, AX
+	LONG  $0x00480d0f
+	ADDQ  BX, AX
+	LONG  $0x00480d0f
 	MOVQ  kp+0(FP), CX
 	MOVQ  a+8(FP), SI
 	MOVQ  as+16(FP), R11
@@ -1241,12 +1295,17 @@ set:
 	RET
 
 // func tileInt1x32AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-// Requires: AVX, AVX2, MMX+
+// Requires: AVX, AVX2, MMX+, PREFETCHW
 TEXT ·tileInt1x32AVX2(SB), NOSPLIT, $0-80
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
+	MOVQ  c+32(FP), AX
+	MOVQ  cs+40(FP), BX
+	SHLQ  $0x02, BX
+	LONG  $0x00480d0f
+	LONG  $0x40480d0f
 	MOVQ  kp+0(FP), CX
 	MOVQ  a+8(FP), SI
 	MOVQ  as+16(FP), R11
@@ -1390,7 +1449,7 @@ set:
 	RET
 
 // func tileInt2x32AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-// Requires: AVX, AVX2, MMX+
+// Requires: AVX, AVX2, MMX+, PREFETCHW
 TEXT ·tileInt2x32AVX2(SB), NOSPLIT, $0-80
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
@@ -1400,6 +1459,14 @@ TEXT ·tileInt2x32AVX2(SB), NOSPLIT, $0-80
 	VPXOR Y5, Y5, Y5
 	VPXOR Y6, Y6, Y6
 	VPXOR Y7, Y7, Y7
+	MOVQ  c+32(FP), AX
+	MOVQ  cs+40(FP), BX
+	SHLQ  $0x02, BX
+	LONG  $0x00480d0f
+	LONG  $0x40480d0f
+	ADDQ  BX, AX
+	LONG  $0x00480d0f
+	LONG  $0x40480d0f
 	MOVQ  kp+0(FP), CX
 	MOVQ  a+8(FP), SI
 	MOVQ  as+16(FP), R11
@@ -1615,10 +1682,14 @@ set:
 	RET
 
 // func tileInt1x16VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-// Requires: AVX, AVX2, AVX_VNNI, MMX+
+// Requires: AVX, AVX2, AVX_VNNI, MMX+, PREFETCHW
 TEXT ·tileInt1x16VNNI(SB), NOSPLIT, $0-80
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
+	MOVQ  c+32(FP), AX
+	MOVQ  cs+40(FP), BX
+	SHLQ  $0x02, BX
+	LONG  $0x00480d0f
 	MOVQ  kp+0(FP), CX
 	MOVQ  a+8(FP), SI
 	MOVQ  as+16(FP), R11
@@ -1715,12 +1786,18 @@ set:
 	RET
 
 // func tileInt2x16VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-// Requires: AVX, AVX2, AVX_VNNI, MMX+
+// Requires: AVX, AVX2, AVX_VNNI, MMX+, PREFETCHW
 TEXT ·tileInt2x16VNNI(SB), NOSPLIT, $0-80
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
+	MOVQ  c+32(FP), AX
+	MOVQ  cs+40(FP), BX
+	SHLQ  $0x02, BX
+	LONG  $0x00480d0f
+	ADDQ  BX, AX
+	LONG  $0x00480d0f
 	MOVQ  kp+0(FP), CX
 	MOVQ  a+8(FP), SI
 	MOVQ  as+16(FP), R11
@@ -1857,7 +1934,7 @@ set:
 	RET
 
 // func tileInt3x16VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-// Requires: AVX, AVX2, AVX_VNNI, MMX+
+// Requires: AVX, AVX2, AVX_VNNI, MMX+, PREFETCHW
 TEXT ·tileInt3x16VNNI(SB), NOSPLIT, $0-80
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
@@ -1865,6 +1942,14 @@ TEXT ·tileInt3x16VNNI(SB), NOSPLIT, $0-80
 	VPXOR Y3, Y3, Y3
 	VPXOR Y4, Y4, Y4
 	VPXOR Y5, Y5, Y5
+	MOVQ  c+32(FP), AX
+	MOVQ  cs+40(FP), BX
+	SHLQ  $0x02, BX
+	LONG  $0x00480d0f
+	ADDQ  BX, AX
+	LONG  $0x00480d0f
+	ADDQ  BX, AX
+	LONG  $0x00480d0f
 	MOVQ  kp+0(FP), CX
 	MOVQ  a+8(FP), SI
 	MOVQ  as+16(FP), R11
@@ -2041,7 +2126,7 @@ set:
 	RET
 
 // func tileInt4x16VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-// Requires: AVX, AVX2, AVX_VNNI, MMX+
+// Requires: AVX, AVX2, AVX_VNNI, MMX+, PREFETCHW
 TEXT ·tileInt4x16VNNI(SB), NOSPLIT, $0-80
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
@@ -2051,6 +2136,16 @@ TEXT ·tileInt4x16VNNI(SB), NOSPLIT, $0-80
 	VPXOR Y5, Y5, Y5
 	VPXOR Y6, Y6, Y6
 	VPXOR Y7, Y7, Y7
+	MOVQ  c+32(FP), AX
+	MOVQ  cs+40(FP), BX
+	SHLQ  $0x02, BX
+	LONG  $0x00480d0f
+	ADDQ  BX, AX
+	LONG  $0x00480d0f
+	ADDQ  BX, AX
+	LONG  $0x00480d0f
+	ADDQ  BX, AX
+	LONG  $0x00480d0f
 	MOVQ  kp+0(FP), CX
 	MOVQ  a+8(FP), SI
 	MOVQ  as+16(FP), R11
@@ -2267,7 +2362,7 @@ set:
 	RET
 
 // func tileInt5x16VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-// Requires: AVX, AVX2, AVX_VNNI, MMX+
+// Requires: AVX, AVX2, AVX_VNNI, MMX+, PREFETCHW
 TEXT ·tileInt5x16VNNI(SB), NOSPLIT, $0-80
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
@@ -2279,6 +2374,18 @@ TEXT ·tileInt5x16VNNI(SB), NOSPLIT, $0-80
 	VPXOR Y7, Y7, Y7
 	VPXOR Y8, Y8, Y8
 	VPXOR Y9, Y9, Y9
+	MOVQ  c+32(FP), AX
+	MOVQ  cs+40(FP), BX
+	SHLQ  $0x02, BX
+	LONG  $0x00480d0f
+	ADDQ  BX, AX
+	LONG  $0x00480d0f
+	ADDQ  BX, AX
+	LONG  $0x00480d0f
+	ADDQ  BX, AX
+	LONG  $0x00480d0f
+	ADDQ  BX, AX
+	LONG  $0x00480d0f
 	MOVQ  kp+0(FP), CX
 	MOVQ  a+8(FP), SI
 	MOVQ  as+16(FP), R11
@@ -2538,7 +2645,7 @@ set:
 	RET
 
 // func tileInt6x16VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-// Requires: AVX, AVX2, AVX_VNNI, MMX+
+// Requires: AVX, AVX2, AVX_VNNI, MMX+, PREFETCHW
 TEXT ·tileInt6x16VNNI(SB), NOSPLIT, $0-80
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
@@ -2552,6 +2659,20 @@ TEXT ·tileInt6x16VNNI(SB), NOSPLIT, $0-80
 	VPXOR Y9, Y9, Y9
 	VPXOR Y10, Y10, Y10
 	VPXOR Y11, Y11, Y11
+	MOVQ  c+32(FP), AX
+	MOVQ  cs+40(FP), BX
+	SHLQ  $0x02, BX
+	LONG  $0x00480d0f
+	ADDQ  BX, AX
+	LONG  $0x00480d0f
+	ADDQ  BX, AX
+	LONG  $0x00480d0f
+	ADDQ  BX, AX
+	LONG  $0x00480d0f
+	ADDQ  BX, AX
+	LONG  $0x00480d0f
+	ADDQ  BX, AX
+	LONG  $0x00480d0f
 	MOVQ  kp+0(FP), CX
 	MOVQ  a+8(FP), SI
 	MOVQ  as+16(FP), R11
@@ -2851,12 +2972,17 @@ set:
 	RET
 
 // func tileInt1x32VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-// Requires: AVX, AVX2, AVX_VNNI, MMX+
+// Requires: AVX, AVX2, AVX_VNNI, MMX+, PREFETCHW
 TEXT ·tileInt1x32VNNI(SB), NOSPLIT, $0-80
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
 	VPXOR Y3, Y3, Y3
+	MOVQ  c+32(FP), AX
+	MOVQ  cs+40(FP), BX
+	SHLQ  $0x02, BX
+	LONG  $0x00480d0f
+	LONG  $0x40480d0f
 	MOVQ  kp+0(FP), CX
 	MOVQ  a+8(FP), SI
 	MOVQ  as+16(FP), R11
@@ -3000,7 +3126,7 @@ set:
 	RET
 
 // func tileInt2x32VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-// Requires: AVX, AVX2, AVX_VNNI, MMX+
+// Requires: AVX, AVX2, AVX_VNNI, MMX+, PREFETCHW
 TEXT ·tileInt2x32VNNI(SB), NOSPLIT, $0-80
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
@@ -3010,6 +3136,14 @@ TEXT ·tileInt2x32VNNI(SB), NOSPLIT, $0-80
 	VPXOR Y5, Y5, Y5
 	VPXOR Y6, Y6, Y6
 	VPXOR Y7, Y7, Y7
+	MOVQ  c+32(FP), AX
+	MOVQ  cs+40(FP), BX
+	SHLQ  $0x02, BX
+	LONG  $0x00480d0f
+	LONG  $0x40480d0f
+	ADDQ  BX, AX
+	LONG  $0x00480d0f
+	LONG  $0x40480d0f
 	MOVQ  kp+0(FP), CX
 	MOVQ  a+8(FP), SI
 	MOVQ  as+16(FP), R11

@@ -132,3 +132,44 @@ func dot512(isa string, prefix byte, acc, x, y int) {
 
 // fetchOwned is PREFETCHW disp(AX), of a cache line to be written, which the assembler lacks too.
 func fetchOwned(disp int) { raw("PREFETCHW", 0x0f, 0x0d, 0x48, byte(disp)) }
+
+// fetchRows asks for mr rows of c, v vectors of so many bytes each, from AX on, while the sums are made. AX is then the last row.
+func fetchRows(mr, v, bytes int) {
+	for i := range mr {
+		for at := 0; at < v*bytes; at += 64 {
+			fetchOwned(at)
+		}
+		if i < mr-1 {
+			ADDQ(cStride, cPtr)
+		}
+	}
+}
+
+// loopFetching is loop with a second form of its unrolled part, which fetches nothing ahead: many rows share what the first of them
+// has fetched, and instructions are what a core runs out of that shares its front end with another thread.
+func loopFetching(unroll int, body func(step int, fetch bool), end func(n int)) {
+	SUBQ(U8(uint8(unroll)), count)
+	JL(LabelRef("rest"))
+	TESTQ(ahead, ahead)
+	JZ(LabelRef("plain"))
+	for _, label := range []string{"many", "plain"} {
+		Label(label)
+		for s := range unroll {
+			body(s, label == "many")
+		}
+		end(unroll)
+		SUBQ(U8(uint8(unroll)), count)
+		JGE(LabelRef(label))
+		if label == "many" {
+			JMP(LabelRef("rest"))
+		}
+	}
+	Label("rest")
+	ADDQ(U8(uint8(unroll)), count)
+	JZ(LabelRef("store"))
+	Label("one")
+	body(0, true)
+	end(1)
+	DECQ(count)
+	JNZ(LabelRef("one"))
+}

@@ -48,6 +48,10 @@ func tileInt256(mr, cols int, dot bool) {
 	for i := range mr * v {
 		VPXOR(ys[i], ys[i], ys[i])
 	}
+	Load(Param("c"), cPtr)
+	Load(Param("cs"), cStride)
+	SHLQ(U8(2), cStride)
+	fetchRows(mr, v, 32)
 	Load(Param("kp"), count)
 	setRows(mr, 1)
 	Load(Param("b"), bPtr)
@@ -61,9 +65,7 @@ func tileInt256(mr, cols int, dot bool) {
 		VPADDD(ys[15], ys[acc], ys[acc])
 	}
 	loop(4, func(step int) {
-		for j := 0; j < v; j += 2 {
-			PREFETCHT0(Mem{Base: bPtr, Index: ahead, Scale: 1, Disp: 128*step + 32*j})
-		}
+		fetchPanel(v, 128*step, true)
 		if v == 2 {
 			VMOVDQU(Mem{Base: bPtr, Disp: 128 * step}, ys[12])
 			VMOVDQU(Mem{Base: bPtr, Disp: 128*step + 32}, ys[13])

@@ -45,14 +45,7 @@ func open256(mr, v int) {
 	for i := range mr * v {
 		VXORPS(ys[i], ys[i], ys[i])
 	}
-	for i := range mr { // c arrives while the sums are made
-		for j := 0; j < v; j += 2 {
-			fetchOwned(32 * j)
-		}
-		if i < mr-1 {
-			ADDQ(cStride, cPtr)
-		}
-	}
+	fetchRows(mr, v, 32)
 	JMP(LabelRef("ready"))
 	Label("load")
 	for i := range mr {
@@ -111,6 +104,13 @@ func madd256(mr, v int, row func(i int) Mem, load func(j int, y reg.VecPhysical)
 	}
 }
 
+// fetchPanel asks for v vectors of b that are used later, where rows are few enough for that.
+func fetchPanel(v, disp int, fetch bool) {
+	for j := 0; j < v && fetch; j += 2 {
+		PREFETCHT0(Mem{Base: bPtr, Index: ahead, Scale: 1, Disp: disp + 32*j})
+	}
+}
+
 // tile256 is tile512 in AVX2.
 func tile256(mr, cols int, along bool) {
 	v := cols / 8
@@ -134,15 +134,7 @@ func tile256(mr, cols int, along bool) {
 	Load(Param("b"), bPtr)
 	Load(Param("bs"), bStride)
 	SHLQ(U8(2), bStride)
-	Load(Param("ahead"), ahead)
-	unroll := 1
-	if along {
-		unroll = 4
-	}
-	loop(unroll, func(step int) {
-		for j := 0; j < v; j += 2 {
-			PREFETCHT0(Mem{Base: bPtr, Index: ahead, Scale: 1, Disp: 32 * j})
-		}
+	add := func(step int) {
 		madd256(mr, v, func(i int) Mem {
 			if along {
 				return rowAt(i, 4*step)
@@ -150,13 +142,16 @@ func tile256(mr, cols int, along bool) {
 			return Mem{Base: aBase[0], Disp: 4 * i}
 		}, func(j int, y reg.VecPhysical) { VMOVUPS(Mem{Base: bPtr, Disp: 32 * j}, y) })
 		ADDQ(bStride, bPtr)
-	}, func(n int) {
-		if along {
-			advance(mr, uint8(4*n))
-		} else {
-			ADDQ(aStride, aBase[0])
-		}
-	})
+	}
+	if along {
+		Load(Param("ahead"), ahead)
+		loopFetching(4, func(step int, fetch bool) {
+			fetchPanel(v, 0, fetch)
+			add(step)
+		}, func(n int) { advance(mr, uint8(4*n)) })
+	} else {
+		loop(1, add, func(int) { ADDQ(aStride, aBase[0]) })
+	}
 	close256(mr, v)
 }
 
@@ -192,18 +187,23 @@ func tileBF256(mr, cols int) {
 	}
 	SUBQ(U8(4), count)
 	JL(LabelRef("rest"))
-	Label("many")
-	for s := range 2 {
-		for j := 0; j < v; j += 2 {
-			PREFETCHT0(Mem{Base: bPtr, Index: ahead, Scale: 1, Disp: 128*s + 32*j})
+	TESTQ(ahead, ahead)
+	JZ(LabelRef("plain"))
+	for _, label := range []string{"many", "plain"} { // as in loopFetching
+		Label(label)
+		for s := range 2 {
+			fetchPanel(v, 128*s, label == "many")
+			half(false, 128*s, 8*s)
+			half(true, 128*s, 8*s+4)
 		}
-		half(false, 128*s, 8*s)
-		half(true, 128*s, 8*s+4)
+		ADDQ(U32(256), bPtr)
+		advance(mr, 16)
+		SUBQ(U8(4), count)
+		JGE(LabelRef(label))
+		if label == "many" {
+			JMP(LabelRef("rest"))
+		}
 	}
-	ADDQ(U32(256), bPtr)
-	advance(mr, 16)
-	SUBQ(U8(4), count)
-	JGE(LabelRef("many"))
 	Label("rest")
 	ADDQ(U8(2), count)
 	JL(LabelRef("last"))

@@ -46,14 +46,7 @@ func open512(mr, v int) {
 	for i := range mr * v {
 		VPXORD(zs[i], zs[i], zs[i])
 	}
-	for i := range mr { // c arrives while the sums are made
-		for j := 0; j < v; j += 1 {
-			fetchOwned(64 * j)
-		}
-		if i < mr-1 {
-			ADDQ(cStride, cPtr)
-		}
-	}
+	fetchRows(mr, v, 64)
 	JMP(LabelRef("ready"))
 	Label("load")
 	for i := range mr {
