@@ -135,7 +135,7 @@ func (im *impl) heights(pairs, ints bool) heights {
 // panel at a time. Sums are in float32 from one part to the next.
 // expandDepth is the part of a quantised panel that is expanded at once for few rows: 32 KB.
 const (
-	forwardDepth = 384
+	forwardDepth = 768
 	pairDepth    = 768
 	intDepth     = 768
 	expandDepth  = 256
