@@ -182,15 +182,19 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 			mr := m0 + (m1-m0)*(t+1)/tiles - i
 			Fetch(next[len(next)*t/tiles : len(next)*(t+1)/tiles])
 			c := f.dst[i*f.ldd+32*j:]
+			to := fetching{ahead: ahead}
+			if ahead > 0 && tiles > 1 && f.xi != nil && f.im.sharesFetching {
+				to = sharedFetching(t, tiles, (k1-k0+1)/2)
+			}
 			if w == 32 {
-				f.tile(mr, i, j, k0, k1, b, c, f.ldd, acc, ahead)
+				f.tile(mr, i, j, k0, k1, b, c, f.ldd, acc, v, to)
 				f.finish(mr, i, j, k1 == f.p.k, v, c, f.ldd)
 				continue
 			}
 			if acc {
 				copyTile(s.c[:], 32, c, f.ldd, mr, w)
 			}
-			f.tile(mr, i, j, k0, k1, b, s.c[:], 32, acc, ahead)
+			f.tile(mr, i, j, k0, k1, b, s.c[:], 32, acc, v, to)
 			f.finish(mr, i, j, k1 == f.p.k, v, s.c[:], 32)
 			copyTile(c, f.ldd, s.c[:], 32, mr, w)
 		}
@@ -212,7 +216,9 @@ func (f *forward) finish(mr, i, j int, done bool, v, c []float32, ldc int) {
 	if !done {
 		return
 	}
-	f.tail.Low.add(f.im, mr, i, f.n0/32+j, v, 32, c, ldc)
+	if f.xi == nil { // tileInt has added it
+		f.tail.Low.add(f.im, mr, i, f.n0/32+j, v, 32, c, ldc)
+	}
 	if f.tail.Bias == nil {
 		return
 	}
@@ -245,6 +251,22 @@ func (l *LowRank) add(im *impl, mr, i, j int, v []float32, ldv int, c []float32,
 	}
 }
 
+// tile is l for rows from i, v as for add; of no rank without v.
+func (l *LowRank) tile(i int, v []float32, ldv int) lowTile {
+	if v == nil {
+		return lowTile{}
+	}
+	return lowTile{r: l.R, ldv: ldv, u: l.U[i*l.R:], v: v}
+}
+
+// sharedFetching spreads the next panel over the tiles of this one, which are tile t of so many, each of kp pairs: memory is then read
+// all the time, not only while the first tile of a panel waits for it.
+func sharedFetching(t, tiles, kp int) fetching {
+	const line, four = 128, 512 // bytes between a half panel's lines, and of four steps
+	step := (4 + tiles - 1) / tiles * line
+	return fetching{ahead: kp*line + t*(kp/4)*step, slow: four - step}
+}
+
 // weights is the part [k0,k1) of a panel in the form that tile reads; quantised ones are expanded into scratch.
 func (f *forward) weights(s *scratch, panel []float32, k0, k1 int) []float32 {
 	switch f.p.typ {
@@ -259,16 +281,16 @@ func (f *forward) weights(s *scratch, panel []float32, k0, k1 int) []float32 {
 }
 
 // tile adds columns [k0,k1) of x times weights b of panel j; k0 is even.
-func (f *forward) tile(mr, i, j, k0, k1 int, b, c []float32, ldc int, acc bool, ahead int) {
+func (f *forward) tile(mr, i, j, k0, k1 int, b, c []float32, ldc int, acc bool, v []float32, to fetching) {
 	k := f.p.k
 	switch {
 	case f.xi != nil:
-		f.im.tileInt(mr, (k1-k0+1)/2, f.xi[i*f.ldx+k0:], f.ldx, asU16(b), c, ldc, acc, f.steps[i:], f.p.ints.step[f.n0+32*j:], ahead)
+		f.im.tileInt(mr, (k1-k0+1)/2, f.xi[i*f.ldx+k0:], f.ldx, asU16(b), c, ldc, acc, f.steps[i:], f.p.ints.step[f.n0+32*j:], to, f.tail.Low.tile(i, v, 32))
 	case f.xb != nil:
-		f.im.tileDot(mr, (k1-k0+1)/2, f.xb[i*f.ldx+k0:], f.ldx, asU16(b), c, ldc, acc, ahead)
+		f.im.tileDot(mr, (k1-k0+1)/2, f.xb[i*f.ldx+k0:], f.ldx, asU16(b), c, ldc, acc, to.ahead)
 	case f.p.typ == PanelBF16:
-		f.im.tileBF(mr, k1-k0, f.x[i*k+k0:], k, asU16(b), c, ldc, acc, ahead)
+		f.im.tileBF(mr, k1-k0, f.x[i*k+k0:], k, asU16(b), c, ldc, acc, to.ahead)
 	default:
-		f.im.tile(mr, k1-k0, f.x[i*k+k0:], k, 1, b, 32, c, ldc, acc, ahead)
+		f.im.tile(mr, k1-k0, f.x[i*k+k0:], k, 1, b, 32, c, ldc, acc, to.ahead)
 	}
 }

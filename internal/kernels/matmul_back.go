@@ -126,13 +126,13 @@ func (b *backward) rows(s *scratch, m0, m1 int, made []float32, j, l0, l1 int) {
 		}
 		switch {
 		case b.yi != nil:
-			b.im.tileInt(mr, (l1-l0+1)/2, b.yi[i*b.ldb+l0:], b.ldb, asU16(made), c, ldc, acc, b.steps[i:], ones[:], 0)
+			b.im.tileInt(mr, (l1-l0+1)/2, b.yi[i*b.ldb+l0:], b.ldb, asU16(made), c, ldc, acc, b.steps[i:], ones[:], fetching{}, b.low.tile(i, v, ldv))
 		case b.yb != nil:
 			b.im.tileDot(mr, (l1-l0+1)/2, b.yb[i*b.ldb+l0:], b.ldb, asU16(made), c, ldc, acc, 0)
 		default:
 			b.im.tile(mr, l1-l0, b.dy[i*b.ldy+l0:], b.ldy, 1, made, 32, c, ldc, acc, 0)
 		}
-		if l1 == b.n {
+		if l1 == b.n && b.yi == nil { // tileInt has added it
 			b.low.add(b.im, mr, i, j, v, ldv, c, ldc)
 		}
 		if w < 32 {

@@ -64,30 +64,38 @@ func tileBF256(mr, k int, a []float32, ars int, b []uint16, c []float32, ldc int
 	tileBF16AVX2[mr](k, &a[0], ars, &b[32], &c[16], ldc, acc, ahead)
 }
 
-func tileInt512(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, xs, ws []float32, ahead int) {
+func tileInt512(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, xs, ws []float32, to fetching, low lowTile) {
 	checkInt(mr, kp, a, lda, b, c, ldc, xs, ws)
-	tileIntAVX512[mr](kp, &a[0], lda, &b[0], &c[0], ldc, acc, &xs[0], &ws[0], ahead)
+	tileIntAVX512[mr](kp, &a[0], lda, &b[0], &c[0], ldc, acc, &xs[0], &ws[0], to.ahead)
+	if low.r > 0 {
+		tileAVX512(mr, low.r, low.u, low.r, 1, low.v, low.ldv, c, ldc, true, 0)
+	}
 }
 
-func tileInt256(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, xs, ws []float32, ahead int) {
-	tileIntHalves(tileInt32AVX2[:], tileInt16AVX2[:], mr, kp, a, lda, b, c, ldc, acc, xs, ws, ahead)
+func tileInt256(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, xs, ws []float32, to fetching, low lowTile) {
+	tileIntHalves(tileInt32AVX2[:], tileInt16AVX2[:], mr, kp, a, lda, b, c, ldc, acc, xs, ws, to, low)
 }
 
-func tileIntVNNI256(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, xs, ws []float32, ahead int) {
-	tileIntHalves(tileInt32VNNI[:], tileInt16VNNI[:], mr, kp, a, lda, b, c, ldc, acc, xs, ws, ahead)
+func tileIntVNNI256(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, xs, ws []float32, to fetching, low lowTile) {
+	tileIntHalves(tileInt32VNNI[:], tileInt16VNNI[:], mr, kp, a, lda, b, c, ldc, acc, xs, ws, to, low)
 }
 
-type intTiles = []func(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
+type intTiles = []func(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int)
 
 // tileIntHalves takes few rows at one go with the whole tiles, others with those of half the columns.
-func tileIntHalves(whole, half intTiles, mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, xs, ws []float32, ahead int) {
+func tileIntHalves(whole, half intTiles, mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, xs, ws []float32, to fetching, low lowTile) {
 	checkInt(mr, kp, a, lda, b, c, ldc, xs, ws)
+	var u, v, right *float32
+	if low.r > 0 {
+		_, _ = low.u[mr*low.r-1], low.v[(low.r-1)*low.ldv+31]
+		u, v, right = &low.u[0], &low.v[0], &low.v[16]
+	}
 	if mr < len(whole) {
-		whole[mr](kp, &a[0], lda, &b[0], &c[0], ldc, acc, &xs[0], &ws[0], ahead)
+		whole[mr](kp, &a[0], lda, &b[0], &c[0], ldc, acc, &xs[0], &ws[0], to.ahead, to.slow, low.r, u, v, low.ldv)
 		return
 	}
-	half[mr](kp, &a[0], lda, &b[0], &c[0], ldc, acc, &xs[0], &ws[0], ahead)
-	half[mr](kp, &a[0], lda, &b[32], &c[16], ldc, acc, &xs[0], &ws[16], ahead)
+	half[mr](kp, &a[0], lda, &b[0], &c[0], ldc, acc, &xs[0], &ws[0], to.ahead, to.slow, low.r, u, v, low.ldv)
+	half[mr](kp, &a[0], lda, &b[32], &c[16], ldc, acc, &xs[0], &ws[16], to.ahead, to.slow, low.r, u, right, low.ldv)
 }
 
 func checkInt(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, xs, ws []float32) {

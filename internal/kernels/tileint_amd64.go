@@ -5,52 +5,52 @@
 package kernels
 
 //go:noescape
-func tileInt1x16AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
+func tileInt1x16AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int)
 
 //go:noescape
-func tileInt2x16AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
+func tileInt2x16AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int)
 
 //go:noescape
-func tileInt3x16AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
+func tileInt3x16AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int)
 
 //go:noescape
-func tileInt4x16AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
+func tileInt4x16AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int)
 
 //go:noescape
-func tileInt5x16AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
+func tileInt5x16AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int)
 
 //go:noescape
-func tileInt6x16AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
+func tileInt6x16AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int)
 
 //go:noescape
-func tileInt1x32AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
+func tileInt1x32AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int)
 
 //go:noescape
-func tileInt2x32AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
+func tileInt2x32AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int)
 
 //go:noescape
-func tileInt1x16VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
+func tileInt1x16VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int)
 
 //go:noescape
-func tileInt2x16VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
+func tileInt2x16VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int)
 
 //go:noescape
-func tileInt3x16VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
+func tileInt3x16VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int)
 
 //go:noescape
-func tileInt4x16VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
+func tileInt4x16VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int)
 
 //go:noescape
-func tileInt5x16VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
+func tileInt5x16VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int)
 
 //go:noescape
-func tileInt6x16VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
+func tileInt6x16VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int)
 
 //go:noescape
-func tileInt1x32VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
+func tileInt1x32VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int)
 
 //go:noescape
-func tileInt2x32VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
+func tileInt2x32VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int)
 
 //go:noescape
 func tileInt1x32AVX512(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)

@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func tileInt1x16AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-// Requires: AVX, AVX2, MMX+, PREFETCHW
-TEXT ·tileInt1x16AVX2(SB), NOSPLIT, $0-80
+// func tileInt1x16AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int)
+// Requires: AVX, AVX2, FMA3, MMX+, PREFETCHW
+TEXT ·tileInt1x16AVX2(SB), NOSPLIT, $0-120
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
 	MOVQ  c+32(FP), AX
@@ -20,6 +20,7 @@ TEXT ·tileInt1x16AVX2(SB), NOSPLIT, $0-80
 	LEAQ  (R11)(R11*2), R12
 	MOVQ  b+24(FP), DI
 	MOVQ  ahead+72(FP), DX
+	MOVQ  slow+80(FP), AX
 	SUBQ  $0x04, CX
 	JL    rest
 
@@ -58,6 +59,7 @@ many:
 	VPADDD       Y15, Y1, Y1
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x10, SI
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -94,23 +96,43 @@ store:
 	VMULPS       32(R8), Y1, Y1
 	VMULPS       Y15, Y1, Y1
 	TESTQ        R12, R12
-	JZ           set
+	JZ           low
 	VADDPS       (AX), Y0, Y0
-	VMOVUPS      Y0, (AX)
 	VADDPS       32(AX), Y1, Y1
-	VMOVUPS      Y1, 32(AX)
-	VZEROUPPER
-	RET
+
+low:
+	MOVQ  r+88(FP), CX
+	TESTQ CX, CX
+	JZ    set
+	MOVQ  u+96(FP), SI
+	MOVQ  CX, R11
+	SHLQ  $0x02, R11
+	LEAQ  (R11)(R11*2), R12
+	MOVQ  v+104(FP), DI
+	MOVQ  vs+112(FP), R13
+	SHLQ  $0x02, R13
+
+rank:
+	VMOVUPS      (DI), Y12
+	VMOVUPS      32(DI), Y13
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	ADDQ         R13, DI
+	ADDQ         $0x04, SI
+	DECQ         CX
+	JNZ          rank
 
 set:
+	MOVQ    c+32(FP), AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	VZEROUPPER
 	RET
 
-// func tileInt2x16AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-// Requires: AVX, AVX2, MMX+, PREFETCHW
-TEXT ·tileInt2x16AVX2(SB), NOSPLIT, $0-80
+// func tileInt2x16AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int)
+// Requires: AVX, AVX2, FMA3, MMX+, PREFETCHW
+TEXT ·tileInt2x16AVX2(SB), NOSPLIT, $0-120
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
@@ -128,6 +150,7 @@ TEXT ·tileInt2x16AVX2(SB), NOSPLIT, $0-80
 	LEAQ  (R11)(R11*2), R12
 	MOVQ  b+24(FP), DI
 	MOVQ  ahead+72(FP), DX
+	MOVQ  slow+80(FP), AX
 	SUBQ  $0x04, CX
 	JL    rest
 
@@ -186,6 +209,7 @@ many:
 	VPADDD       Y15, Y3, Y3
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x10, SI
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -234,20 +258,41 @@ store:
 	VMULPS       32(R8), Y3, Y3
 	VMULPS       Y15, Y3, Y3
 	TESTQ        R12, R12
-	JZ           set
+	JZ           low
 	VADDPS       (AX), Y0, Y0
-	VMOVUPS      Y0, (AX)
 	VADDPS       32(AX), Y1, Y1
-	VMOVUPS      Y1, 32(AX)
 	ADDQ         BX, AX
 	VADDPS       (AX), Y2, Y2
-	VMOVUPS      Y2, (AX)
 	VADDPS       32(AX), Y3, Y3
-	VMOVUPS      Y3, 32(AX)
-	VZEROUPPER
-	RET
+
+low:
+	MOVQ  r+88(FP), CX
+	TESTQ CX, CX
+	JZ    set
+	MOVQ  u+96(FP), SI
+	MOVQ  CX, R11
+	SHLQ  $0x02, R11
+	LEAQ  (R11)(R11*2), R12
+	MOVQ  v+104(FP), DI
+	MOVQ  vs+112(FP), R13
+	SHLQ  $0x02, R13
+
+rank:
+	VMOVUPS      (DI), Y12
+	VMOVUPS      32(DI), Y13
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (SI)(R11*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	ADDQ         R13, DI
+	ADDQ         $0x04, SI
+	DECQ         CX
+	JNZ          rank
 
 set:
+	MOVQ    c+32(FP), AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    BX, AX
@@ -256,9 +301,9 @@ set:
 	VZEROUPPER
 	RET
 
-// func tileInt3x16AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-// Requires: AVX, AVX2, MMX+, PREFETCHW
-TEXT ·tileInt3x16AVX2(SB), NOSPLIT, $0-80
+// func tileInt3x16AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int)
+// Requires: AVX, AVX2, FMA3, MMX+, PREFETCHW
+TEXT ·tileInt3x16AVX2(SB), NOSPLIT, $0-120
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
@@ -280,6 +325,7 @@ TEXT ·tileInt3x16AVX2(SB), NOSPLIT, $0-80
 	LEAQ  (R11)(R11*2), R12
 	MOVQ  b+24(FP), DI
 	MOVQ  ahead+72(FP), DX
+	MOVQ  slow+80(FP), AX
 	SUBQ  $0x04, CX
 	JL    rest
 
@@ -358,6 +404,7 @@ many:
 	VPADDD       Y15, Y5, Y5
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x10, SI
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -418,25 +465,47 @@ store:
 	VMULPS       32(R8), Y5, Y5
 	VMULPS       Y15, Y5, Y5
 	TESTQ        R12, R12
-	JZ           set
+	JZ           low
 	VADDPS       (AX), Y0, Y0
-	VMOVUPS      Y0, (AX)
 	VADDPS       32(AX), Y1, Y1
-	VMOVUPS      Y1, 32(AX)
 	ADDQ         BX, AX
 	VADDPS       (AX), Y2, Y2
-	VMOVUPS      Y2, (AX)
 	VADDPS       32(AX), Y3, Y3
-	VMOVUPS      Y3, 32(AX)
 	ADDQ         BX, AX
 	VADDPS       (AX), Y4, Y4
-	VMOVUPS      Y4, (AX)
 	VADDPS       32(AX), Y5, Y5
-	VMOVUPS      Y5, 32(AX)
-	VZEROUPPER
-	RET
+
+low:
+	MOVQ  r+88(FP), CX
+	TESTQ CX, CX
+	JZ    set
+	MOVQ  u+96(FP), SI
+	MOVQ  CX, R11
+	SHLQ  $0x02, R11
+	LEAQ  (R11)(R11*2), R12
+	MOVQ  v+104(FP), DI
+	MOVQ  vs+112(FP), R13
+	SHLQ  $0x02, R13
+
+rank:
+	VMOVUPS      (DI), Y12
+	VMOVUPS      32(DI), Y13
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (SI)(R11*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS (SI)(R11*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	ADDQ         R13, DI
+	ADDQ         $0x04, SI
+	DECQ         CX
+	JNZ          rank
 
 set:
+	MOVQ    c+32(FP), AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    BX, AX
@@ -448,9 +517,9 @@ set:
 	VZEROUPPER
 	RET
 
-// func tileInt4x16AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-// Requires: AVX, AVX2, MMX+, PREFETCHW
-TEXT ·tileInt4x16AVX2(SB), NOSPLIT, $0-80
+// func tileInt4x16AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int)
+// Requires: AVX, AVX2, FMA3, MMX+, PREFETCHW
+TEXT ·tileInt4x16AVX2(SB), NOSPLIT, $0-120
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
@@ -476,6 +545,7 @@ TEXT ·tileInt4x16AVX2(SB), NOSPLIT, $0-80
 	LEAQ  (R11)(R11*2), R12
 	MOVQ  b+24(FP), DI
 	MOVQ  ahead+72(FP), DX
+	MOVQ  slow+80(FP), AX
 	SUBQ  $0x04, CX
 	JL    rest
 
@@ -574,6 +644,7 @@ many:
 	VPADDD       Y15, Y7, Y7
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x10, SI
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -646,30 +717,53 @@ store:
 	VMULPS       32(R8), Y7, Y7
 	VMULPS       Y15, Y7, Y7
 	TESTQ        R12, R12
-	JZ           set
+	JZ           low
 	VADDPS       (AX), Y0, Y0
-	VMOVUPS      Y0, (AX)
 	VADDPS       32(AX), Y1, Y1
-	VMOVUPS      Y1, 32(AX)
 	ADDQ         BX, AX
 	VADDPS       (AX), Y2, Y2
-	VMOVUPS      Y2, (AX)
 	VADDPS       32(AX), Y3, Y3
-	VMOVUPS      Y3, 32(AX)
 	ADDQ         BX, AX
 	VADDPS       (AX), Y4, Y4
-	VMOVUPS      Y4, (AX)
 	VADDPS       32(AX), Y5, Y5
-	VMOVUPS      Y5, 32(AX)
 	ADDQ         BX, AX
 	VADDPS       (AX), Y6, Y6
-	VMOVUPS      Y6, (AX)
 	VADDPS       32(AX), Y7, Y7
-	VMOVUPS      Y7, 32(AX)
-	VZEROUPPER
-	RET
+
+low:
+	MOVQ  r+88(FP), CX
+	TESTQ CX, CX
+	JZ    set
+	MOVQ  u+96(FP), SI
+	MOVQ  CX, R11
+	SHLQ  $0x02, R11
+	LEAQ  (R11)(R11*2), R12
+	MOVQ  v+104(FP), DI
+	MOVQ  vs+112(FP), R13
+	SHLQ  $0x02, R13
+
+rank:
+	VMOVUPS      (DI), Y12
+	VMOVUPS      32(DI), Y13
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (SI)(R11*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS (SI)(R11*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS (SI)(R12*1), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	ADDQ         R13, DI
+	ADDQ         $0x04, SI
+	DECQ         CX
+	JNZ          rank
 
 set:
+	MOVQ    c+32(FP), AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    BX, AX
@@ -684,9 +778,9 @@ set:
 	VZEROUPPER
 	RET
 
-// func tileInt5x16AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-// Requires: AVX, AVX2, MMX+, PREFETCHW
-TEXT ·tileInt5x16AVX2(SB), NOSPLIT, $0-80
+// func tileInt5x16AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int)
+// Requires: AVX, AVX2, FMA3, MMX+, PREFETCHW
+TEXT ·tileInt5x16AVX2(SB), NOSPLIT, $0-120
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
@@ -717,6 +811,7 @@ TEXT ·tileInt5x16AVX2(SB), NOSPLIT, $0-80
 	LEAQ  (SI)(R11*4), R8
 	MOVQ  b+24(FP), DI
 	MOVQ  ahead+72(FP), DX
+	MOVQ  slow+80(FP), AX
 	SUBQ  $0x04, CX
 	JL    rest
 
@@ -836,6 +931,7 @@ many:
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x10, SI
 	ADDQ         $0x10, R8
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -921,35 +1017,61 @@ store:
 	VMULPS       32(R8), Y9, Y9
 	VMULPS       Y15, Y9, Y9
 	TESTQ        R12, R12
-	JZ           set
+	JZ           low
 	VADDPS       (AX), Y0, Y0
-	VMOVUPS      Y0, (AX)
 	VADDPS       32(AX), Y1, Y1
-	VMOVUPS      Y1, 32(AX)
 	ADDQ         BX, AX
 	VADDPS       (AX), Y2, Y2
-	VMOVUPS      Y2, (AX)
 	VADDPS       32(AX), Y3, Y3
-	VMOVUPS      Y3, 32(AX)
 	ADDQ         BX, AX
 	VADDPS       (AX), Y4, Y4
-	VMOVUPS      Y4, (AX)
 	VADDPS       32(AX), Y5, Y5
-	VMOVUPS      Y5, 32(AX)
 	ADDQ         BX, AX
 	VADDPS       (AX), Y6, Y6
-	VMOVUPS      Y6, (AX)
 	VADDPS       32(AX), Y7, Y7
-	VMOVUPS      Y7, 32(AX)
 	ADDQ         BX, AX
 	VADDPS       (AX), Y8, Y8
-	VMOVUPS      Y8, (AX)
 	VADDPS       32(AX), Y9, Y9
-	VMOVUPS      Y9, 32(AX)
-	VZEROUPPER
-	RET
+
+low:
+	MOVQ  r+88(FP), CX
+	TESTQ CX, CX
+	JZ    set
+	MOVQ  u+96(FP), SI
+	MOVQ  CX, R11
+	SHLQ  $0x02, R11
+	LEAQ  (R11)(R11*2), R12
+	LEAQ  (SI)(R11*4), R8
+	MOVQ  v+104(FP), DI
+	MOVQ  vs+112(FP), R13
+	SHLQ  $0x02, R13
+
+rank:
+	VMOVUPS      (DI), Y12
+	VMOVUPS      32(DI), Y13
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (SI)(R11*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS (SI)(R11*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS (SI)(R12*1), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS (R8), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	ADDQ         R13, DI
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, R8
+	DECQ         CX
+	JNZ          rank
 
 set:
+	MOVQ    c+32(FP), AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    BX, AX
@@ -967,9 +1089,9 @@ set:
 	VZEROUPPER
 	RET
 
-// func tileInt6x16AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-// Requires: AVX, AVX2, MMX+, PREFETCHW
-TEXT ·tileInt6x16AVX2(SB), NOSPLIT, $0-80
+// func tileInt6x16AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int)
+// Requires: AVX, AVX2, FMA3, MMX+, PREFETCHW
+TEXT ·tileInt6x16AVX2(SB), NOSPLIT, $0-120
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
@@ -1004,6 +1126,7 @@ TEXT ·tileInt6x16AVX2(SB), NOSPLIT, $0-80
 	LEAQ  (SI)(R11*4), R8
 	MOVQ  b+24(FP), DI
 	MOVQ  ahead+72(FP), DX
+	MOVQ  slow+80(FP), AX
 	SUBQ  $0x04, CX
 	JL    rest
 
@@ -1143,6 +1266,7 @@ many:
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x10, SI
 	ADDQ         $0x10, R8
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -1240,40 +1364,67 @@ store:
 	VMULPS       32(R8), Y11, Y11
 	VMULPS       Y15, Y11, Y11
 	TESTQ        R12, R12
-	JZ           set
+	JZ           low
 	VADDPS       (AX), Y0, Y0
-	VMOVUPS      Y0, (AX)
 	VADDPS       32(AX), Y1, Y1
-	VMOVUPS      Y1, 32(AX)
 	ADDQ         BX, AX
 	VADDPS       (AX), Y2, Y2
-	VMOVUPS      Y2, (AX)
 	VADDPS       32(AX), Y3, Y3
-	VMOVUPS      Y3, 32(AX)
 	ADDQ         BX, AX
 	VADDPS       (AX), Y4, Y4
-	VMOVUPS      Y4, (AX)
 	VADDPS       32(AX), Y5, Y5
-	VMOVUPS      Y5, 32(AX)
 	ADDQ         BX, AX
 	VADDPS       (AX), Y6, Y6
-	VMOVUPS      Y6, (AX)
 	VADDPS       32(AX), Y7, Y7
-	VMOVUPS      Y7, 32(AX)
 	ADDQ         BX, AX
 	VADDPS       (AX), Y8, Y8
-	VMOVUPS      Y8, (AX)
 	VADDPS       32(AX), Y9, Y9
-	VMOVUPS      Y9, 32(AX)
 	ADDQ         BX, AX
 	VADDPS       (AX), Y10, Y10
-	VMOVUPS      Y10, (AX)
 	VADDPS       32(AX), Y11, Y11
-	VMOVUPS      Y11, 32(AX)
-	VZEROUPPER
-	RET
+
+low:
+	MOVQ  r+88(FP), CX
+	TESTQ CX, CX
+	JZ    set
+	MOVQ  u+96(FP), SI
+	MOVQ  CX, R11
+	SHLQ  $0x02, R11
+	LEAQ  (R11)(R11*2), R12
+	LEAQ  (SI)(R11*4), R8
+	MOVQ  v+104(FP), DI
+	MOVQ  vs+112(FP), R13
+	SHLQ  $0x02, R13
+
+rank:
+	VMOVUPS      (DI), Y12
+	VMOVUPS      32(DI), Y13
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (SI)(R11*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS (SI)(R11*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS (SI)(R12*1), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS (R8), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS (R8)(R11*1), Y14
+	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y11
+	ADDQ         R13, DI
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, R8
+	DECQ         CX
+	JNZ          rank
 
 set:
+	MOVQ    c+32(FP), AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    BX, AX
@@ -1294,9 +1445,9 @@ set:
 	VZEROUPPER
 	RET
 
-// func tileInt1x32AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-// Requires: AVX, AVX2, MMX+, PREFETCHW
-TEXT ·tileInt1x32AVX2(SB), NOSPLIT, $0-80
+// func tileInt1x32AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int)
+// Requires: AVX, AVX2, FMA3, MMX+, PREFETCHW
+TEXT ·tileInt1x32AVX2(SB), NOSPLIT, $0-120
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
@@ -1313,6 +1464,7 @@ TEXT ·tileInt1x32AVX2(SB), NOSPLIT, $0-80
 	LEAQ  (R11)(R11*2), R12
 	MOVQ  b+24(FP), DI
 	MOVQ  ahead+72(FP), DX
+	MOVQ  slow+80(FP), AX
 	SUBQ  $0x04, CX
 	JL    rest
 
@@ -1379,6 +1531,7 @@ many:
 	VPADDD       Y15, Y3, Y3
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x10, SI
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -1428,19 +1581,41 @@ store:
 	VMULPS       96(R8), Y3, Y3
 	VMULPS       Y15, Y3, Y3
 	TESTQ        R12, R12
-	JZ           set
+	JZ           low
 	VADDPS       (AX), Y0, Y0
-	VMOVUPS      Y0, (AX)
 	VADDPS       32(AX), Y1, Y1
-	VMOVUPS      Y1, 32(AX)
 	VADDPS       64(AX), Y2, Y2
-	VMOVUPS      Y2, 64(AX)
 	VADDPS       96(AX), Y3, Y3
-	VMOVUPS      Y3, 96(AX)
-	VZEROUPPER
-	RET
+
+low:
+	MOVQ  r+88(FP), CX
+	TESTQ CX, CX
+	JZ    set
+	MOVQ  u+96(FP), SI
+	MOVQ  CX, R11
+	SHLQ  $0x02, R11
+	LEAQ  (R11)(R11*2), R12
+	MOVQ  v+104(FP), DI
+	MOVQ  vs+112(FP), R13
+	SHLQ  $0x02, R13
+
+rank:
+	VBROADCASTSS (SI), Y4
+	VMOVUPS      (DI), Y14
+	VFMADD231PS  Y4, Y14, Y0
+	VMOVUPS      32(DI), Y15
+	VFMADD231PS  Y4, Y15, Y1
+	VMOVUPS      64(DI), Y14
+	VFMADD231PS  Y4, Y14, Y2
+	VMOVUPS      96(DI), Y15
+	VFMADD231PS  Y4, Y15, Y3
+	ADDQ         R13, DI
+	ADDQ         $0x04, SI
+	DECQ         CX
+	JNZ          rank
 
 set:
+	MOVQ    c+32(FP), AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	VMOVUPS Y2, 64(AX)
@@ -1448,9 +1623,9 @@ set:
 	VZEROUPPER
 	RET
 
-// func tileInt2x32AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-// Requires: AVX, AVX2, MMX+, PREFETCHW
-TEXT ·tileInt2x32AVX2(SB), NOSPLIT, $0-80
+// func tileInt2x32AVX2(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int)
+// Requires: AVX, AVX2, FMA3, MMX+, PREFETCHW
+TEXT ·tileInt2x32AVX2(SB), NOSPLIT, $0-120
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
@@ -1474,6 +1649,7 @@ TEXT ·tileInt2x32AVX2(SB), NOSPLIT, $0-80
 	LEAQ  (R11)(R11*2), R12
 	MOVQ  b+24(FP), DI
 	MOVQ  ahead+72(FP), DX
+	MOVQ  slow+80(FP), AX
 	SUBQ  $0x04, CX
 	JL    rest
 
@@ -1576,6 +1752,7 @@ many:
 	VPADDD       Y15, Y7, Y7
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x10, SI
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -1647,28 +1824,51 @@ store:
 	VMULPS       96(R8), Y7, Y7
 	VMULPS       Y15, Y7, Y7
 	TESTQ        R12, R12
-	JZ           set
+	JZ           low
 	VADDPS       (AX), Y0, Y0
-	VMOVUPS      Y0, (AX)
 	VADDPS       32(AX), Y1, Y1
-	VMOVUPS      Y1, 32(AX)
 	VADDPS       64(AX), Y2, Y2
-	VMOVUPS      Y2, 64(AX)
 	VADDPS       96(AX), Y3, Y3
-	VMOVUPS      Y3, 96(AX)
 	ADDQ         BX, AX
 	VADDPS       (AX), Y4, Y4
-	VMOVUPS      Y4, (AX)
 	VADDPS       32(AX), Y5, Y5
-	VMOVUPS      Y5, 32(AX)
 	VADDPS       64(AX), Y6, Y6
-	VMOVUPS      Y6, 64(AX)
 	VADDPS       96(AX), Y7, Y7
-	VMOVUPS      Y7, 96(AX)
-	VZEROUPPER
-	RET
+
+low:
+	MOVQ  r+88(FP), CX
+	TESTQ CX, CX
+	JZ    set
+	MOVQ  u+96(FP), SI
+	MOVQ  CX, R11
+	SHLQ  $0x02, R11
+	LEAQ  (R11)(R11*2), R12
+	MOVQ  v+104(FP), DI
+	MOVQ  vs+112(FP), R13
+	SHLQ  $0x02, R13
+
+rank:
+	VBROADCASTSS (SI), Y8
+	VBROADCASTSS (SI)(R11*1), Y9
+	VMOVUPS      (DI), Y14
+	VFMADD231PS  Y8, Y14, Y0
+	VFMADD231PS  Y9, Y14, Y4
+	VMOVUPS      32(DI), Y15
+	VFMADD231PS  Y8, Y15, Y1
+	VFMADD231PS  Y9, Y15, Y5
+	VMOVUPS      64(DI), Y14
+	VFMADD231PS  Y8, Y14, Y2
+	VFMADD231PS  Y9, Y14, Y6
+	VMOVUPS      96(DI), Y15
+	VFMADD231PS  Y8, Y15, Y3
+	VFMADD231PS  Y9, Y15, Y7
+	ADDQ         R13, DI
+	ADDQ         $0x04, SI
+	DECQ         CX
+	JNZ          rank
 
 set:
+	MOVQ    c+32(FP), AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	VMOVUPS Y2, 64(AX)
@@ -1681,9 +1881,9 @@ set:
 	VZEROUPPER
 	RET
 
-// func tileInt1x16VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-// Requires: AVX, AVX2, AVX_VNNI, MMX+, PREFETCHW
-TEXT ·tileInt1x16VNNI(SB), NOSPLIT, $0-80
+// func tileInt1x16VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int)
+// Requires: AVX, AVX2, AVX_VNNI, FMA3, MMX+, PREFETCHW
+TEXT ·tileInt1x16VNNI(SB), NOSPLIT, $0-120
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
 	MOVQ  c+32(FP), AX
@@ -1697,6 +1897,7 @@ TEXT ·tileInt1x16VNNI(SB), NOSPLIT, $0-80
 	LEAQ  (R11)(R11*2), R12
 	MOVQ  b+24(FP), DI
 	MOVQ  ahead+72(FP), DX
+	MOVQ  slow+80(FP), AX
 	SUBQ  $0x04, CX
 	JL    rest
 
@@ -1735,6 +1936,7 @@ many:
 	BYTE         $0xcd
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x10, SI
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -1771,23 +1973,43 @@ store:
 	VMULPS       32(R8), Y1, Y1
 	VMULPS       Y15, Y1, Y1
 	TESTQ        R12, R12
-	JZ           set
+	JZ           low
 	VADDPS       (AX), Y0, Y0
-	VMOVUPS      Y0, (AX)
 	VADDPS       32(AX), Y1, Y1
-	VMOVUPS      Y1, 32(AX)
-	VZEROUPPER
-	RET
+
+low:
+	MOVQ  r+88(FP), CX
+	TESTQ CX, CX
+	JZ    set
+	MOVQ  u+96(FP), SI
+	MOVQ  CX, R11
+	SHLQ  $0x02, R11
+	LEAQ  (R11)(R11*2), R12
+	MOVQ  v+104(FP), DI
+	MOVQ  vs+112(FP), R13
+	SHLQ  $0x02, R13
+
+rank:
+	VMOVUPS      (DI), Y12
+	VMOVUPS      32(DI), Y13
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	ADDQ         R13, DI
+	ADDQ         $0x04, SI
+	DECQ         CX
+	JNZ          rank
 
 set:
+	MOVQ    c+32(FP), AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	VZEROUPPER
 	RET
 
-// func tileInt2x16VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-// Requires: AVX, AVX2, AVX_VNNI, MMX+, PREFETCHW
-TEXT ·tileInt2x16VNNI(SB), NOSPLIT, $0-80
+// func tileInt2x16VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int)
+// Requires: AVX, AVX2, AVX_VNNI, FMA3, MMX+, PREFETCHW
+TEXT ·tileInt2x16VNNI(SB), NOSPLIT, $0-120
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
@@ -1805,6 +2027,7 @@ TEXT ·tileInt2x16VNNI(SB), NOSPLIT, $0-80
 	LEAQ  (R11)(R11*2), R12
 	MOVQ  b+24(FP), DI
 	MOVQ  ahead+72(FP), DX
+	MOVQ  slow+80(FP), AX
 	SUBQ  $0x04, CX
 	JL    rest
 
@@ -1863,6 +2086,7 @@ many:
 	BYTE         $0xdd
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x10, SI
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -1911,20 +2135,41 @@ store:
 	VMULPS       32(R8), Y3, Y3
 	VMULPS       Y15, Y3, Y3
 	TESTQ        R12, R12
-	JZ           set
+	JZ           low
 	VADDPS       (AX), Y0, Y0
-	VMOVUPS      Y0, (AX)
 	VADDPS       32(AX), Y1, Y1
-	VMOVUPS      Y1, 32(AX)
 	ADDQ         BX, AX
 	VADDPS       (AX), Y2, Y2
-	VMOVUPS      Y2, (AX)
 	VADDPS       32(AX), Y3, Y3
-	VMOVUPS      Y3, 32(AX)
-	VZEROUPPER
-	RET
+
+low:
+	MOVQ  r+88(FP), CX
+	TESTQ CX, CX
+	JZ    set
+	MOVQ  u+96(FP), SI
+	MOVQ  CX, R11
+	SHLQ  $0x02, R11
+	LEAQ  (R11)(R11*2), R12
+	MOVQ  v+104(FP), DI
+	MOVQ  vs+112(FP), R13
+	SHLQ  $0x02, R13
+
+rank:
+	VMOVUPS      (DI), Y12
+	VMOVUPS      32(DI), Y13
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (SI)(R11*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	ADDQ         R13, DI
+	ADDQ         $0x04, SI
+	DECQ         CX
+	JNZ          rank
 
 set:
+	MOVQ    c+32(FP), AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    BX, AX
@@ -1933,9 +2178,9 @@ set:
 	VZEROUPPER
 	RET
 
-// func tileInt3x16VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-// Requires: AVX, AVX2, AVX_VNNI, MMX+, PREFETCHW
-TEXT ·tileInt3x16VNNI(SB), NOSPLIT, $0-80
+// func tileInt3x16VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int)
+// Requires: AVX, AVX2, AVX_VNNI, FMA3, MMX+, PREFETCHW
+TEXT ·tileInt3x16VNNI(SB), NOSPLIT, $0-120
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
@@ -1957,6 +2202,7 @@ TEXT ·tileInt3x16VNNI(SB), NOSPLIT, $0-80
 	LEAQ  (R11)(R11*2), R12
 	MOVQ  b+24(FP), DI
 	MOVQ  ahead+72(FP), DX
+	MOVQ  slow+80(FP), AX
 	SUBQ  $0x04, CX
 	JL    rest
 
@@ -2035,6 +2281,7 @@ many:
 	BYTE         $0xed
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x10, SI
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -2095,25 +2342,47 @@ store:
 	VMULPS       32(R8), Y5, Y5
 	VMULPS       Y15, Y5, Y5
 	TESTQ        R12, R12
-	JZ           set
+	JZ           low
 	VADDPS       (AX), Y0, Y0
-	VMOVUPS      Y0, (AX)
 	VADDPS       32(AX), Y1, Y1
-	VMOVUPS      Y1, 32(AX)
 	ADDQ         BX, AX
 	VADDPS       (AX), Y2, Y2
-	VMOVUPS      Y2, (AX)
 	VADDPS       32(AX), Y3, Y3
-	VMOVUPS      Y3, 32(AX)
 	ADDQ         BX, AX
 	VADDPS       (AX), Y4, Y4
-	VMOVUPS      Y4, (AX)
 	VADDPS       32(AX), Y5, Y5
-	VMOVUPS      Y5, 32(AX)
-	VZEROUPPER
-	RET
+
+low:
+	MOVQ  r+88(FP), CX
+	TESTQ CX, CX
+	JZ    set
+	MOVQ  u+96(FP), SI
+	MOVQ  CX, R11
+	SHLQ  $0x02, R11
+	LEAQ  (R11)(R11*2), R12
+	MOVQ  v+104(FP), DI
+	MOVQ  vs+112(FP), R13
+	SHLQ  $0x02, R13
+
+rank:
+	VMOVUPS      (DI), Y12
+	VMOVUPS      32(DI), Y13
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (SI)(R11*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS (SI)(R11*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	ADDQ         R13, DI
+	ADDQ         $0x04, SI
+	DECQ         CX
+	JNZ          rank
 
 set:
+	MOVQ    c+32(FP), AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    BX, AX
@@ -2125,9 +2394,9 @@ set:
 	VZEROUPPER
 	RET
 
-// func tileInt4x16VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-// Requires: AVX, AVX2, AVX_VNNI, MMX+, PREFETCHW
-TEXT ·tileInt4x16VNNI(SB), NOSPLIT, $0-80
+// func tileInt4x16VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int)
+// Requires: AVX, AVX2, AVX_VNNI, FMA3, MMX+, PREFETCHW
+TEXT ·tileInt4x16VNNI(SB), NOSPLIT, $0-120
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
@@ -2153,6 +2422,7 @@ TEXT ·tileInt4x16VNNI(SB), NOSPLIT, $0-80
 	LEAQ  (R11)(R11*2), R12
 	MOVQ  b+24(FP), DI
 	MOVQ  ahead+72(FP), DX
+	MOVQ  slow+80(FP), AX
 	SUBQ  $0x04, CX
 	JL    rest
 
@@ -2251,6 +2521,7 @@ many:
 	BYTE         $0xfd
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x10, SI
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -2323,30 +2594,53 @@ store:
 	VMULPS       32(R8), Y7, Y7
 	VMULPS       Y15, Y7, Y7
 	TESTQ        R12, R12
-	JZ           set
+	JZ           low
 	VADDPS       (AX), Y0, Y0
-	VMOVUPS      Y0, (AX)
 	VADDPS       32(AX), Y1, Y1
-	VMOVUPS      Y1, 32(AX)
 	ADDQ         BX, AX
 	VADDPS       (AX), Y2, Y2
-	VMOVUPS      Y2, (AX)
 	VADDPS       32(AX), Y3, Y3
-	VMOVUPS      Y3, 32(AX)
 	ADDQ         BX, AX
 	VADDPS       (AX), Y4, Y4
-	VMOVUPS      Y4, (AX)
 	VADDPS       32(AX), Y5, Y5
-	VMOVUPS      Y5, 32(AX)
 	ADDQ         BX, AX
 	VADDPS       (AX), Y6, Y6
-	VMOVUPS      Y6, (AX)
 	VADDPS       32(AX), Y7, Y7
-	VMOVUPS      Y7, 32(AX)
-	VZEROUPPER
-	RET
+
+low:
+	MOVQ  r+88(FP), CX
+	TESTQ CX, CX
+	JZ    set
+	MOVQ  u+96(FP), SI
+	MOVQ  CX, R11
+	SHLQ  $0x02, R11
+	LEAQ  (R11)(R11*2), R12
+	MOVQ  v+104(FP), DI
+	MOVQ  vs+112(FP), R13
+	SHLQ  $0x02, R13
+
+rank:
+	VMOVUPS      (DI), Y12
+	VMOVUPS      32(DI), Y13
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (SI)(R11*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS (SI)(R11*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS (SI)(R12*1), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	ADDQ         R13, DI
+	ADDQ         $0x04, SI
+	DECQ         CX
+	JNZ          rank
 
 set:
+	MOVQ    c+32(FP), AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    BX, AX
@@ -2361,9 +2655,9 @@ set:
 	VZEROUPPER
 	RET
 
-// func tileInt5x16VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-// Requires: AVX, AVX2, AVX_VNNI, MMX+, PREFETCHW
-TEXT ·tileInt5x16VNNI(SB), NOSPLIT, $0-80
+// func tileInt5x16VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int)
+// Requires: AVX, AVX2, AVX_VNNI, FMA3, MMX+, PREFETCHW
+TEXT ·tileInt5x16VNNI(SB), NOSPLIT, $0-120
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
@@ -2394,6 +2688,7 @@ TEXT ·tileInt5x16VNNI(SB), NOSPLIT, $0-80
 	LEAQ  (SI)(R11*4), R8
 	MOVQ  b+24(FP), DI
 	MOVQ  ahead+72(FP), DX
+	MOVQ  slow+80(FP), AX
 	SUBQ  $0x04, CX
 	JL    rest
 
@@ -2513,6 +2808,7 @@ many:
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x10, SI
 	ADDQ         $0x10, R8
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -2598,35 +2894,61 @@ store:
 	VMULPS       32(R8), Y9, Y9
 	VMULPS       Y15, Y9, Y9
 	TESTQ        R12, R12
-	JZ           set
+	JZ           low
 	VADDPS       (AX), Y0, Y0
-	VMOVUPS      Y0, (AX)
 	VADDPS       32(AX), Y1, Y1
-	VMOVUPS      Y1, 32(AX)
 	ADDQ         BX, AX
 	VADDPS       (AX), Y2, Y2
-	VMOVUPS      Y2, (AX)
 	VADDPS       32(AX), Y3, Y3
-	VMOVUPS      Y3, 32(AX)
 	ADDQ         BX, AX
 	VADDPS       (AX), Y4, Y4
-	VMOVUPS      Y4, (AX)
 	VADDPS       32(AX), Y5, Y5
-	VMOVUPS      Y5, 32(AX)
 	ADDQ         BX, AX
 	VADDPS       (AX), Y6, Y6
-	VMOVUPS      Y6, (AX)
 	VADDPS       32(AX), Y7, Y7
-	VMOVUPS      Y7, 32(AX)
 	ADDQ         BX, AX
 	VADDPS       (AX), Y8, Y8
-	VMOVUPS      Y8, (AX)
 	VADDPS       32(AX), Y9, Y9
-	VMOVUPS      Y9, 32(AX)
-	VZEROUPPER
-	RET
+
+low:
+	MOVQ  r+88(FP), CX
+	TESTQ CX, CX
+	JZ    set
+	MOVQ  u+96(FP), SI
+	MOVQ  CX, R11
+	SHLQ  $0x02, R11
+	LEAQ  (R11)(R11*2), R12
+	LEAQ  (SI)(R11*4), R8
+	MOVQ  v+104(FP), DI
+	MOVQ  vs+112(FP), R13
+	SHLQ  $0x02, R13
+
+rank:
+	VMOVUPS      (DI), Y12
+	VMOVUPS      32(DI), Y13
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (SI)(R11*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS (SI)(R11*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS (SI)(R12*1), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS (R8), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	ADDQ         R13, DI
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, R8
+	DECQ         CX
+	JNZ          rank
 
 set:
+	MOVQ    c+32(FP), AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    BX, AX
@@ -2644,9 +2966,9 @@ set:
 	VZEROUPPER
 	RET
 
-// func tileInt6x16VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-// Requires: AVX, AVX2, AVX_VNNI, MMX+, PREFETCHW
-TEXT ·tileInt6x16VNNI(SB), NOSPLIT, $0-80
+// func tileInt6x16VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int)
+// Requires: AVX, AVX2, AVX_VNNI, FMA3, MMX+, PREFETCHW
+TEXT ·tileInt6x16VNNI(SB), NOSPLIT, $0-120
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
@@ -2681,6 +3003,7 @@ TEXT ·tileInt6x16VNNI(SB), NOSPLIT, $0-80
 	LEAQ  (SI)(R11*4), R8
 	MOVQ  b+24(FP), DI
 	MOVQ  ahead+72(FP), DX
+	MOVQ  slow+80(FP), AX
 	SUBQ  $0x04, CX
 	JL    rest
 
@@ -2820,6 +3143,7 @@ many:
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x10, SI
 	ADDQ         $0x10, R8
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -2917,40 +3241,67 @@ store:
 	VMULPS       32(R8), Y11, Y11
 	VMULPS       Y15, Y11, Y11
 	TESTQ        R12, R12
-	JZ           set
+	JZ           low
 	VADDPS       (AX), Y0, Y0
-	VMOVUPS      Y0, (AX)
 	VADDPS       32(AX), Y1, Y1
-	VMOVUPS      Y1, 32(AX)
 	ADDQ         BX, AX
 	VADDPS       (AX), Y2, Y2
-	VMOVUPS      Y2, (AX)
 	VADDPS       32(AX), Y3, Y3
-	VMOVUPS      Y3, 32(AX)
 	ADDQ         BX, AX
 	VADDPS       (AX), Y4, Y4
-	VMOVUPS      Y4, (AX)
 	VADDPS       32(AX), Y5, Y5
-	VMOVUPS      Y5, 32(AX)
 	ADDQ         BX, AX
 	VADDPS       (AX), Y6, Y6
-	VMOVUPS      Y6, (AX)
 	VADDPS       32(AX), Y7, Y7
-	VMOVUPS      Y7, 32(AX)
 	ADDQ         BX, AX
 	VADDPS       (AX), Y8, Y8
-	VMOVUPS      Y8, (AX)
 	VADDPS       32(AX), Y9, Y9
-	VMOVUPS      Y9, 32(AX)
 	ADDQ         BX, AX
 	VADDPS       (AX), Y10, Y10
-	VMOVUPS      Y10, (AX)
 	VADDPS       32(AX), Y11, Y11
-	VMOVUPS      Y11, 32(AX)
-	VZEROUPPER
-	RET
+
+low:
+	MOVQ  r+88(FP), CX
+	TESTQ CX, CX
+	JZ    set
+	MOVQ  u+96(FP), SI
+	MOVQ  CX, R11
+	SHLQ  $0x02, R11
+	LEAQ  (R11)(R11*2), R12
+	LEAQ  (SI)(R11*4), R8
+	MOVQ  v+104(FP), DI
+	MOVQ  vs+112(FP), R13
+	SHLQ  $0x02, R13
+
+rank:
+	VMOVUPS      (DI), Y12
+	VMOVUPS      32(DI), Y13
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y13, Y1
+	VBROADCASTSS (SI)(R11*1), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VFMADD231PS  Y14, Y13, Y3
+	VBROADCASTSS (SI)(R11*2), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y13, Y5
+	VBROADCASTSS (SI)(R12*1), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y13, Y7
+	VBROADCASTSS (R8), Y14
+	VFMADD231PS  Y14, Y12, Y8
+	VFMADD231PS  Y14, Y13, Y9
+	VBROADCASTSS (R8)(R11*1), Y14
+	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  Y14, Y13, Y11
+	ADDQ         R13, DI
+	ADDQ         $0x04, SI
+	ADDQ         $0x04, R8
+	DECQ         CX
+	JNZ          rank
 
 set:
+	MOVQ    c+32(FP), AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    BX, AX
@@ -2971,9 +3322,9 @@ set:
 	VZEROUPPER
 	RET
 
-// func tileInt1x32VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-// Requires: AVX, AVX2, AVX_VNNI, MMX+, PREFETCHW
-TEXT ·tileInt1x32VNNI(SB), NOSPLIT, $0-80
+// func tileInt1x32VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int)
+// Requires: AVX, AVX2, AVX_VNNI, FMA3, MMX+, PREFETCHW
+TEXT ·tileInt1x32VNNI(SB), NOSPLIT, $0-120
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
@@ -2990,6 +3341,7 @@ TEXT ·tileInt1x32VNNI(SB), NOSPLIT, $0-80
 	LEAQ  (R11)(R11*2), R12
 	MOVQ  b+24(FP), DI
 	MOVQ  ahead+72(FP), DX
+	MOVQ  slow+80(FP), AX
 	SUBQ  $0x04, CX
 	JL    rest
 
@@ -3056,6 +3408,7 @@ many:
 	BYTE         $0xde
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x10, SI
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -3105,19 +3458,41 @@ store:
 	VMULPS       96(R8), Y3, Y3
 	VMULPS       Y15, Y3, Y3
 	TESTQ        R12, R12
-	JZ           set
+	JZ           low
 	VADDPS       (AX), Y0, Y0
-	VMOVUPS      Y0, (AX)
 	VADDPS       32(AX), Y1, Y1
-	VMOVUPS      Y1, 32(AX)
 	VADDPS       64(AX), Y2, Y2
-	VMOVUPS      Y2, 64(AX)
 	VADDPS       96(AX), Y3, Y3
-	VMOVUPS      Y3, 96(AX)
-	VZEROUPPER
-	RET
+
+low:
+	MOVQ  r+88(FP), CX
+	TESTQ CX, CX
+	JZ    set
+	MOVQ  u+96(FP), SI
+	MOVQ  CX, R11
+	SHLQ  $0x02, R11
+	LEAQ  (R11)(R11*2), R12
+	MOVQ  v+104(FP), DI
+	MOVQ  vs+112(FP), R13
+	SHLQ  $0x02, R13
+
+rank:
+	VBROADCASTSS (SI), Y4
+	VMOVUPS      (DI), Y14
+	VFMADD231PS  Y4, Y14, Y0
+	VMOVUPS      32(DI), Y15
+	VFMADD231PS  Y4, Y15, Y1
+	VMOVUPS      64(DI), Y14
+	VFMADD231PS  Y4, Y14, Y2
+	VMOVUPS      96(DI), Y15
+	VFMADD231PS  Y4, Y15, Y3
+	ADDQ         R13, DI
+	ADDQ         $0x04, SI
+	DECQ         CX
+	JNZ          rank
 
 set:
+	MOVQ    c+32(FP), AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	VMOVUPS Y2, 64(AX)
@@ -3125,9 +3500,9 @@ set:
 	VZEROUPPER
 	RET
 
-// func tileInt2x32VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-// Requires: AVX, AVX2, AVX_VNNI, MMX+, PREFETCHW
-TEXT ·tileInt2x32VNNI(SB), NOSPLIT, $0-80
+// func tileInt2x32VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int)
+// Requires: AVX, AVX2, AVX_VNNI, FMA3, MMX+, PREFETCHW
+TEXT ·tileInt2x32VNNI(SB), NOSPLIT, $0-120
 	VPXOR Y0, Y0, Y0
 	VPXOR Y1, Y1, Y1
 	VPXOR Y2, Y2, Y2
@@ -3151,6 +3526,7 @@ TEXT ·tileInt2x32VNNI(SB), NOSPLIT, $0-80
 	LEAQ  (R11)(R11*2), R12
 	MOVQ  b+24(FP), DI
 	MOVQ  ahead+72(FP), DX
+	MOVQ  slow+80(FP), AX
 	SUBQ  $0x04, CX
 	JL    rest
 
@@ -3253,6 +3629,7 @@ many:
 	BYTE         $0xfe
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x10, SI
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -3324,28 +3701,51 @@ store:
 	VMULPS       96(R8), Y7, Y7
 	VMULPS       Y15, Y7, Y7
 	TESTQ        R12, R12
-	JZ           set
+	JZ           low
 	VADDPS       (AX), Y0, Y0
-	VMOVUPS      Y0, (AX)
 	VADDPS       32(AX), Y1, Y1
-	VMOVUPS      Y1, 32(AX)
 	VADDPS       64(AX), Y2, Y2
-	VMOVUPS      Y2, 64(AX)
 	VADDPS       96(AX), Y3, Y3
-	VMOVUPS      Y3, 96(AX)
 	ADDQ         BX, AX
 	VADDPS       (AX), Y4, Y4
-	VMOVUPS      Y4, (AX)
 	VADDPS       32(AX), Y5, Y5
-	VMOVUPS      Y5, 32(AX)
 	VADDPS       64(AX), Y6, Y6
-	VMOVUPS      Y6, 64(AX)
 	VADDPS       96(AX), Y7, Y7
-	VMOVUPS      Y7, 96(AX)
-	VZEROUPPER
-	RET
+
+low:
+	MOVQ  r+88(FP), CX
+	TESTQ CX, CX
+	JZ    set
+	MOVQ  u+96(FP), SI
+	MOVQ  CX, R11
+	SHLQ  $0x02, R11
+	LEAQ  (R11)(R11*2), R12
+	MOVQ  v+104(FP), DI
+	MOVQ  vs+112(FP), R13
+	SHLQ  $0x02, R13
+
+rank:
+	VBROADCASTSS (SI), Y8
+	VBROADCASTSS (SI)(R11*1), Y9
+	VMOVUPS      (DI), Y14
+	VFMADD231PS  Y8, Y14, Y0
+	VFMADD231PS  Y9, Y14, Y4
+	VMOVUPS      32(DI), Y15
+	VFMADD231PS  Y8, Y15, Y1
+	VFMADD231PS  Y9, Y15, Y5
+	VMOVUPS      64(DI), Y14
+	VFMADD231PS  Y8, Y14, Y2
+	VFMADD231PS  Y9, Y14, Y6
+	VMOVUPS      96(DI), Y15
+	VFMADD231PS  Y8, Y15, Y3
+	VFMADD231PS  Y9, Y15, Y7
+	ADDQ         R13, DI
+	ADDQ         $0x04, SI
+	DECQ         CX
+	JNZ          rank
 
 set:
+	MOVQ    c+32(FP), AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	VMOVUPS Y2, 64(AX)

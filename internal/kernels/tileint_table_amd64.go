@@ -5,7 +5,7 @@
 package kernels
 
 // tileInt16AVX2 is indexed by the number of rows.
-var tileInt16AVX2 = [...]func(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int){
+var tileInt16AVX2 = [...]func(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int){
 	nil,
 	tileInt1x16AVX2,
 	tileInt2x16AVX2,
@@ -16,14 +16,14 @@ var tileInt16AVX2 = [...]func(kp int, a *uint16, as int, b *uint16, c *float32, 
 }
 
 // tileInt32AVX2 is indexed by the number of rows.
-var tileInt32AVX2 = [...]func(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int){
+var tileInt32AVX2 = [...]func(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int){
 	nil,
 	tileInt1x32AVX2,
 	tileInt2x32AVX2,
 }
 
 // tileInt16VNNI is indexed by the number of rows.
-var tileInt16VNNI = [...]func(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int){
+var tileInt16VNNI = [...]func(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int){
 	nil,
 	tileInt1x16VNNI,
 	tileInt2x16VNNI,
@@ -34,7 +34,7 @@ var tileInt16VNNI = [...]func(kp int, a *uint16, as int, b *uint16, c *float32, 
 }
 
 // tileInt32VNNI is indexed by the number of rows.
-var tileInt32VNNI = [...]func(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int){
+var tileInt32VNNI = [...]func(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int){
 	nil,
 	tileInt1x32VNNI,
 	tileInt2x32VNNI,

@@ -52,6 +52,11 @@ func bases(mr int) []reg.GPPhysical { return aBase[:(mr+3)/4] }
 func setRows(mr int, shift uint64) {
 	Load(Param("a"), aBase[0])
 	Load(Param("as"), aStride)
+	spread(mr, shift)
+}
+
+// spread derives from a's first row and its row stride, in elements of 1<<shift bytes, what rowAt uses.
+func spread(mr int, shift uint64) {
 	SHLQ(U8(shift), aStride)
 	LEAQ(Mem{Base: aStride, Index: aStride, Scale: 2}, aThri)
 	for i, b := range bases(mr) {

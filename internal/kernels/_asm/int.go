@@ -8,7 +8,10 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-const tileIntType = "func(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)"
+const (
+	tileIntType    = "func(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)"
+	tileInt256Type = "func(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int)"
+)
 
 // tilesInt writes products of 16-bit integers, whose sums are exact: with multiplications and additions apart (AVX2) or in one
 // (VNNI), the latter in 256 and 512 bits.
@@ -34,7 +37,8 @@ func dpwssd256(acc, x, y int) {
 	raw("AVX_VNNI", 0xc4, not(acc)<<7|1<<6|not(y)<<5|2, byte(^x&15)<<3|5, 0x52, 0xc0|byte(acc&7)<<3|byte(y&7))
 }
 
-// tileInt256: c(mr,cols) (+)= xs(mr)·ws(cols)·a(mr,2*kp)·b, both in pairs of integers, b's rows 32 pairs apart.
+// tileInt256: c(mr,cols) (+)= xs(mr)·ws(cols)·a(mr,2*kp)·b, both in pairs of integers, b's rows 32 pairs apart; then
+// c += u(mr,r)·v(r,cols), v's rows vs apart. What is fetched ahead moves on by slow bytes less than b in four steps.
 func tileInt256(mr, cols int, dot bool) {
 	v := cols / 8
 	isa := "AVX2"
@@ -42,8 +46,8 @@ func tileInt256(mr, cols int, dot bool) {
 		isa = "VNNI"
 	}
 	name := fmt.Sprintf("tileInt%dx%d%s", mr, cols, isa)
-	addToTable(fmt.Sprintf("tileInt%d%s", cols, isa), tileIntType, name)
-	TEXT(name, NOSPLIT, tileIntType)
+	addToTable(fmt.Sprintf("tileInt%d%s", cols, isa), tileInt256Type, name)
+	TEXT(name, NOSPLIT, tileInt256Type)
 	Pragma("noescape")
 	for i := range mr * v {
 		VPXOR(ys[i], ys[i], ys[i])
@@ -56,6 +60,8 @@ func tileInt256(mr, cols int, dot bool) {
 	setRows(mr, 1)
 	Load(Param("b"), bPtr)
 	Load(Param("ahead"), ahead)
+	slow := cPtr
+	Load(Param("slow"), slow)
 	add := func(acc, x, y int) {
 		if dot {
 			dpwssd256(acc, x, y)
@@ -88,8 +94,34 @@ func tileInt256(mr, cols int, dot bool) {
 	}, func(n int) {
 		ADDQ(U32(uint32(128*n)), bPtr)
 		advance(mr, uint8(4*n))
+		if n > 1 {
+			SUBQ(slow, ahead)
+		}
 	})
-	closeInt(mr, v, 32, ys)
+	scaleInt(mr, v, 32, ys)
+	JZ(LabelRef("low"))
+	eachRow(mr, v, 32, func(at Mem, i int) { VADDPS(at, ys[i], ys[i]) })
+	Label("low")
+	Load(Param("r"), count)
+	TESTQ(count, count)
+	JZ(LabelRef("set"))
+	Load(Param("u"), aBase[0])
+	MOVQ(count, aStride)
+	spread(mr, 2)
+	Load(Param("v"), bPtr)
+	Load(Param("vs"), bStride)
+	SHLQ(U8(2), bStride)
+	Label("rank")
+	madd256(mr, v, func(i int) Mem { return rowAt(i, 0) }, func(j int, y reg.VecPhysical) { VMOVUPS(Mem{Base: bPtr, Disp: 32 * j}, y) })
+	ADDQ(bStride, bPtr)
+	advance(mr, 4)
+	DECQ(count)
+	JNZ(LabelRef("rank"))
+	Label("set")
+	Load(Param("c"), cPtr)
+	eachRow(mr, v, 32, func(at Mem, i int) { VMOVUPS(ys[i], at) })
+	VZEROUPPER()
+	RET()
 }
 
 // tileInt512 is tileInt256 for 32 columns in 512 bits.
@@ -108,6 +140,23 @@ func tileInt512(mr int) {
 // closeInt turns the sums into float32, scales them by column, then by row, and adds them to c or sets it. The last
 // register is free.
 func closeInt(mr, v, bytes int, r []reg.VecPhysical) {
+	scaleInt(mr, v, bytes, r)
+	JZ(LabelRef("set"))
+	eachRow(mr, v, bytes, func(at Mem, i int) {
+		VADDPS(at, r[i], r[i])
+		VMOVUPS(r[i], at)
+	})
+	VZEROUPPER()
+	RET()
+	Label("set")
+	eachRow(mr, v, bytes, func(at Mem, i int) { VMOVUPS(r[i], at) })
+	VZEROUPPER()
+	RET()
+}
+
+// scaleInt turns the sums into float32, scales them by column, then by row, and sets the zero flag unless they are to be added to c,
+// whose first row AX is then.
+func scaleInt(mr, v, bytes int, r []reg.VecPhysical) {
 	Label("store")
 	Load(Param("c"), cPtr)
 	Load(Param("cs"), cStride)
@@ -127,25 +176,18 @@ func closeInt(mr, v, bytes int, r []reg.VecPhysical) {
 		}
 	}
 	TESTQ(aThri, aThri)
-	JZ(LabelRef("set"))
-	each := func(do func(at Mem, s reg.VecPhysical)) {
-		for i := range mr {
-			for j := range v {
-				do(Mem{Base: cPtr, Disp: bytes * j}, r[i*v+j])
-			}
-			if i < mr-1 {
-				ADDQ(cStride, cPtr)
-			}
+}
+
+// eachRow calls do with where vector i of mr rows of c, v of so many bytes each, is, from AX on.
+func eachRow(mr, v, bytes int, do func(at Mem, i int)) {
+	for i := range mr {
+		for j := range v {
+			do(Mem{Base: cPtr, Disp: bytes * j}, i*v+j)
 		}
-		VZEROUPPER()
-		RET()
+		if i < mr-1 {
+			ADDQ(cStride, cPtr)
+		}
 	}
-	each(func(at Mem, s reg.VecPhysical) {
-		VADDPS(at, s, s)
-		VMOVUPS(s, at)
-	})
-	Label("set")
-	each(func(at Mem, s reg.VecPhysical) { VMOVUPS(s, at) })
 }
 
 // peakInts writes loops of what the products above spend their time on, without memory.
