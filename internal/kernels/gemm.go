@@ -125,7 +125,10 @@ type panel struct {
 // pack makes panel p of a group for columns [j0,j1), or points into b where few rows would not repay the copy.
 func (g *gemm) pack(s *scratch, p, group, rows, k0, k1, j0, j1 int) panel {
 	q := panel{j: j0, w: j1 - j0, wide: 32, ldb: 32}
-	if q.w <= 16 {
+	switch {
+	case q.w <= 8 && g.acs == 1 && g.im.tile8 != nil:
+		q.wide, q.ldb = 8, 8
+	case q.w <= 16:
 		q.wide, q.ldb = 16, 16
 	}
 	if !g.transB && q.w == q.wide && (rows < 4*g.im.rows.tile || g.ldb <= 128) {
@@ -164,8 +167,10 @@ func (g *gemm) runTurned(s *scratch, m0, m1, n0, n1 int) {
 				b, ldb = s.extra(depth*32), 32
 				packRows(b, 32, g.a[k0*lda+i:], lda, m1-i, k1-k0)
 			}
-			for j := 0; j < w; j += g.im.rows.tile {
-				g.im.tile(min(g.im.rows.tile, w-j), k1-k0, g.b[k0*g.ldb+n0+j:], 1, g.ldb, b, ldb, ct[j*ld+i-m0:], ld, acc, 0)
+			tiles := g.im.rows.tiles(w)
+			for t := range tiles {
+				j := w * t / tiles
+				g.im.tile(w*(t+1)/tiles-j, k1-k0, g.b[k0*g.ldb+n0+j:], 1, g.ldb, b, ldb, ct[j*ld+i-m0:], ld, acc, 0)
 			}
 		}
 	}
@@ -178,11 +183,17 @@ func (g *gemm) runTurned(s *scratch, m0, m1, n0, n1 int) {
 
 // rows multiplies m rows of a with a panel of depth k into c.
 func (g *gemm) rows(s *scratch, m int, a []float32, ars, acs, k int, p *panel, c []float32, acc bool) {
-	tile := g.im.tile
-	if p.wide == 16 {
+	tile, h := g.im.tile, g.im.rows
+	switch p.wide {
+	case 8:
+		h.tile = narrowRows
+		tile = func(mr, k int, a []float32, ars, _ int, b []float32, ldb int, c []float32, ldc int, acc bool, _ int) {
+			g.im.tile8(mr, k, a, ars, b, ldb, c, ldc, acc)
+		}
+	case 16:
 		tile = g.im.tile16
 	}
-	tiles := g.im.rows.tiles(m)
+	tiles := h.tiles(m)
 	for t := range tiles {
 		i := m * t / tiles
 		mr := m*(t+1)/tiles - i
@@ -224,7 +235,24 @@ func packTransposed(im *impl, dst []float32, wide int, b []float32, ldb, w, k in
 			}
 		}
 	}
-	if j == wide {
+	switch {
+	case j == wide:
+		return
+	case k == 8 && w == wide: // a low-rank factor of the common rank
+		for i := j; i < w; i++ {
+			row, d := b[i*ldb:][:8], dst[i:][:7*wide+1]
+			d[0], d[wide], d[2*wide], d[3*wide] = row[0], row[1], row[2], row[3]
+			d[4*wide], d[5*wide], d[6*wide], d[7*wide] = row[4], row[5], row[6], row[7]
+		}
+		return
+	case w == 8 && wide == 8: // the other one
+		b0, b1, b2, b3 := b[:k], b[ldb:][:k], b[2*ldb:][:k], b[3*ldb:][:k]
+		b4, b5, b6, b7 := b[4*ldb:][:k], b[5*ldb:][:k], b[6*ldb:][:k], b[7*ldb:][:k]
+		for l := range k {
+			d := dst[8*l:][:8]
+			d[0], d[1], d[2], d[3] = b0[l], b1[l], b2[l], b3[l]
+			d[4], d[5], d[6], d[7] = b4[l], b5[l], b6[l], b7[l]
+		}
 		return
 	}
 	for l := range k {

@@ -105,6 +105,8 @@ type impl struct {
 	tile func(mr, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, acc bool, ahead int)
 	// tile16 is tile for 16 columns.
 	tile16 func(mr, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, acc bool, ahead int)
+	// tile8 is tile for 8 columns and at most narrowRows rows, a's columns adjacent; nil where there is none.
+	tile8 func(mr, k int, a []float32, ars int, b []float32, ldb int, c []float32, ldc int, acc bool)
 	// tileBF is tile with b in bf16 pairs [k/2][32][2], arithmetic in f32; a's columns are adjacent.
 	tileBF func(mr, k int, a []float32, ars int, b []uint16, c []float32, ldc int, acc bool, ahead int)
 	// tileDot multiplies bf16 pairs; a is bf16 with rows lda apart and kp pairs each. nil: no such instruction.
@@ -125,6 +127,9 @@ type lowTile struct {
 	r, ldv int
 	u, v   []float32
 }
+
+// narrowRows is the most rows of tile8.
+const narrowRows = 12
 
 // heights are the rows of a product's tile and of the block of tiles that shares panels while they are in the cache.
 type heights struct{ tile, block int }

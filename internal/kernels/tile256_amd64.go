@@ -50,6 +50,42 @@ func tileN2x32AVX2(k int, a *float32, as int, b *float32, bs int, c *float32, cs
 func tileN3x32AVX2(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
 
 //go:noescape
+func tileN1x8AVX2(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
+
+//go:noescape
+func tileN2x8AVX2(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
+
+//go:noescape
+func tileN3x8AVX2(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
+
+//go:noescape
+func tileN4x8AVX2(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
+
+//go:noescape
+func tileN5x8AVX2(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
+
+//go:noescape
+func tileN6x8AVX2(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
+
+//go:noescape
+func tileN7x8AVX2(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
+
+//go:noescape
+func tileN8x8AVX2(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
+
+//go:noescape
+func tileN9x8AVX2(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
+
+//go:noescape
+func tileN10x8AVX2(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
+
+//go:noescape
+func tileN11x8AVX2(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
+
+//go:noescape
+func tileN12x8AVX2(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)
+
+//go:noescape
 func tileBF1x16AVX2(k int, a *float32, as int, b *uint16, c *float32, cs int, acc bool, ahead int)
 
 //go:noescape

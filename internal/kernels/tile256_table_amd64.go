@@ -34,6 +34,23 @@ var tileN32AVX2 = [...]func(k int, a *float32, as int, b *float32, bs int, c *fl
 	tileN3x32AVX2,
 }
 
+// tileN8AVX2 is indexed by the number of rows.
+var tileN8AVX2 = [...]func(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int){
+	nil,
+	tileN1x8AVX2,
+	tileN2x8AVX2,
+	tileN3x8AVX2,
+	tileN4x8AVX2,
+	tileN5x8AVX2,
+	tileN6x8AVX2,
+	tileN7x8AVX2,
+	tileN8x8AVX2,
+	tileN9x8AVX2,
+	tileN10x8AVX2,
+	tileN11x8AVX2,
+	tileN12x8AVX2,
+}
+
 // tileBF16AVX2 is indexed by the number of rows.
 var tileBF16AVX2 = [...]func(k int, a *float32, as int, b *uint16, c *float32, cs int, acc bool, ahead int){
 	nil,

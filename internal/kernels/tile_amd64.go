@@ -54,6 +54,11 @@ func tile16AVX2(mr, k int, a []float32, ars, acs int, b []float32, ldb int, c []
 	}
 }
 
+func tile8AVX2(mr, k int, a []float32, ars int, b []float32, ldb int, c []float32, ldc int, acc bool) {
+	check(mr, k, a, ars, 1, b, ldb, 8, c, ldc)
+	tileN8AVX2[mr](k, &a[0], ars, &b[0], ldb, &c[0], ldc, acc, 0)
+}
+
 func tileBF256(mr, k int, a []float32, ars int, b []uint16, c []float32, ldc int, acc bool, ahead int) {
 	_, _, _ = a[(mr-1)*ars+k-1], b[(k+1)/2*64-1], c[(mr-1)*ldc+31]
 	if mr < len(tileBF32AVX2) {

@@ -8,7 +8,10 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-const rows256 = 6
+const (
+	rows256    = 6
+	narrowRows = 12 // of a tile of 8 columns
+)
 
 // up moves the lower half of each word to the upper, and zeros below.
 var up Mem
@@ -26,6 +29,9 @@ func tiles256() {
 	}
 	for mr := 1; mr <= 3; mr++ {
 		tile256(mr, 32, true)
+	}
+	for mr := 1; mr <= narrowRows; mr++ {
+		tile256(mr, 8, true)
 	}
 	for mr := 1; mr <= rows256; mr++ {
 		tileBF256(mr, 16)
@@ -76,9 +82,17 @@ func close256(mr, v int) {
 	RET()
 }
 
-// madd256 adds row by row, for vectors of b in Y(first)... : either all vectors of b and one element of a at a time (16
+// madd256 adds row by row: either all vectors of b and one element of a at a time (8 and 16
 // columns), or all elements of a and one vector of b at a time (32 columns).
 func madd256(mr, v int, row func(i int) Mem, load func(j int, y reg.VecPhysical)) {
+	if v == 1 {
+		load(0, ys[13])
+		for i := range mr {
+			VBROADCASTSS(row(i), ys[14])
+			VFMADD231PS(ys[14], ys[13], ys[i])
+		}
+		return
+	}
 	if v == 2 {
 		load(0, ys[12])
 		load(1, ys[13])
@@ -143,14 +157,18 @@ func tile256(mr, cols int, along bool) {
 		}, func(j int, y reg.VecPhysical) { VMOVUPS(Mem{Base: bPtr, Disp: 32 * j}, y) })
 		ADDQ(bStride, bPtr)
 	}
-	if along {
+	onward := func(n int) { advance(mr, uint8(4*n)) }
+	switch {
+	case !along:
+		loop(1, add, func(int) { ADDQ(aStride, aBase[0]) })
+	case v == 1:
+		loop(4, add, onward)
+	default:
 		Load(Param("ahead"), ahead)
 		loopFetching(4, func(step int, fetch bool) {
 			fetchPanel(v, 0, fetch)
 			add(step)
-		}, func(n int) { advance(mr, uint8(4*n)) })
-	} else {
-		loop(1, add, func(int) { ADDQ(aStride, aBase[0]) })
+		}, onward)
 	}
 	close256(mr, v)
 }
