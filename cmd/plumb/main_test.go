@@ -88,6 +88,8 @@ func TestWrongUsageIsTwo(t *testing.T) {
 		"want --out":                     {"data", "convert", "a.jsonl"},
 		"want at least one file":         {"data", "convert", "--out", filepath.Join(t.TempDir(), "o.arrow")},
 		"--only nope: the stages are":    {"run", "tiny", "--only", "nope"},
+		`unknown arithmetic "fp16"`:      {"bench", "--compute", "fp16"},
+		`arithmetic "half": want one of`: {"dedup", "a.arrow", "--compute", "half"},
 		"--max-new 0":                    {"generate", "--model", "m", "--prompt", "x", "--max-new", "0"},
 		"stages.synth.pairs: 0, want":    {"run", "tiny", "--set", "synth.pairs=0"},
 		"unknown key; the nearest is kl": {"run", "tiny", "--set", "ppo.kl_coeff=1"},

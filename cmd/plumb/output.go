@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"plumb/internal/kernels"
 	"plumb/internal/run"
 )
 
@@ -97,5 +98,11 @@ func needFlags(pairs ...string) error {
 
 // computeFlag chooses the arithmetic of models.
 func computeFlag(word *string) cli.Flag {
-	return &cli.StringFlag{Name: "compute", Usage: "arithmetic of models: " + strings.Join(computes, ", "), Value: "auto", Destination: word}
+	known := func(_ *cli.Context, word string) error {
+		if _, err := kernels.ParseCompute(word); err != nil {
+			return run.Usage(fmt.Errorf("--compute: %w", err))
+		}
+		return nil
+	}
+	return &cli.StringFlag{Name: "compute", Usage: "arithmetic of models: " + strings.Join(computes, ", "), Value: "auto", Destination: word, Action: known}
 }
