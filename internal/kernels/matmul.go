@@ -216,9 +216,7 @@ func (f *forward) finish(mr, i, j int, done bool, v, c []float32, ldc int) {
 	if !done {
 		return
 	}
-	if f.xi == nil { // tileInt has added it
-		f.tail.Low.add(f.im, mr, i, f.n0/32+j, v, 32, c, ldc)
-	}
+	f.tail.Low.add(f.im, f.xi != nil, mr, i, f.n0/32+j, v, 32, c, ldc)
 	if f.tail.Bias == nil {
 		return
 	}
@@ -240,9 +238,9 @@ func (im *impl) addRowsEach(c []float32, ldc, rows int, x []float32) {
 
 // add adds U's rows [i,i+mr) times panel j of V to the tile c, whose larger product is done. In float32 v is the panel,
 // (R,32) with rows ldv apart.
-func (l *LowRank) add(im *impl, mr, i, j int, v []float32, ldv int, c []float32, ldc int) {
+func (l *LowRank) add(im *impl, ints bool, mr, i, j int, v []float32, ldv int, c []float32, ldc int) {
 	switch {
-	case l == nil:
+	case l == nil, ints && !l.Halves: // tileInt has added it
 	case l.Halves:
 		r := (l.R + PairBlock - 1) / PairBlock * PairBlock
 		im.tileDot(mr, r/2, l.UB[i*r:], r, l.VB[32*r*j:], c, ldc, true, 0)

@@ -132,8 +132,8 @@ func (b *backward) rows(s *scratch, m0, m1 int, made []float32, j, l0, l1 int) {
 		default:
 			b.im.tile(mr, l1-l0, b.dy[i*b.ldy+l0:], b.ldy, 1, made, 32, c, ldc, acc, 0)
 		}
-		if l1 == b.n && b.yi == nil { // tileInt has added it
-			b.low.add(b.im, mr, i, j, v, ldv, c, ldc)
+		if l1 == b.n {
+			b.low.add(b.im, b.yi != nil, mr, i, j, v, ldv, c, ldc)
 		}
 		if w < 32 {
 			copyTile(b.dx[i*k+32*j:], k, c, ldc, mr, w)
