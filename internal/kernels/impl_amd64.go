@@ -52,7 +52,7 @@ func makeImpls() (two, vnni, five, bf, amx impl) {
 	}
 	two.level, two.vec, two.rows, two.ints16, two.fastInts = AVX2, 1, heights{6, 120}, heights{6, 120}, true
 	two.tile, two.tile16, two.tileBF, two.tileInt = tileAVX2, tile16AVX2, tileBF256, tileInt256
-	two.tile8, two.sharesFetching = tile8AVX2, true
+	two.tile8, two.intTail = tile8AVX2, true
 
 	two.transpose16 = func(dst []uint32, ldd int, src []uint32, lds int, n int) {
 		checkTranspose(dst, ldd, src, lds, n)

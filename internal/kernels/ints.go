@@ -180,7 +180,7 @@ func toIntGeneric(dst []uint16, src []float32, by float32) {
 	}
 }
 
-func tileIntGeneric(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, xs, ws []float32, _ fetching, low lowTile) {
+func tileIntGeneric(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, xs, ws []float32, _ fetching, _ lowTile) {
 	for i := range mr {
 		for j := range 32 {
 			var sum int32
@@ -193,8 +193,5 @@ func tileIntGeneric(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ld
 			}
 			c[i*ldc+j] = v
 		}
-	}
-	if low.r > 0 {
-		tileGeneric(mr, low.r, low.u, low.r, 1, low.v, low.ldv, c, ldc, true, 0)
 	}
 }

@@ -90,15 +90,15 @@ func Force(l Level) (restore func()) {
 
 // impl is one level's set of primitives; those not in it are its methods (dispatch_*.go).
 type impl struct {
-	level          Level
-	vec            uint8   // which of the methods: 0 generic, 1 AVX2, 2 AVX-512
-	rows           heights // of products in f32
-	pairs          heights // of products in bf16, where tileDot exists
-	ints16         heights // of products in 16-bit integers
-	fastInts       bool    // those outrun products in f32
-	converts       bool    // to bf16 in one instruction
-	sharesFetching bool    // tileInt knows fetching.slow
-	ahead          int     // bytes that weights are fetched ahead of use when few rows share them
+	level    Level
+	vec      uint8   // which of the methods: 0 generic, 1 AVX2, 2 AVX-512
+	rows     heights // of products in f32
+	pairs    heights // of products in bf16, where tileDot exists
+	ints16   heights // of products in 16-bit integers
+	fastInts bool    // those outrun products in f32
+	converts bool    // to bf16 in one instruction
+	intTail  bool    // tileInt adds a low rank and knows fetching.slow
+	ahead    int     // bytes that weights are fetched ahead of use when few rows share them
 
 	// tile: c(mr,32) (+)= a(mr,k)·b(k,32); a's element (i,l) is a[i*ars+l*acs], one of the two being 1; b's rows are ldb
 	// apart and fetched ahead by so many bytes.
@@ -111,7 +111,8 @@ type impl struct {
 	tileBF func(mr, k int, a []float32, ars int, b []uint16, c []float32, ldc int, acc bool, ahead int)
 	// tileDot multiplies bf16 pairs; a is bf16 with rows lda apart and kp pairs each. nil: no such instruction.
 	tileDot func(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, ahead int)
-	// tileInt: c(mr,32) (+)= xs(mr)·ws(32)·a·b, a and b as for tileDot but of 16-bit integers; then c += low.
+	// tileInt: c(mr,32) (+)= xs(mr)·ws(32)·a·b, a and b as for tileDot but of 16-bit integers; then, where intTail is set,
+	// c += low.
 	tileInt func(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, xs, ws []float32, to fetching, low lowTile)
 	// transpose16: n blocks; dst[j*ldd+i] = src[i*lds+j] for 16x16 words; block by block src moves 16 columns
 	// right, dst 16 rows down.

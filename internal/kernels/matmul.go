@@ -183,7 +183,7 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 			Fetch(next[len(next)*t/tiles : len(next)*(t+1)/tiles])
 			c := f.dst[i*f.ldd+32*j:]
 			to := fetching{ahead: ahead}
-			if ahead > 0 && tiles > 1 && f.xi != nil && f.im.sharesFetching {
+			if ahead > 0 && tiles > 1 && f.xi != nil && f.im.intTail {
 				to = sharedFetching(t, tiles, (k1-k0+1)/2)
 			}
 			if w == 32 {
@@ -216,7 +216,7 @@ func (f *forward) finish(mr, i, j int, done bool, v, c []float32, ldc int) {
 	if !done {
 		return
 	}
-	f.tail.Low.add(f.im, f.xi != nil, mr, i, f.n0/32+j, v, 32, c, ldc)
+	f.tail.Low.add(f.im, f.xi != nil && f.im.intTail, mr, i, f.n0/32+j, v, 32, c, ldc)
 	if f.tail.Bias == nil {
 		return
 	}
@@ -237,10 +237,10 @@ func (im *impl) addRowsEach(c []float32, ldc, rows int, x []float32) {
 }
 
 // add adds U's rows [i,i+mr) times panel j of V to the tile c, whose larger product is done. In float32 v is the panel,
-// (R,32) with rows ldv apart.
-func (l *LowRank) add(im *impl, ints bool, mr, i, j int, v []float32, ldv int, c []float32, ldc int) {
+// (R,32) with rows ldv apart; added says that the larger product's tile has done it.
+func (l *LowRank) add(im *impl, added bool, mr, i, j int, v []float32, ldv int, c []float32, ldc int) {
 	switch {
-	case l == nil, ints && !l.Halves: // tileInt has added it
+	case l == nil, added && !l.Halves:
 	case l.Halves:
 		r := (l.R + PairBlock - 1) / PairBlock * PairBlock
 		im.tileDot(mr, r/2, l.UB[i*r:], r, l.VB[32*r*j:], c, ldc, true, 0)
@@ -249,9 +249,9 @@ func (l *LowRank) add(im *impl, ints bool, mr, i, j int, v []float32, ldv int, c
 	}
 }
 
-// tile is l for rows from i, v as for add; of no rank without v.
-func (l *LowRank) tile(i int, v []float32, ldv int) lowTile {
-	if v == nil {
+// tile is l for rows from i, v as for add; of no rank without v, or where tileInt adds none.
+func (l *LowRank) tile(im *impl, i int, v []float32, ldv int) lowTile {
+	if v == nil || !im.intTail {
 		return lowTile{}
 	}
 	return lowTile{r: l.R, ldv: ldv, u: l.U[i*l.R:], v: v}
@@ -283,7 +283,7 @@ func (f *forward) tile(mr, i, j, k0, k1 int, b, c []float32, ldc int, acc bool, 
 	k := f.p.k
 	switch {
 	case f.xi != nil:
-		f.im.tileInt(mr, (k1-k0+1)/2, f.xi[i*f.ldx+k0:], f.ldx, asU16(b), c, ldc, acc, f.steps[i:], f.p.ints.step[f.n0+32*j:], to, f.tail.Low.tile(i, v, 32))
+		f.im.tileInt(mr, (k1-k0+1)/2, f.xi[i*f.ldx+k0:], f.ldx, asU16(b), c, ldc, acc, f.steps[i:], f.p.ints.step[f.n0+32*j:], to, f.tail.Low.tile(f.im, i, v, 32))
 	case f.xb != nil:
 		f.im.tileDot(mr, (k1-k0+1)/2, f.xb[i*f.ldx+k0:], f.ldx, asU16(b), c, ldc, acc, to.ahead)
 	case f.p.typ == PanelBF16:

@@ -69,12 +69,9 @@ func tileBF256(mr, k int, a []float32, ars int, b []uint16, c []float32, ldc int
 	tileBF16AVX2[mr](k, &a[0], ars, &b[32], &c[16], ldc, acc, ahead)
 }
 
-func tileInt512(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, xs, ws []float32, to fetching, low lowTile) {
+func tileInt512(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, xs, ws []float32, to fetching, _ lowTile) {
 	checkInt(mr, kp, a, lda, b, c, ldc, xs, ws)
 	tileIntAVX512[mr](kp, &a[0], lda, &b[0], &c[0], ldc, acc, &xs[0], &ws[0], to.ahead)
-	if low.r > 0 {
-		tileAVX512(mr, low.r, low.u, low.r, 1, low.v, low.ldv, c, ldc, true, 0)
-	}
 }
 
 func tileInt256(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, xs, ws []float32, to fetching, low lowTile) {
