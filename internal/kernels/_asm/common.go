@@ -153,28 +153,31 @@ func fetchRows(mr, v, bytes int) {
 // loopFetching is loop with a second form of its unrolled part, which fetches nothing ahead: many rows share what the first of them
 // has fetched, and instructions are what a core runs out of that shares its front end with another thread.
 func loopFetching(unroll int, body func(step int, fetch bool), end func(n int)) {
-	SUBQ(U8(uint8(unroll)), count)
+	manyOrPlain(unroll, func(fetch bool) {
+		for s := range unroll {
+			body(s, fetch)
+		}
+		end(unroll)
+	})
+	Label("rest")
+	ADDQ(U8(uint8(unroll)), count)
+	oneByOne(func(step int) { body(step, true) }, end)
+}
+
+// manyOrPlain repeats part while count has so many steps left, in the form that fetches unless ahead is 0, and ends at rest with count
+// less by steps.
+func manyOrPlain(steps int, part func(fetch bool)) {
+	SUBQ(U8(uint8(steps)), count)
 	JL(LabelRef("rest"))
 	TESTQ(ahead, ahead)
 	JZ(LabelRef("plain"))
 	for _, label := range []string{"many", "plain"} {
 		Label(label)
-		for s := range unroll {
-			body(s, label == "many")
-		}
-		end(unroll)
-		SUBQ(U8(uint8(unroll)), count)
+		part(label == "many")
+		SUBQ(U8(uint8(steps)), count)
 		JGE(LabelRef(label))
 		if label == "many" {
 			JMP(LabelRef("rest"))
 		}
 	}
-	Label("rest")
-	ADDQ(U8(uint8(unroll)), count)
-	JZ(LabelRef("store"))
-	Label("one")
-	body(0, true)
-	end(1)
-	DECQ(count)
-	JNZ(LabelRef("one"))
 }

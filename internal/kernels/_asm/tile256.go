@@ -203,25 +203,15 @@ func tileBF256(mr, cols int) {
 			}
 		})
 	}
-	SUBQ(U8(4), count)
-	JL(LabelRef("rest"))
-	TESTQ(ahead, ahead)
-	JZ(LabelRef("plain"))
-	for _, label := range []string{"many", "plain"} { // as in loopFetching
-		Label(label)
+	manyOrPlain(4, func(fetch bool) {
 		for s := range 2 {
-			fetchPanel(v, 128*s, label == "many")
+			fetchPanel(v, 128*s, fetch)
 			half(false, 128*s, 8*s)
 			half(true, 128*s, 8*s+4)
 		}
 		ADDQ(U32(256), bPtr)
 		advance(mr, 16)
-		SUBQ(U8(4), count)
-		JGE(LabelRef(label))
-		if label == "many" {
-			JMP(LabelRef("rest"))
-		}
-	}
+	})
 	Label("rest")
 	ADDQ(U8(2), count)
 	JL(LabelRef("last"))

@@ -94,6 +94,11 @@ func loop(unroll int, body func(step int), end func(n int)) {
 	} else {
 		TESTQ(count, count)
 	}
+	oneByOne(body, end)
+}
+
+// oneByOne runs body over what is left of count; the zero flag says whether that is nothing.
+func oneByOne(body func(step int), end func(n int)) {
 	JZ(LabelRef("store"))
 	Label("one")
 	body(0)
