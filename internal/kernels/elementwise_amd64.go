@@ -119,4 +119,10 @@ func toIntAVX512(dst []uint16, src []float32, by float32)
 func convertBFAVX512(dst []uint16, src []float32, by float32)
 
 //go:noescape
+func convertRowsAVX512(dst *uint16, ldd int, rows int, c *float32)
+
+//go:noescape
+func pairRowsAVX512(dst *uint16, src *uint16, lds int, pairs int)
+
+//go:noescape
 func toBFAVX512(dst []uint16, src []float32, by float32)

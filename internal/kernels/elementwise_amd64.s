@@ -2231,6 +2231,55 @@ done:
 	VZEROUPPER
 	RET
 
+// func convertRowsAVX512(dst *uint16, ldd int, rows int, c *float32)
+// Requires: AVX, AVX512F, AVX512_BF16
+TEXT ·convertRowsAVX512(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ ldd+8(FP), CX
+	MOVQ rows+16(FP), DX
+	MOVQ c+24(FP), BX
+	SHLQ $0x01, CX
+
+next:
+	VMOVUPS   (BX), Z0
+	VMOVUPS   64(BX), Z1
+	LONG      $0x4877f262
+	WORD      $0xd072
+	VMOVDQU32 Z2, (AX)
+	ADDQ      $0x00000080, BX
+	ADDQ      CX, AX
+	DECQ      DX
+	JNZ       next
+	VZEROUPPER
+	RET
+
+// func pairRowsAVX512(dst *uint16, src *uint16, lds int, pairs int)
+// Requires: AVX, AVX512F
+TEXT ·pairRowsAVX512(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ lds+16(FP), DX
+	MOVQ pairs+24(FP), BX
+	SHLQ $0x01, DX
+
+next:
+	VPMOVZXWD (CX), Z0
+	VPMOVZXWD (CX)(DX*1), Z1
+	VPSLLD    $0x10, Z1, Z1
+	VPORD     Z0, Z1, Z1
+	VMOVDQU32 Z1, (AX)
+	VPMOVZXWD 32(CX), Z0
+	VPMOVZXWD 32(CX)(DX*1), Z1
+	VPSLLD    $0x10, Z1, Z1
+	VPORD     Z0, Z1, Z1
+	VMOVDQU32 Z1, 64(AX)
+	LEAQ      (CX)(DX*2), CX
+	ADDQ      $0x00000080, AX
+	DECQ      BX
+	JNZ       next
+	VZEROUPPER
+	RET
+
 // func toBFAVX512(dst []uint16, src []float32, by float32)
 // Requires: AVX, AVX512F
 TEXT ·toBFAVX512(SB), NOSPLIT, $0-52

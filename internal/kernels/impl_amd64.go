@@ -78,6 +78,14 @@ func makeImpls() (two, vnni, five, bf, amx impl) {
 
 	bf = five
 	bf.level, bf.tileDot, bf.pairs, bf.converts = AVX512BF16, tileDot512, heights{14, 112}, true
+	bf.roundRows = func(dst []uint16, ldd, rows int, c []float32) {
+		_, _ = dst[(rows-1)*ldd+31], c[32*rows-1]
+		convertRowsAVX512(&dst[0], ldd, rows, &c[0])
+	}
+	bf.pairRows = func(dst, src []uint16, lds, pairs int) {
+		_, _ = dst[64*pairs-1], src[(2*pairs-1)*lds+31]
+		pairRowsAVX512(&dst[0], &src[0], lds, pairs)
+	}
 
 	amx = bf
 	amx.level, amx.tileDot, amx.pairs = AMX, tileDotAMX, heights{maxTile, 4 * maxTile}

@@ -111,6 +111,10 @@ type impl struct {
 	tileBF func(mr, k int, a []float32, ars int, b []uint16, c []float32, ldc int, acc bool, ahead int)
 	// tileDot multiplies bf16 pairs; a is bf16 with rows lda apart and kp pairs each. nil: no such instruction.
 	tileDot func(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, ahead int)
+	// roundRows rounds a tile c(rows,32) to bf16, rows of dst ldd apart; there where tileDot is.
+	roundRows func(dst []uint16, ldd, rows int, c []float32)
+	// pairRows makes of pairs of 32 numbers in rows lds apart the pairs (row 2i, row 2i+1); there where tileDot is.
+	pairRows func(dst, src []uint16, lds, pairs int)
 	// tileInt: c(mr,32) (+)= xs(mr)·ws(32)·a·b, a and b as for tileDot but of 16-bit integers; then, where intTail is set,
 	// c += low.
 	tileInt func(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, xs, ws []float32, to fetching, low lowTile)

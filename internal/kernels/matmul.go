@@ -11,12 +11,23 @@ type LowRank struct {
 	VB     []uint16 // panels of 32 columns of V, as PairColumns or PairRows makes them
 }
 
-// Tail is what is added to a product while its tiles are in the cache: a low rank, unless nil, and then Bias (N), unless nil, to
-// every row.
+// Tail is what is done to a product while its tiles are in the cache: a low rank is added, unless nil, then Bias (N), unless nil, to
+// every row. Only MatMulHalf applies Act, at last.
 type Tail struct {
 	Low  *LowRank
 	Bias []float32
+	Act  Activation
 }
+
+// Activation is a function of each element.
+type Activation uint8
+
+// The activations that a product may end with.
+const (
+	NoActivation Activation = iota
+	ActGELU
+	ActGELUTanh
+)
 
 // Rows is the left operand of a product, rows one after another; B is F rounded to bf16 by HalfRows, I and Steps F rounded to
 // integers by IntRows, nil when the product shall do that where it needs to.
@@ -41,6 +52,22 @@ func (p *Panels) MatMul(dst []float32, x Rows, m int, acc bool, c Compute, t Tai
 	p.product(dst, p.n, x, m, 0, p.n, acc, c, t)
 }
 
+// MatMulHalf is MatMul with the result rounded to bf16 as HalfRows does: dst(m,N) is a Rows.B. It is for products that multiply pairs
+// (Dots), and N a multiple of 32.
+func (p *Panels) MatMulHalf(dst []uint16, x Rows, m int, t Tail) {
+	if !p.HasHalf(BF16) {
+		panic("kernels: MatMulHalf wants pairs of bf16, and rows of W in whole panels")
+	}
+	if m < 1 {
+		return
+	}
+	f := &forward{im: active.Load(), p: p, half: dst, ldd: pairStride(p.n), n1: p.n, tail: t}
+	f.start(x, m, BF16)
+}
+
+// HasHalf reports whether MatMulHalf can be called at the active level, for arithmetic c.
+func (p *Panels) HasHalf(c Compute) bool { return p.Dots(c) && p.n%32 == 0 && p.k > 0 }
+
 // MatMulRange is MatMul with rows [n0,n1) of W only: dst(m,n1-n0) with rows ldd apart. n0 must be a multiple of 32.
 func (p *Panels) MatMulRange(dst []float32, ldd int, x []float32, m, n0, n1 int, acc bool, c Compute) {
 	p.product(dst, ldd, Rows{F: x}, m, n0, n1, acc, c, Tail{})
@@ -62,6 +89,12 @@ func (p *Panels) product(dst []float32, ldd int, x Rows, m, n0, n1 int, acc bool
 		}
 		return
 	}
+	f.start(x, m, c)
+}
+
+// start rounds x, unless that was done, and runs the product on all threads.
+func (f *forward) start(x Rows, m int, c Compute) {
+	p := f.p
 	switch {
 	case p.Ints():
 		f.xi, f.steps, f.ldx = x.I, x.Steps, pairStride(p.k)
@@ -80,7 +113,7 @@ func (p *Panels) product(dst []float32, ldd int, x Rows, m, n0, n1 int, acc bool
 			HalfRows(f.xb, x.F, m, p.k)
 		}
 	}
-	panels := (n1 - n0 + 31) / 32
+	panels := (f.n1 - f.n0 + 31) / 32
 	f.heights().share(m, panels, p.k, f.run)
 }
 
@@ -104,11 +137,12 @@ func pairsOf(dst []uint16, ldx int, x []float32, lds, m, k int) {
 	})
 }
 
-// forward is one product with panels. xb is x in bf16, for the dot product; xi in integers, with steps.
+// forward is one product with panels into dst, or half, rows ldd apart. xb is x in bf16, for the dot product; xi in integers, with steps.
 type forward struct {
 	im       *impl
 	p        *Panels
 	dst, x   []float32
+	half     []uint16 // nil, or the result in bf16 instead of dst
 	xb, xi   []uint16
 	steps    []float32
 	ldd, ldx int
@@ -139,7 +173,17 @@ const (
 	pairDepth    = 768
 	intDepth     = 768
 	expandDepth  = 256
+	halfTile     = 64 // rows of a result that is rounded: they stay in the first cache meanwhile
 )
+
+func (a Activation) apply(im *impl, x []float32) {
+	switch a {
+	case ActGELU:
+		im.gelu(x, x)
+	case ActGELUTanh:
+		im.geluTanh(x, x)
+	}
+}
 
 // run computes rows [m0,m1) and panels [j0,j1), counted from n0.
 func (f *forward) run(m0, m1, j0, j1 int) {
@@ -159,6 +203,9 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 	}
 	if f.p.typ >= PanelQ8 && tiles == 1 {
 		depth = expandDepth
+	}
+	if f.half != nil { // rounded once the sum is whole
+		depth, tiles = f.p.k, heights{tile: min(halfTile, f.heights().tile)}.tiles(m1-m0)
 	}
 	chunks, panels := (f.p.k+depth-1)/depth, j1-j0
 	for n := range chunks * panels {
@@ -181,6 +228,13 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 			i := m0 + (m1-m0)*t/tiles
 			mr := m0 + (m1-m0)*(t+1)/tiles - i
 			Fetch(next[len(next)*t/tiles : len(next)*(t+1)/tiles])
+			if f.half != nil {
+				f.tile(mr, i, j, k0, k1, b, s.c[:], 32, false, v, fetching{ahead: ahead})
+				f.finish(mr, i, j, true, v, s.c[:], 32)
+				f.tail.Act.apply(f.im, s.c[:32*mr])
+				f.im.roundRows(f.half[i*f.ldd+32*j:], f.ldd, mr, s.c[:])
+				continue
+			}
 			c := f.dst[i*f.ldd+32*j:]
 			to := fetching{ahead: ahead}
 			if ahead > 0 && tiles > 1 && f.xi != nil && f.im.intTail {

@@ -80,11 +80,59 @@ func PairRows(dst []uint16, step int, x []uint16, n, w int) {
 	im := active.Load()
 	s := getScratch()
 	defer putScratch(s)
-	block := u32AsU16(s.block[:])
 	for r := 0; r < n; r += 32 {
 		for p := 0; p < w/32; p++ {
-			gatherBlock(block, x[r*w+32*p:], min(32, n-r), w)
-			im.interleave(dst[p*step+r*32:][:32*32], block)
+			im.pairBlock(s, dst[p*step+r*32:], x[r*w+32*p:], min(32, n-r), w)
+		}
+	}
+}
+
+// pairBlock makes [16][32][2] of 32 columns of n rows, ldx apart, and zeros for the rows after them.
+func (im *impl) pairBlock(s *scratch, dst, x []uint16, n, ldx int) {
+	if n == 32 && im.pairRows != nil {
+		im.pairRows(dst, x, ldx, 16)
+		return
+	}
+	block := u32AsU16(s.block[:])
+	gatherBlock(block, x, n, ldx)
+	im.interleave(dst[:32*32], block)
+}
+
+// AddOuterPairs adds uᵀ·x to the gradient of a low rank's factor on all threads: g holds element (i,j) of (r,w) at i*row + j*col, u(m, r
+// padded to a multiple of PairBlock) and x(m,w) are bf16, x a Rows.B, w a multiple of 32.
+func AddOuterPairs(g []float32, row, col int, u, x []uint16, m, r, w int) {
+	im := active.Load()
+	deep := (m + PairBlock - 1) / PairBlock * PairBlock
+	wide := (r + PairBlock - 1) / PairBlock * PairBlock
+	shared := getScratch()
+	defer putScratch(shared)
+	ld := deep + PairBlock // not a power of two apart
+	turned := asU16(shared.extra(wide * ld / 2))
+	PairTranspose(turned, ld, u, wide, m, wide)
+	ldx := pairStride(w)
+	const group = 4 // panels an item
+	Parallel((w/32+group-1)/group, func(item int) {
+		s := getScratch()
+		defer putScratch(s)
+		b := asU16(s.panel(16 * deep))
+		for j := item * group; j < min(w/32, item*group+group); j++ {
+			for i := 0; i < m; i += 32 {
+				im.pairBlock(s, b[32*i:], x[i*ldx+32*j:], min(32, m-i), ldx)
+			}
+			for i := 0; i < r; i += maxTile {
+				n := min(maxTile, r-i)
+				im.tileDot(n, deep/2, turned[i*ld:], ld, b, s.c[:], 32, false, 0)
+				addOuter(g[i*row+32*j*col:], row, col, s.c[:32*n])
+			}
+		}
+	})
+}
+
+// addOuter adds a tile of 32 columns to g.
+func addOuter(g []float32, row, col int, c []float32) {
+	for i := 0; i < len(c)/32; i++ {
+		for j, v := range c[32*i:][:32] {
+			g[i*row+j*col] += v
 		}
 	}
 }
@@ -95,11 +143,10 @@ func PairTranspose(dst []uint16, ldd int, x []uint16, ldx, n, w int) {
 	im := active.Load()
 	s := getScratch()
 	defer putScratch(s)
-	block, pairs := u32AsU16(s.block[:]), asU16(s.c[:16*32])
+	pairs := asU16(s.c[:16*32])
 	for r := 0; r < n; r += 32 {
 		for c := 0; c < w; c += 32 {
-			gatherBlock(block, x[r*ldx+c:], min(32, n-r), ldx)
-			im.interleave(pairs, block)
+			im.pairBlock(s, pairs, x[r*ldx+c:], min(32, n-r), ldx)
 			for h := range 2 { // 16 pairs of rows by 32 columns, 16 columns at a time
 				im.transpose16(u16AsU32(dst[(c+16*h)*ldd+r:]), ldd/2, u16AsU32(pairs[32*h:]), 32, 1)
 			}

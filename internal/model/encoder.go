@@ -189,7 +189,7 @@ func (e *Encoder) Forward(t *ops.Tape, b *batch.Tree, a *adapters.Adapter) mat.T
 
 func (b *encoderBlock) forward(p *pass, x mat.Tensor, bias ops.PathBias, tanh bool) mat.Tensor {
 	t := p.t
-	q, k, v := p.linear(b.Q, x), p.linear(b.K, x), p.linear(b.V, x)
+	q, k, v := p.attended(b.Q, x), p.attended(b.K, x), p.attended(b.V, x)
 	o := ops.Attention(t, q, k, v, p.plan, p.heads, bias)
 	ops.Release(t, q, k, v)
 	f := p.linear(b.O, o)
@@ -198,8 +198,7 @@ func (b *encoderBlock) forward(p *pass, x mat.Tensor, bias ops.PathBias, tanh bo
 	ops.Release(t, x)
 	y := b.AttnNorm.Apply(t, s)
 	ops.Release(t, s)
-	h := p.linear(b.Inter, y)
-	g := ops.GELU(t, h, tanh)
+	g, h := b.Inter.ApplyGELU(t, y, p.a.LoRA(b.Inter.Path), tanh)
 	f = p.linear(b.Output, g)
 	ops.Release(t, g, h)
 	s = ops.Add(t, y, f)

@@ -36,9 +36,8 @@ func (b *gpt2Block) forward(p *pass, layer int, x mat.Tensor) mat.Tensor {
 	ops.Release(p.t, x)
 
 	h = b.MLPNorm.Apply(p.t, y)
-	fc := p.linear(b.Fc, h)
+	act, fc := b.Fc.ApplyGELU(p.t, h, p.a.LoRA(b.Fc.Path), b.tanh)
 	ops.Release(p.t, h)
-	act := ops.GELU(p.t, fc, b.tanh)
 	f = p.linear(b.FcOut, act)
 	ops.Release(p.t, act, fc)
 	z := ops.Add(p.t, y, f)

@@ -20,15 +20,15 @@ type llamaBlock struct {
 }
 
 func (b *llamaBlock) forward(p *pass, layer int, x mat.Tensor) mat.Tensor {
-	h := b.AttnNorm.Apply(p.t, x)
-	q, k, v := p.linear(b.Q, h), p.linear(b.K, h), p.linear(b.V, h)
+	h := b.AttnNorm.Lazy(p.t, x)
+	q, k, v := p.linear(b.Q, h), p.linear(b.K, h), p.attended(b.V, h)
 	ops.Release(p.t, h)
 	if b.QNorm != nil {
 		qn, kn := b.QNorm.Apply(p.t, q), b.KNorm.Apply(p.t, k)
 		ops.Release(p.t, q, k)
 		q, k = qn, kn
 	}
-	q, k = ops.RoPE(p.t, q, p.rot), ops.RoPE(p.t, k, p.rot)
+	q, k = ops.RoPE(p.t, q, p.rot, p.heads), ops.RoPE(p.t, k, p.rot, p.heads)
 	o := p.attend(layer, q, k, v)
 	ops.Release(p.t, q, k, v)
 	x, o = p.narrow(layer, x, o)
@@ -37,8 +37,8 @@ func (b *llamaBlock) forward(p *pass, layer int, x mat.Tensor) mat.Tensor {
 	y := ops.Add(p.t, x, f)
 	ops.Release(p.t, x)
 
-	h = b.MLPNorm.Apply(p.t, y)
-	gate, up := p.linear(b.Gate, h), p.linear(b.Up, h)
+	h = b.MLPNorm.Lazy(p.t, y)
+	gate, up := p.half(b.Gate, h), p.half(b.Up, h)
 	ops.Release(p.t, h)
 	act := ops.SiLUMul(p.t, gate, up)
 	f = p.linear(b.Down, act)

@@ -75,6 +75,19 @@ func (p *pass) linear(l *ops.Linear, x mat.Tensor) mat.Tensor {
 	return l.Apply(p.t, x, p.a.LoRA(l.Path))
 }
 
+// half is linear for a result that is read in bf16, or once.
+func (p *pass) half(l *ops.Linear, x mat.Tensor) mat.Tensor {
+	return l.ApplyHalf(p.t, x, p.a.LoRA(l.Path))
+}
+
+// attended is linear for what attention reads as it is.
+func (p *pass) attended(l *ops.Linear, x mat.Tensor) mat.Tensor {
+	if p.heads.Halves() {
+		return p.half(l, x)
+	}
+	return p.linear(l, x)
+}
+
 // narrow leaves only the wanted rows of the residual stream and of attention's output: after the last attention no row reads another.
 func (p *pass) narrow(layer int, x, o mat.Tensor) (xr, or mat.Tensor) {
 	if p.rows == nil || layer < p.last {

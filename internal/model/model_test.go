@@ -213,7 +213,8 @@ func treeEqualsSeparateSequences(t *testing.T, m *Model, a *adapters.Adapter) {
 	t.Logf("log-probabilities equal to the bit, largest relative difference of the gradients %.2g", worst)
 }
 
-// TestForwardRows: asking for some rows gives their floats of the whole pass, dropout and gradients included.
+// TestForwardRows: asking for some rows gives their floats of the whole pass, dropout and gradients included; where products multiply
+// bf16, sums of gradients over rows have another order.
 func TestForwardRows(t *testing.T) { eachArithmetic(t, forwardRows) }
 
 func forwardRows(t *testing.T, m *Model, a *adapters.Adapter) {
@@ -253,7 +254,7 @@ func forwardRows(t *testing.T, m *Model, a *adapters.Adapter) {
 		t.Fatal("some rows differ from those of the whole pass")
 	}
 	for i := range want[1:] {
-		if !slices.Equal(got[1+i], want[1+i]) {
+		if r := relative(got[1+i], want[1+i]); !slices.Equal(got[1+i], want[1+i]) && !(m.Compute == kernels.BF16 && r < 1e-6) {
 			t.Fatalf("gradient of %s differs by %.2g", a.Params()[i].Name, relative(got[1+i], want[1+i]))
 		}
 	}

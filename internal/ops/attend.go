@@ -4,8 +4,6 @@ import (
 	"math"
 
 	"plumb/internal/kernels"
-
-	"github.com/nlpodyssey/spago/mat"
 )
 
 const (
@@ -16,36 +14,48 @@ const (
 	queryRun = 4 * queryTile
 )
 
-// attend computes attention into out (T, Q*Dim) with keys and values in the buffers that the plan's spans name.
-// lse (T, Q) may be nil.
-func attend(out []float32, q mat.Tensor, k, v [][]float32, plan *AttnPlan, h Heads, bias PathBias, lse []float32) {
+// inputs are what an attention reads. Keys and values are in the buffers that the plan's spans name.
+type inputs struct {
+	h    Heads
+	plan *AttnPlan
+	bias PathBias
+	q    matrix
+	from [2][]matrix // keys, values
+}
+
+// attend computes attention, (T, Q*Dim), in bf16 where products multiply that. lse (T, Q) may be nil.
+func attend(in inputs, lse []float32) *value {
+	h := in.h
+	var y *value
+	if rows := in.rows(); h.pairs() {
+		y = newHalf(rows, h.Q*h.Dim)
+	} else {
+		y = newValue(rows, h.Q*h.Dim)
+	}
 	var runs []run
-	base := run{plan: plan, h: h, bias: bias, q: F32(q), k: k, v: v}
-	for g := range plan.Groups {
-		for i := range plan.Groups[g] {
-			it := &plan.Groups[g][i]
+	for g := range in.plan.Groups {
+		for i := range in.plan.Groups[g] {
+			it := &in.plan.Groups[g][i]
 			for lo := it.QLo; lo < it.QHi; lo += queryRun {
 				for kv := range h.KV {
-					r := base
-					r.it, r.lo, r.hi, r.kv = it, lo, min(lo+queryRun, it.QHi), kv
-					runs = append(runs, r)
+					runs = append(runs, run{inputs: in, it: it, lo: lo, hi: min(lo+queryRun, it.QHi), kv: kv})
 				}
 			}
 		}
 	}
+	out := h.matrix(y)
 	kernels.Parallel(len(runs), func(i int) { runs[i].forward(out, lse) })
+	return y
 }
+
+func (in *inputs) rows() int { return max(len(in.q.f), len(in.q.b)) / in.q.ld }
 
 // run is the work of the query rows [lo, hi) of an item for one key/value head.
 type run struct {
-	plan   *AttnPlan
-	h      Heads
-	bias   PathBias
+	inputs
 	it     *AttnItem
 	lo, hi int
 	kv     int
-	q      []float32
-	k, v   [][]float32
 
 	before int // positions of the path that come before Own
 	total  int // positions that the last row sees
@@ -62,11 +72,11 @@ type path interface {
 	// hold takes row i of what mix and back shall read next.
 	hold(i int, row []float32, b band)
 	// columns computes s(rows, band.total) = x·kᵀ, or x·vᵀ: x has the band's rows.
-	columns(s []float32, ld int, x []float32, b band, of operand)
+	columns(s []float32, ld int, x matrix, b band, of operand)
 	// mix computes out = s·v, or s·k, in the band's rows of out.
-	mix(out, s []float32, ld int, b band, of operand)
+	mix(out matrix, s []float32, ld int, b band, of operand)
 	// back adds sᵀ·x to grad (T, KV*Dim), x being what columns of that operand was given.
-	back(grad, s []float32, ld int, x []float32, b band, of operand)
+	back(grad, s []float32, ld int, x matrix, b band, of operand)
 	close()
 }
 
@@ -110,7 +120,6 @@ func (t *run) seen(r int) int {
 type band struct {
 	row, head  int // of its first row of scores
 	per, heads int // rows of the batch, and heads
-	at         int // offset of its first row in q and out
 	total      int // positions that its last row sees
 }
 
@@ -126,23 +135,26 @@ func (t *run) bands() []band {
 	var out []band
 	for lo := t.lo; lo < t.hi; lo += per {
 		hi := min(lo+per, t.hi)
-		out = append(out, band{row: lo, head: t.kv * g, per: hi - lo, heads: g, at: (lo*t.h.Q + t.kv*g) * t.h.Dim, total: t.seen(hi - 1)})
+		out = append(out, band{row: lo, head: t.kv * g, per: hi - lo, heads: g, total: t.seen(hi - 1)})
 	}
 	return out
 }
 
-// offset is where row i of the band is in q and out.
-func (h Heads) offset(b band, i int) int { return b.at + (i%b.per*h.Q+i/b.per)*h.Dim }
+// at is where row i of the band is in x.
+func (h Heads) at(x matrix, b band, i int) int {
+	row, head := b.line(i)
+	return row*x.ld + head*h.Dim
+}
 
-// eachHead calls do with where each head's rows begin in the band's scores and in q, and the distance of the latter. The heads of a
+// eachHead calls do with where each head's rows begin in the band's scores and in x, and the distance of the latter. The heads of a
 // single row are rows of one matrix.
-func (h Heads) eachHead(b band, do func(from, at, rows, ld int)) {
+func (h Heads) eachHead(x matrix, b band, do func(from, at, rows, ld int)) {
 	if b.per == 1 {
-		do(0, b.at, b.heads, h.Dim)
+		do(0, h.at(x, b, 0), b.heads, h.Dim)
 		return
 	}
 	for i := range b.heads {
-		do(i*b.per, b.at+i*h.Dim, b.per, h.Q*h.Dim)
+		do(i*b.per, h.at(x, b, i*b.per), b.per, x.ld)
 	}
 }
 
@@ -175,7 +187,7 @@ func endless(row []float32, n int) []float32 {
 	return row[:whole]
 }
 
-func (t *run) forward(out, lse []float32) {
+func (t *run) forward(out matrix, lse []float32) {
 	t.open(false)
 	defer t.path.close()
 	bands := t.bands()
@@ -198,17 +210,17 @@ func (t *run) forward(out, lse []float32) {
 }
 
 // backward adds the gradients of one group and key/value head: dS = P*(dO·Vᵀ - rowsum(dO*O)).
-func (f *attention) backward(items []AttnItem, kv int, dy, dq, dk, dv []float32) {
-	k, v := [][]float32{F32(f.k)}, [][]float32{F32(f.v)}
+func (f *attention) backward(items []AttnItem, kv int, dy matrix, dq, dk, dv []float32) {
+	in := f.inputs()
 	for i := range items {
 		for lo := items[i].QLo; lo < items[i].QHi; lo += queryRun {
-			t := run{plan: f.plan, h: f.h, bias: f.bias, it: &items[i], lo: lo, hi: min(lo+queryRun, items[i].QHi), kv: kv, q: F32(f.q), k: k, v: v}
-			t.backward(f.out.data(), f.lse, dy, dq, dk, dv)
+			t := run{inputs: in, it: &items[i], lo: lo, hi: min(lo+queryRun, items[i].QHi), kv: kv}
+			t.backward(f.h.matrix(f.out), f.lse, dy, matrix{f: dq, ld: f.h.Q * f.h.Dim}, dk, dv)
 		}
 	}
 }
 
-func (t *run) backward(out, lse, dy, dq, dk, dv []float32) {
+func (t *run) backward(out matrix, lse []float32, dy, dq matrix, dk, dv []float32) {
 	t.open(true)
 	defer t.path.close()
 	bands, d := t.bands(), t.h.Dim
@@ -216,6 +228,8 @@ func (t *run) backward(out, lse, dy, dq, dk, dv []float32) {
 	p, ds := alloc(bands[0].rows()*ld), alloc(bands[0].rows()*ld)
 	defer free(p)
 	defer free(ds)
+	pair := alloc(2 * d)
+	defer free(pair)
 	for _, b := range bands {
 		t.path.columns(p, ld, t.q, b, keys)
 		t.path.columns(ds, ld, dy, b, values)
@@ -229,8 +243,9 @@ func (t *run) backward(out, lse, dy, dq, dk, dv []float32) {
 		t.path.back(dv, p, ld, dy, b, values)
 		for i := range b.rows() {
 			r, _ := b.line(i)
-			row, n, o := ds[i*ld:][:t.path.room(b.total)], t.seen(r), t.h.offset(b, i)
-			kernels.SoftmaxBackward(row[:n], p[i*ld:], kernels.Dot(dy[o:o+d], out[o:o+d]), t.h.Scale)
+			row, n := ds[i*ld:][:t.path.room(b.total)], t.seen(r)
+			g, o := dy.float(pair[:d], t.h.at(dy, b, i), d), out.float(pair[d:], t.h.at(out, b, i), d)
+			kernels.SoftmaxBackward(row[:n], p[i*ld:], kernels.Dot(g, o), t.h.Scale)
 			clear(row[n:])
 			t.path.hold(i, row, b)
 		}

@@ -7,17 +7,17 @@ type floatPath struct {
 	h       Heads
 	kv, ldk int
 	spans   []Span
-	k, v    [][]float32
+	from    [2][]matrix
 	cols    [2][][]float32 // of keys and of values: panels of 32 positions for each span, (Dim, 32) each
 	packed  []float32
 }
 
 func openFloats(t *run, spans []Span, grad bool) *floatPath {
-	p := &floatPath{h: t.h, kv: t.kv, ldk: t.h.KV * t.h.Dim, spans: spans, k: t.k, v: t.v}
+	p := &floatPath{h: t.h, kv: t.kv, ldk: t.h.KV * t.h.Dim, spans: spans, from: t.from}
 	if t.plan.Packed {
 		for _, s := range spans {
-			perHead := len(t.k[s.Buf]) / t.h.KV
-			p.cols[keys] = append(p.cols[keys], t.k[s.Buf][t.kv*perHead:])
+			k := t.from[keys][s.Buf].f
+			p.cols[keys] = append(p.cols[keys], k[t.kv*(len(k)/t.h.KV):])
 		}
 		return p
 	}
@@ -25,7 +25,7 @@ func openFloats(t *run, spans []Span, grad bool) *floatPath {
 	for _, s := range spans {
 		n += blocks(s.len()) * panelRows * t.h.Dim
 	}
-	sources := [][][]float32{t.k, t.v}
+	sources := t.from[:]
 	if !grad {
 		sources = sources[:1]
 	}
@@ -33,7 +33,7 @@ func openFloats(t *run, spans []Span, grad bool) *floatPath {
 	left := p.packed
 	for i, src := range sources {
 		for _, s := range spans {
-			kernels.PackColumns(left, src[s.Buf][p.key(s):], p.ldk, s.len(), t.h.Dim)
+			kernels.PackColumns(left, src[s.Buf].f[p.key(s):], p.ldk, s.len(), t.h.Dim)
 			p.cols[i] = append(p.cols[i], left)
 			left = left[blocks(s.len())*panelRows*t.h.Dim:]
 		}
@@ -66,31 +66,28 @@ func (p *floatPath) softmax(_ int, row []float32, n int, scale float32, _ band) 
 
 func (p *floatPath) hold(int, []float32, band) {}
 
-func (p *floatPath) columns(s []float32, ld int, x []float32, b band, of operand) {
+func (p *floatPath) columns(s []float32, ld int, x matrix, b band, of operand) {
 	p.each(b.total, func(i, at, n int) {
-		p.h.eachHead(b, func(from, q, rows, ldq int) {
-			kernels.GemmPanels(rows, blocks(n), p.h.Dim, x[q:], ldq, p.cols[of][i], s[from*ld+at:], ld)
+		p.h.eachHead(x, b, func(from, q, rows, ldq int) {
+			kernels.GemmPanels(rows, blocks(n), p.h.Dim, x.f[q:], ldq, p.cols[of][i], s[from*ld+at:], ld)
 		})
 	})
 }
 
-func (p *floatPath) mix(out, s []float32, ld int, b band, of operand) {
-	src := p.v
-	if of == keys {
-		src = p.k
-	}
+func (p *floatPath) mix(out matrix, s []float32, ld int, b band, of operand) {
 	p.each(b.total, func(i, at, n int) {
 		sp := p.spans[i]
-		p.h.eachHead(b, func(from, q, rows, ldq int) {
-			kernels.GemmSerial(false, false, rows, p.h.Dim, n, s[from*ld+at:], ld, src[sp.Buf][p.key(sp):], p.ldk, out[q:], ldq, at > 0)
+		src := p.from[of][sp.Buf].f[p.key(sp):]
+		p.h.eachHead(out, b, func(from, q, rows, ldq int) {
+			kernels.GemmSerial(false, false, rows, p.h.Dim, n, s[from*ld+at:], ld, src, p.ldk, out.f[q:], ldq, at > 0)
 		})
 	})
 }
 
-func (p *floatPath) back(grad, s []float32, ld int, x []float32, b band, _ operand) {
+func (p *floatPath) back(grad, s []float32, ld int, x matrix, b band, _ operand) {
 	p.each(b.total, func(i, at, n int) {
-		p.h.eachHead(b, func(from, q, rows, ldq int) {
-			kernels.GemmSerial(true, false, n, p.h.Dim, rows, s[from*ld+at:], ld, x[q:], ldq, grad[p.key(p.spans[i]):], p.ldk, true)
+		p.h.eachHead(x, b, func(from, q, rows, ldq int) {
+			kernels.GemmSerial(true, false, n, p.h.Dim, rows, s[from*ld+at:], ld, x.f[q:], ldq, grad[p.key(p.spans[i]):], p.ldk, true)
 		})
 	})
 }

@@ -37,7 +37,7 @@ func openPairs(t *run, spans []Span, grad bool) *pairPath {
 		return p
 	}
 	part := pairPart{n: t.total, step: roundUp(t.total) * 32}
-	for i, src := range [][][]float32{t.k, t.v} {
+	for i, src := range t.from {
 		flat := p.gather(src, t.total)
 		if grad || operand(i) == keys {
 			part.cols[i] = p.take(all)
@@ -59,15 +59,15 @@ func (p *pairPath) take(n int) []uint16 {
 	return kernels.Halves(x)
 }
 
-// gather rounds the path's rows of one head to bf16, (total, Dim).
-func (p *pairPath) gather(src [][]float32, total int) []uint16 {
-	d, ld := p.h.Dim, p.h.KV*p.h.Dim
+// gather puts the path's rows of one head in bf16 one after another, (total, Dim).
+func (p *pairPath) gather(src []matrix, total int) []uint16 {
+	d := p.h.Dim
 	flat := p.take(roundUp(total) * d)
 	at := flat
 	for _, s := range p.spans {
-		x := src[s.Buf][s.Lo*ld+p.kv*d:]
+		x := src[s.Buf]
 		for i := range s.len() {
-			kernels.F32ToBF16(at[i*d:(i+1)*d], x[i*ld:i*ld+d])
+			x.half(at[i*d:], (s.Lo+i)*x.ld+p.kv*d, d)
 		}
 		at = at[s.len()*d:]
 	}
@@ -77,7 +77,7 @@ func (p *pairPath) gather(src [][]float32, total int) []uint16 {
 // cached reads the parts of the path where caches keep them.
 func (p *pairPath) cached(t *run) {
 	for _, s := range p.spans {
-		k, v := kernels.Halves(t.k[s.Buf]), kernels.Halves(t.v[s.Buf])
+		k, v := kernels.Halves(t.from[keys][s.Buf].f), kernels.Halves(t.from[values][s.Buf].f)
 		per := len(k) / p.h.KV
 		part := pairPart{n: s.len(), step: per / (p.h.Dim / 32)}
 		part.cols[keys], part.rows[values] = k[p.kv*per:], v[p.kv*per:]
@@ -102,10 +102,10 @@ func (p *pairPath) softmax(i int, row []float32, n int, scale float32, b band) (
 
 func (p *pairPath) hold(i int, row []float32, b band) { kernels.F32ToBF16(p.row(i, b), row) }
 
-func (p *pairPath) columns(s []float32, ld int, x []float32, b band, of operand) {
+func (p *pairPath) columns(s []float32, ld int, x matrix, b band, of operand) {
 	d, at := p.h.Dim, 0
 	for i := range b.rows() {
-		kernels.F32ToBF16(p.x[of][i*d:(i+1)*d], x[p.h.offset(b, i):][:d])
+		x.half(p.x[of][i*d:], p.h.at(x, b, i), d)
 	}
 	for i := range p.parts {
 		q := &p.parts[i]
@@ -116,20 +116,32 @@ func (p *pairPath) columns(s []float32, ld int, x []float32, b band, of operand)
 	}
 }
 
-func (p *pairPath) mix(out, _ []float32, _ int, b band, of operand) {
-	room, at := p.room(b.total), 0
+func (p *pairPath) mix(out matrix, _ []float32, _ int, b band, of operand) {
+	room, at, d := p.room(b.total), 0, p.h.Dim
+	var o []float32 // what is to be rounded
+	if out.b != nil {
+		o = alloc(b.rows() * d)
+		defer free(o)
+	}
 	for i := range p.parts {
 		q := &p.parts[i]
-		if n := min(q.n, b.total-at); n > 0 {
-			p.h.eachHead(b, func(from, to, rows, ldo int) {
-				kernels.GemmPairs(rows, p.h.Dim/32, roundUp(n), p.s[from*room+at:], room, q.rows[of], q.step, out[to:], ldo, at > 0)
+		if n := min(q.n, b.total-at); n > 0 && o != nil {
+			kernels.GemmPairs(b.rows(), d/32, roundUp(n), p.s[at:], room, q.rows[of], q.step, o, d, at > 0)
+		} else if n > 0 {
+			p.h.eachHead(out, b, func(from, to, rows, ldo int) {
+				kernels.GemmPairs(rows, d/32, roundUp(n), p.s[from*room+at:], room, q.rows[of], q.step, out.f[to:], ldo, at > 0)
 			})
 		}
 		at += q.n
 	}
+	if o != nil {
+		for i := range b.rows() {
+			kernels.F32ToBF16(out.b[p.h.at(out, b, i):][:d], o[i*d:(i+1)*d])
+		}
+	}
 }
 
-func (p *pairPath) back(grad, _ []float32, _ int, _ []float32, b band, of operand) {
+func (p *pairPath) back(grad, _ []float32, _ int, _ matrix, b band, of operand) {
 	d, ldk, deep := p.h.Dim, p.h.KV*p.h.Dim, roundUp(b.rows())
 	room := p.room(b.total)
 	kernels.PairRows(p.xr, deep*32, p.x[of], b.rows(), d)

@@ -71,6 +71,42 @@ func (h Heads) pairs() bool {
 	return h.Compute == kernels.BF16 && h.Dim%kernels.PairBlock == 0 && kernels.DotsPairs()
 }
 
+// Halves reports whether attention reads its operands in bf16 only, so that they need no other form.
+func (h Heads) Halves() bool { return h.pairs() }
+
+// matrix is a tensor (T, heads*Dim) in float32 or in bf16, rows ld apart.
+type matrix struct {
+	f  []float32
+	b  []uint16
+	ld int
+}
+
+func (h Heads) matrix(x mat.Tensor) matrix {
+	_, cols := Dims(x)
+	if v := valueOf(x); v.born && h.pairs() {
+		return matrix{b: v.half, ld: kernels.HalfLen(1, cols)}
+	}
+	return matrix{f: F32(x), ld: cols}
+}
+
+// half writes n numbers from the at-th in bf16.
+func (x matrix) half(dst []uint16, at, n int) {
+	if x.b != nil {
+		copy(dst[:n], x.b[at:])
+		return
+	}
+	kernels.F32ToBF16(dst[:n], x.f[at:at+n])
+}
+
+// float returns n numbers from the at-th in float32, in scratch where they are bf16.
+func (x matrix) float(scratch []float32, at, n int) []float32 {
+	if x.b != nil {
+		kernels.BF16ToF32(scratch[:n], x.b[at:at+n])
+		return scratch[:n]
+	}
+	return x.f[at : at+n]
+}
+
 type attention struct {
 	q, k, v mat.Tensor
 	plan    *AttnPlan
@@ -96,13 +132,17 @@ func Attention(t *Tape, q, k, v mat.Tensor, plan *AttnPlan, h Heads, bias PathBi
 func (f *attention) Operands() []mat.Tensor { return []mat.Tensor{f.q, f.k, f.v} }
 
 func (f *attention) Forward() (mat.Tensor, error) {
-	rows, cols := Dims(f.q)
-	f.out = newValue(rows, cols)
+	rows, _ := Dims(f.q)
 	if f.keep {
 		f.lse = alloc(rows * f.h.Q)
 	}
-	attend(f.out.data(), f.q, [][]float32{F32(f.k)}, [][]float32{F32(f.v)}, f.plan, f.h, f.bias, f.lse)
+	f.out = attend(f.inputs(), f.lse)
 	return f.out, nil
+}
+
+func (f *attention) inputs() inputs {
+	return inputs{h: f.h, plan: f.plan, bias: f.bias, q: f.h.matrix(f.q),
+		from: [2][]matrix{{f.h.matrix(f.k)}, {f.h.matrix(f.v)}}}
 }
 
 func (f *attention) Backward(gy mat.Tensor) error {
@@ -113,7 +153,7 @@ func (f *attention) Backward(gy mat.Tensor) error {
 		groups := f.plan.Groups
 		// A group's keys take gradients from all of its queries: one job does them all, in order.
 		kernels.Parallel(len(groups)*f.h.KV, func(i int) {
-			f.backward(groups[i/f.h.KV], i%f.h.KV, F32(gy), g[0], g[1], g[2])
+			f.backward(groups[i/f.h.KV], i%f.h.KV, f.h.matrix(gy), g[0], g[1], g[2])
 		})
 	}, f.q, f.k, f.v)
 	return nil
@@ -129,8 +169,11 @@ func (f *attention) releaseSaved() {
 // AttendCached is Attention without a tape, over keys and values in buffers (caches) that the plan's spans
 // name. q (T, Q*Dim) -> (T, Q*Dim).
 func AttendCached(q mat.Tensor, k, v [][]float32, plan *AttnPlan, h Heads) mat.Tensor {
-	rows, cols := Dims(q)
-	out := newValue(rows, cols)
-	attend(out.data(), q, k, v, plan, h, nil, nil)
-	return out
+	in := inputs{h: h, plan: plan, q: h.matrix(q)}
+	for i, bufs := range [][][]float32{k, v} {
+		for _, b := range bufs {
+			in.from[i] = append(in.from[i], matrix{f: b, ld: h.KV * h.Dim})
+		}
+	}
+	return attend(in, nil)
 }

@@ -111,17 +111,45 @@ type linear struct {
 	l    *Linear
 	tape *Tape
 	rows int
+	half bool // the result is wanted in bf16 only
+	act  kernels.Activation
 	low  *lowRank // nil without a LoRA
 }
 
 // Apply returns x(T,in)·Wᵀ + b (+ s·drop(x)·Aᵀ·Bᵀ with a LoRA), (T,out).
 func (l *Linear) Apply(t *Tape, x mat.Tensor, lora *LoRA) mat.Tensor {
-	f := &linear{x: x, l: l, tape: t}
+	return l.apply(&linear{x: x, l: l, tape: t}, lora)
+}
+
+// ApplyHalf is Apply for a result that is read in bf16 or once: where products with W multiply bf16 it exists in that form only.
+func (l *Linear) ApplyHalf(t *Tape, x mat.Tensor, lora *LoRA) mat.Tensor {
+	return l.apply(&linear{x: x, l: l, tape: t, half: l.halves()}, lora)
+}
+
+// ApplyGELU returns GELU(h) with h = Apply(x), and h, which is to be released together with it. Without a tape, where products
+// multiply bf16, GELU is computed in their tiles and h is the same.
+func (l *Linear) ApplyGELU(t *Tape, x mat.Tensor, lora *LoRA, tanh bool) (y, h mat.Tensor) {
+	if t == nil && l.halves() {
+		act := kernels.ActGELU
+		if tanh {
+			act = kernels.ActGELUTanh
+		}
+		y = l.apply(&linear{x: x, l: l, half: true, act: act}, lora)
+		return y, y
+	}
+	h = l.Apply(t, x, lora)
+	return GELU(t, h, tanh), h
+}
+
+func (l *Linear) apply(f *linear, lora *LoRA) mat.Tensor {
 	if lora != nil {
 		f.low = &lowRank{lora: lora}
 	}
-	return t.apply(f)
+	return f.tape.apply(f)
 }
+
+// halves reports whether products with W can leave their result in bf16.
+func (l *Linear) halves() bool { return l.W.Frozen != nil && l.W.Frozen.HasHalf(l.Compute) }
 
 func (f *linear) Operands() []mat.Tensor {
 	ops := []mat.Tensor{f.x}
@@ -161,15 +189,21 @@ func (f *linear) Forward() (mat.Tensor, error) {
 		F32(f.x) // read by A; what is rounded below then need not be computed apart
 	}
 	x := f.operand(f.x)
-	y := newValue(f.rows, out)
-	var t kernels.Tail
+	t := kernels.Tail{Act: f.act}
 	if f.low != nil {
 		t.Low = f.low.forward(f, x)
 	}
 	if f.l.Bias != nil {
 		t.Bias = F32(f.l.Bias)
 	}
-	f.l.W.apply(y.data(), x, f.rows, f.l.Compute, t)
+	var y *value
+	if f.half {
+		y = newHalf(f.rows, out)
+		f.l.W.Frozen.MatMulHalf(y.half, x, f.rows, t)
+	} else {
+		y = newValue(f.rows, out)
+		f.l.W.apply(y.data(), x, f.rows, f.l.Compute, t)
+	}
 	if f.low != nil {
 		f.low.releaseHalves()
 	}
@@ -199,7 +233,7 @@ func (f *linear) Backward(gy mat.Tensor) error {
 		f.l.W.applyBackward(dx, dy, m, acc, f.l.Compute, nil)
 		return nil
 	}
-	f.low.backward(f, dx, F32(gy), dy, acc)
+	f.low.backward(f, dx, gy, dy, acc)
 	return nil
 }
 

@@ -3,6 +3,7 @@ package ops
 import (
 	"plumb/internal/kernels"
 
+	"github.com/nlpodyssey/spago/mat"
 	"github.com/nlpodyssey/spago/nn"
 )
 
@@ -87,10 +88,11 @@ func (l *LoRA) paddedB(dst []uint16) {
 type lowRank struct {
 	lora    *LoRA
 	u       []float32 // s·drop(x)·Aᵀ (T, r), kept for Backward
+	ub      []uint16  // or u in bf16, padded, where products multiply that
 	drop    Dropout   // the masks of this pass; the tape may have gone on to another
 	dropped []float32 // x after dropout
+	masked  []uint16  // or that in bf16
 	half    *halfLoRA // of this pass
-	ub      []uint16  // u in bf16, padded
 }
 
 func (f *lowRank) pairs(l *linear) bool { return l.l.W.pairs(l.l.Compute) && f.lora.fits() }
@@ -103,12 +105,18 @@ func (f *lowRank) forward(l *linear, x kernels.Rows) *kernels.LowRank {
 		f.drop = l.tape.Drop
 		f.drop.apply(f.dropped, F32(l.x), m, in, f.lora.Dropout, f.lora.ID)
 		x = kernels.Rows{F: f.dropped}
+		if f.pairs(l) {
+			f.masked = halfAlloc(kernels.HalfLen(m, in))
+			kernels.HalfRows(f.masked, f.dropped, m, in)
+			free(f.dropped)
+			f.dropped, x = nil, kernels.Rows{B: f.masked}
+		}
 	}
-	f.u = alloc(m * r)
 	if !f.pairs(l) {
 		if x.F == nil { // W's products read bf16 only
 			x.F = F32(l.x)
 		}
+		f.u = alloc(m * r)
 		kernels.Gemm(false, true, m, r, in, x.F, in, F32(f.lora.A), in, f.u, r, false)
 		kernels.Scale(f.lora.Scale, f.u)
 		return &kernels.LowRank{R: r, U: f.u, V: F32(f.lora.B)}
@@ -118,59 +126,47 @@ func (f *lowRank) forward(l *linear, x kernels.Rows) *kernels.LowRank {
 		f.half = f.lora.halves()
 		h = f.half
 	}
-	f.ub = f.narrow(f.u, x, h.a, m, in)
+	f.ub = f.narrow(x.B, h.a, m, in)
 	return &kernels.LowRank{R: r, Halves: true, UB: f.ub, VB: h.b}
 }
 
-// narrow computes u(m, r) = s·x(m, k)·a and returns it in bf16 too, padded to (m, PairBlock's multiple).
-func (f *lowRank) narrow(u []float32, x kernels.Rows, a []uint16, m, k int) []uint16 {
-	r := f.lora.A.Shape()[0]
-	p := roundUp(r)
-	if x.B == nil {
-		x.B = halfAlloc(kernels.HalfLen(m, k))
-		defer halfFree(x.B)
-		kernels.HalfRows(x.B, x.F, m, k)
-	}
+// narrow computes u(m, r) = s·x(m, k)·a in bf16, padded to (m, PairBlock's multiple).
+func (f *lowRank) narrow(x, a []uint16, m, k int) []uint16 {
+	p := roundUp(f.lora.A.Shape()[0])
 	wide := alloc(m * p)
 	defer free(wide)
-	kernels.MatMulPairs(wide, m, p/32, k, x.B, a)
+	kernels.MatMulPairs(wide, m, p/32, k, x, a)
 	kernels.Scale(f.lora.Scale, wide)
-	for i := range m {
-		copy(u[i*r:(i+1)*r], wide[i*p:])
-	}
 	ub := halfAlloc(m * p)
 	kernels.F32ToBF16(ub, wide)
 	return ub
 }
 
-// backward adds the gradients of A and B, and sets dx(m, in), or adds to it: dy·W + du·A. dx may be nil; left is dy as products
+// backward adds the gradients of A and B, and sets dx(m, in), or adds to it: dy·W + du·A. dx may be nil; left is gy as products
 // read it.
-func (f *lowRank) backward(l *linear, dx, dy []float32, left kernels.Rows, acc bool) {
+func (f *lowRank) backward(l *linear, dx []float32, gy mat.Tensor, left kernels.Rows, acc bool) {
+	if f.pairs(l) {
+		f.backwardPairs(l, dx, left.B, acc)
+		return
+	}
 	out, r, in := f.lora.B.Shape()[0], f.lora.A.Shape()[0], f.lora.A.Shape()[1]
 	m, a, b := l.rows, F32(f.lora.A), F32(f.lora.B)
+	dy := F32(gy)
 	if g := paramGrad(f.lora.B); g != nil { // dB += dyᵀ·(s·u)
 		kernels.Gemm(true, false, out, r, m, dy, out, f.u, r, g, r, true)
 	}
 	du := alloc(m * r)
 	defer free(du)
-	low := &kernels.LowRank{R: r, U: du, V: a}
-	if f.pairs(l) {
-		h := f.lora.halvesBack()
-		defer h.free()
-		ub := f.narrow(du, left, h.b, m, out)
-		defer halfFree(ub)
-		low = &kernels.LowRank{R: r, Halves: true, UB: ub, VB: h.a}
-	} else {
-		kernels.Gemm(false, false, m, r, out, dy, out, b, r, du, r, false)
-		kernels.Scale(f.lora.Scale, du)
+	kernels.Gemm(false, false, m, r, out, dy, out, b, r, du, r, false)
+	kernels.Scale(f.lora.Scale, du)
+	xa := f.dropped
+	if xa == nil {
+		xa = F32(l.x)
 	}
 	if g := paramGrad(f.lora.A); g != nil { // dA += duᵀ·x
-		xa := f.dropped
-		if xa == nil {
-			xa = F32(l.x)
-		}
 		kernels.Gemm(true, false, r, in, m, du, r, xa, in, g, in, true)
 	}
+	low := &kernels.LowRank{R: r, U: du, V: a}
 	if dx == nil {
 		return
 	}
@@ -179,11 +175,49 @@ func (f *lowRank) backward(l *linear, dx, dy []float32, left kernels.Rows, acc b
 		return
 	}
 	l.l.W.applyBackward(dx, left, m, acc, l.l.Compute, nil)
+	f.addMasked(dx, du, m)
+}
+
+// addMasked adds du·A to dx through the mask of dropout.
+func (f *lowRank) addMasked(dx, du []float32, m int) {
+	r, in := f.lora.A.Shape()[0], f.lora.A.Shape()[1]
 	dd := alloc(m * in)
 	defer free(dd)
-	kernels.Gemm(false, false, m, in, r, du, r, a, in, dd, in, false)
+	kernels.Gemm(false, false, m, in, r, du, r, F32(f.lora.A), in, dd, in, false)
 	f.drop.apply(dd, dd, m, in, f.lora.Dropout, f.lora.ID)
 	addTo(dx, dd)
+}
+
+// backwardPairs is backward where all products multiply bf16; dy is in that form.
+func (f *lowRank) backwardPairs(l *linear, dx []float32, dy []uint16, acc bool) {
+	out, r, in, m := f.lora.B.Shape()[0], f.lora.A.Shape()[0], f.lora.A.Shape()[1], l.rows
+	if g := paramGrad(f.lora.B); g != nil { // dB += dyᵀ·(s·u)
+		kernels.AddOuterPairs(g, 1, r, f.ub, dy, m, r, out)
+	}
+	h := f.lora.halvesBack()
+	defer h.free()
+	du := f.narrow(dy, h.b, m, out)
+	defer halfFree(du)
+	x := f.masked
+	if x == nil {
+		x = halfOf(l.x)
+	}
+	if g := paramGrad(f.lora.A); g != nil { // dA += duᵀ·x
+		kernels.AddOuterPairs(g, in, 1, du, x, m, r, in)
+	}
+	switch {
+	case dx == nil:
+	case f.masked == nil:
+		l.l.W.applyBackward(dx, kernels.Rows{B: dy}, m, acc, l.l.Compute, &kernels.LowRank{R: r, Halves: true, UB: du, VB: h.a})
+	default:
+		l.l.W.applyBackward(dx, kernels.Rows{B: dy}, m, acc, l.l.Compute, nil)
+		wide, p := alloc(m*r), roundUp(r)
+		defer free(wide)
+		for i := range m {
+			kernels.BF16ToF32(wide[i*r:(i+1)*r], du[i*p:i*p+r])
+		}
+		f.addMasked(dx, wide, m)
+	}
 }
 
 // releaseHalves drops what only the forward pass reads.
@@ -191,10 +225,7 @@ func (f *lowRank) releaseHalves() {
 	if f.half != nil {
 		f.half.free()
 	}
-	if f.ub != nil {
-		halfFree(f.ub)
-	}
-	f.half, f.ub = nil, nil
+	f.half = nil
 }
 
 func (f *lowRank) release() {
@@ -204,5 +235,10 @@ func (f *lowRank) release() {
 	if f.dropped != nil {
 		free(f.dropped)
 	}
-	f.u, f.dropped = nil, nil
+	for _, h := range [][]uint16{f.ub, f.masked} {
+		if h != nil {
+			halfFree(h)
+		}
+	}
+	f.u, f.dropped, f.ub, f.masked = nil, nil, nil, nil
 }

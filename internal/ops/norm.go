@@ -20,7 +20,7 @@ type Norm struct {
 type norm struct {
 	x          mat.Tensor
 	n          *Norm
-	keep       bool
+	keep, lazy bool
 	rows, cols int
 	mean, rstd []float32
 }
@@ -29,6 +29,11 @@ type norm struct {
 // cols (the per-head norms of Qwen3).
 func (n *Norm) Apply(t *Tape, x mat.Tensor) mat.Tensor {
 	return t.apply(&norm{x: x, n: n, keep: t != nil})
+}
+
+// Lazy is Apply over whole rows for a result that products read: it is computed where they do. x must not be released before.
+func (n *Norm) Lazy(t *Tape, x mat.Tensor) mat.Tensor {
+	return t.apply(&norm{x: x, n: n, keep: t != nil, lazy: true})
 }
 
 func (f *norm) Operands() []mat.Tensor {
@@ -43,25 +48,37 @@ func (f *norm) Operands() []mat.Tensor {
 
 func (f *norm) Forward() (mat.Tensor, error) {
 	r, c := Dims(f.x)
-	y := newValue(r, c)
 	f.cols = f.n.Gain.Size()
 	f.rows = r * c / f.cols
-	f.rstd = alloc(f.rows)
-	if !f.n.RMS {
+	if f.keep {
+		f.rstd = alloc(f.rows)
+	}
+	if f.keep && !f.n.RMS {
 		f.mean = alloc(f.rows)
 	}
-	f.recompute(y.data())
-	if !f.keep {
-		f.releaseSaved()
+	if f.lazy {
+		return newLazy(r, c, f), nil
 	}
+	y := newValue(r, c)
+	f.recompute(y.data())
 	return y, nil
 }
 
-func (f *norm) recompute(y []float32) {
+func (f *norm) recompute(y []float32) { f.recomputeRows(y, 0, f.rows) }
+
+func (f *norm) recomputeRows(y []float32, lo, hi int) {
+	x := F32(f.x)[lo*f.cols : hi*f.cols]
+	var mean, rstd []float32 // of the rows at hand, which the backward pass reads
+	if f.rstd != nil {
+		rstd = f.rstd[lo:hi]
+	}
+	if f.mean != nil {
+		mean = f.mean[lo:hi]
+	}
 	if f.n.RMS {
-		kernels.RMSNorm(y, F32(f.x), F32(f.n.Gain), f.n.Eps, f.rows, f.cols, f.rstd)
+		kernels.RMSNorm(y, x, F32(f.n.Gain), f.n.Eps, hi-lo, f.cols, rstd)
 	} else {
-		kernels.LayerNorm(y, F32(f.x), F32(f.n.Gain), F32(f.n.Bias), f.n.Eps, f.rows, f.cols, f.mean, f.rstd)
+		kernels.LayerNorm(y, x, F32(f.n.Gain), F32(f.n.Bias), f.n.Eps, hi-lo, f.cols, mean, rstd)
 	}
 }
 
@@ -81,7 +98,9 @@ func (f *norm) Backward(gy mat.Tensor) error {
 }
 
 func (f *norm) releaseSaved() {
-	free(f.rstd)
+	if f.rstd != nil {
+		free(f.rstd)
+	}
 	if f.mean != nil {
 		free(f.mean)
 	}

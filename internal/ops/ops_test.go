@@ -191,7 +191,7 @@ func TestPointwiseGradients(t *testing.T) {
 			for i := range r.Cos {
 				r.Cos[i], r.Sin[i] = float32(math.Cos(float64(i))), float32(math.Sin(float64(i)))
 			}
-			return RoPE(t, leaf(t, x), r)
+			return RoPE(t, leaf(t, x), r, Heads{})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

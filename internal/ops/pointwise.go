@@ -65,14 +65,16 @@ type Rotary struct {
 }
 
 type rope struct {
-	x   mat.Tensor
-	rot *Rotary
+	x    mat.Tensor
+	rot  *Rotary
+	half bool
 }
 
 // RoPE rotates each head of x (T, heads*dim) by its row's position (Su et al., 2021, arXiv:2104.09864;
-// halves are paired, as in transformers). It works in x's memory, which may not be read afterwards.
-func RoPE(t *Tape, x mat.Tensor, rot *Rotary) mat.Tensor {
-	y := t.apply(&rope{x, rot})
+// halves are paired, as in transformers). It works in x's memory, which may not be read afterwards. Where h multiplies bf16 the
+// result is in bf16 only.
+func RoPE(t *Tape, x mat.Tensor, rot *Rotary, h Heads) mat.Tensor {
+	y := t.apply(&rope{x, rot, h.pairs()})
 	Release(t, x)
 	return y
 }
@@ -84,10 +86,26 @@ func (f *rope) rotate(x []float32, rows, cols int, inverse bool) {
 }
 
 func (f *rope) Forward() (mat.Tensor, error) {
+	if f.half {
+		return f.rotateHalf(), nil
+	}
 	y := inPlace(f.x)
 	rows, cols := Dims(y)
 	f.rotate(y.data(), rows, cols, false)
 	return y, nil
+}
+
+// rotateHalf rounds what it has rotated and gives x's memory back.
+func (f *rope) rotateHalf() *value {
+	rows, cols := Dims(f.x)
+	x, y, angles := F32(f.x), newHalf(rows, cols), f.rot.Dim/2
+	eachRows(rows, cols, func(lo, hi int) {
+		r, n := lo/cols, (hi-lo)/cols
+		kernels.RoPE(x[lo:hi], cols, f.rot.Cos[r*angles:], f.rot.Sin[r*angles:], n, cols/f.rot.Dim, f.rot.Dim, false)
+		kernels.HalfRows(y.half[kernels.HalfLen(r, cols):], x[lo:hi], n, cols)
+	})
+	valueOf(f.x).release()
+	return y
 }
 
 func (f *rope) Backward(gy mat.Tensor) error {
@@ -127,10 +145,33 @@ func (f *siluMul) recompute(out []float32) {
 
 func (f *siluMul) recomputeRows(out []float32, lo, hi int) {
 	_, c := Dims(f.gate)
-	kernels.SiLUMul(out, F32(f.gate)[lo*c:hi*c], F32(f.up)[lo*c:hi*c])
+	s := alloc(2 * c)
+	defer free(s)
+	for r := lo; r < hi; r++ {
+		kernels.SiLUMul(out[(r-lo)*c:][:c], rowsInto(s[:c], f.gate, r, r+1), rowsInto(s[c:], f.up, r, r+1))
+	}
+}
+
+// backwardHalf sets the gradients of gate and up in bf16, a row at a time in the cache.
+func (f *siluMul) backwardHalf(dy []float32, dgate, dup []uint16) {
+	r, c := Dims(f.gate)
+	eachRows(r, c, func(lo, hi int) {
+		s := alloc(4 * c)
+		defer free(s)
+		for r := lo / c; r < hi/c; r++ {
+			gate, up := rowsInto(s[:c], f.gate, r, r+1), rowsInto(s[c:2*c], f.up, r, r+1)
+			kernels.SiLUMulBackward(s[2*c:3*c], s[3*c:], dy[r*c:(r+1)*c], gate, up)
+			kernels.HalfRows(dgate[kernels.HalfLen(r, c):], s[2*c:3*c], 1, c)
+			kernels.HalfRows(dup[kernels.HalfLen(r, c):], s[3*c:], 1, c)
+		}
+	})
 }
 
 func (f *siluMul) Backward(gy mat.Tensor) error {
+	if dgate, dup := gradHalf(f.gate), gradHalf(f.up); dgate != nil && dup != nil {
+		f.backwardHalf(F32(gy), dgate, dup)
+		return nil
+	}
 	r, c := Dims(f.gate)
 	dy, gate, up := F32(gy), F32(f.gate), F32(f.up)
 	gradAssign(func(g [][]float32) {

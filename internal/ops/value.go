@@ -25,6 +25,7 @@ type value struct {
 	again    recomputer // computes the buffer anew after Release has dropped it
 	lazy     [2]int     // the shape of one that was not computed at once
 	half     []uint16   // the buffer rounded to bf16, made by halfOf; nothing may write to the buffer afterwards
+	born     bool       // half is what the operator made; a buffer is only that widened, where somebody asked for float32
 	ints     []uint16   // the same in 16-bit integers, made by intsOf
 	steps    []float32  // of their rows
 }
@@ -56,6 +57,11 @@ func newLazy(rows, cols int, f recomputer) *value {
 	return &value{Dense: hollow, lazy: [2]int{rows, cols}, again: f}
 }
 
+// newHalf returns a value (rows, cols) that exists in bf16 only, its half being for the operator to fill as kernels.HalfRows does.
+func newHalf(rows, cols int) *value {
+	return &value{Dense: hollow, lazy: [2]int{rows, cols}, half: halfAlloc(kernels.HalfLen(rows, cols)), born: true}
+}
+
 // Shape returns (rows, columns).
 func (v *value) Shape() []int {
 	if v.lazy != [2]int{} {
@@ -76,7 +82,12 @@ func (v *value) release() {
 	if v == nil {
 		return
 	}
+	v.born = false
 	v.releaseRounded()
+	v.releaseBuffer()
+}
+
+func (v *value) releaseBuffer() {
 	if v.buf == nil {
 		return
 	}
@@ -89,16 +100,43 @@ func (v *value) release() {
 }
 
 func (v *value) data() []float32 {
-	if v.buf == nil && v.again != nil {
+	if v.buf == nil && (v.born || v.again != nil) {
 		s := v.Shape()
 		v.buf = &buffer{data: alloc(s[0] * s[1]), refs: 1}
-		v.again.recompute(v.buf.data)
+		if v.born {
+			eachRows(s[0], s[1], func(lo, hi int) { widenRows(v.buf.data[lo:hi], v.half, lo/s[1], hi/s[1]) })
+		} else {
+			v.again.recompute(v.buf.data)
+		}
 	}
 	return v.buf.data
 }
 
-// releaseRounded drops the buffer's other forms.
+// widenRows writes rows [lo, hi) of a value's half to dst (hi-lo, cols).
+func widenRows(dst []float32, half []uint16, lo, hi int) {
+	cols := len(dst) / (hi - lo)
+	for r := lo; r < hi; r++ {
+		kernels.BF16ToF32(dst[(r-lo)*cols:][:cols], half[kernels.HalfLen(r, cols):][:cols])
+	}
+}
+
+// rowsInto returns rows [lo, hi) of x in float32: where they are, or in scratch, which is as long, where x is in bf16 only.
+func rowsInto(scratch []float32, x mat.Tensor, lo, hi int) []float32 {
+	v := valueOf(x)
+	if v.born && v.buf == nil {
+		widenRows(scratch, v.half, lo, hi)
+		return scratch
+	}
+	cols := v.Shape()[1]
+	return v.data()[lo*cols : hi*cols]
+}
+
+// releaseRounded drops the value's other forms.
 func (v *value) releaseRounded() {
+	if v.born {
+		v.releaseBuffer()
+		return
+	}
 	if v.half != nil {
 		halfFree(v.half)
 		v.half = nil
@@ -186,8 +224,13 @@ func (v *value) AccGrad(g mat.Tensor) {
 	addTo(v.gradBuffer(), F32(g))
 }
 
-// gradBuffer returns the gradient's own memory; it must exist.
+// gradBuffer returns the gradient's own memory in float32; it must exist.
 func (v *value) gradBuffer() []float32 {
+	if g := v.grad; g.born { // from now on it is float32
+		g.data()
+		g.born = false
+		g.releaseRounded()
+	}
 	if v.grad.buf.refs > 1 { // shared with another value's gradient: part before writing
 		old := v.grad
 		v.grad = newValue(v.Shape()[0], v.Shape()[1])
@@ -209,6 +252,17 @@ func gradInto(x mat.Tensor) (g []float32, acc bool) {
 		return v.grad.data(), false
 	}
 	return v.gradBuffer(), true
+}
+
+// gradHalf returns memory for x's gradient in bf16, as kernels.HalfRows lays it out, for an operator that sets it; nil where there is a
+// gradient already, or x is not in bf16 itself.
+func gradHalf(x mat.Tensor) []uint16 {
+	v := valueOf(x)
+	if v.grad != nil || !v.born || !x.RequiresGrad() {
+		return nil
+	}
+	v.grad = newHalf(v.Shape()[0], v.Shape()[1])
+	return v.grad.half
 }
 
 // gradZeroed is gradInto for operators that always add.

@@ -231,6 +231,8 @@ func (v vec) formats() {
 	v.toInt()
 	if v.bytes == 64 {
 		convertBF()
+		convertRows()
+		pairRows()
 		v.toBF512()
 		return
 	}
@@ -291,6 +293,48 @@ func convertBF() {
 	raw("AVX512_BF16", 0x62, 0xf2, 0x7e, 0x48, 0x72, 0xd0) // VCVTNEPS2BF16 Y2 = Z0
 	VMOVDQU(reg.Y2, Mem{Base: dst})
 	Label("done")
+	VZEROUPPER()
+	RET()
+}
+
+// convertRows rounds the rows of a tile of 32 columns to bf16, in rows ldd apart.
+func convertRows() {
+	TEXT("convertRowsAVX512", NOSPLIT, "func(dst *uint16, ldd, rows int, c *float32)")
+	Pragma("noescape")
+	dst, ldd, left, c := Load(Param("dst"), GP64()), Load(Param("ldd"), GP64()), Load(Param("rows"), GP64()), Load(Param("c"), GP64())
+	SHLQ(U8(1), ldd)
+	Label("next")
+	VMOVUPS(Mem{Base: c}, reg.Z0)
+	VMOVUPS(Mem{Base: c, Disp: 64}, reg.Z1)
+	raw("AVX512_BF16", 0x62, 0xf2, 0x77, 0x48, 0x72, 0xd0) // VCVTNE2PS2BF16 Z2 = Z1:Z0
+	VMOVDQU32(reg.Z2, Mem{Base: dst})
+	ADDQ(U32(128), c)
+	ADDQ(ldd, dst)
+	DECQ(left)
+	JNZ(LabelRef("next"))
+	VZEROUPPER()
+	RET()
+}
+
+// pairRows is interleave for rows lds apart.
+func pairRows() {
+	TEXT("pairRowsAVX512", NOSPLIT, "func(dst, src *uint16, lds, pairs int)")
+	Pragma("noescape")
+	dst, src, lds, left := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("lds"), GP64()), Load(Param("pairs"), GP64())
+	SHLQ(U8(1), lds)
+	Label("next")
+	for q := range 2 {
+		a, b := ZMM(), ZMM()
+		VPMOVZXWD(Mem{Base: src, Disp: 32 * q}, a)
+		VPMOVZXWD(Mem{Base: src, Index: lds, Scale: 1, Disp: 32 * q}, b)
+		VPSLLD(U8(16), b, b)
+		VPORD(a, b, b)
+		VMOVDQU32(b, Mem{Base: dst, Disp: 64 * q})
+	}
+	LEAQ(Mem{Base: src, Index: lds, Scale: 2}, src)
+	ADDQ(U32(128), dst)
+	DECQ(left)
+	JNZ(LabelRef("next"))
 	VZEROUPPER()
 	RET()
 }
