@@ -31,28 +31,41 @@ func init() {
 }
 
 //go:noescape
-func tileAMX(cfg *tileConfig, two bool, k32 int, a *uint16, lda int, b *uint16, c *float32, ldc int, acc bool, n int)
+func tileAMX(cfg *tileConfig, two bool, k32 int, a *uint16, lda int, b *uint16, c *float32, ldc int, acc bool, n int, u *uint16, ldu int, v *uint16, r32 int)
 
 // tileDotAMX is tileDot on the tile unit, for any mr. Within 32 columns the unit adds the products of even and of odd
 // columns apart and then both to c; what is left over of k goes through the dot product. So the order of a sum
 // depends on k only.
-func tileDotAMX(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, ahead int) {
+func tileDotAMX(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, ahead int, low lowTile) {
 	_, _, _ = a[(mr-1)*lda+2*kp-1], b[kp*64-1], c[(mr-1)*ldc+31]
 	whole := kp / 16
 	if whole > 0 {
+		var u, v *uint16
+		r := 0
+		if low.r > 0 && kp == 16*whole {
+			_, _ = low.ub[mr*low.r-1], low.vb[32*low.r-1]
+			u, v, r = &low.ub[0], &low.vb[0], low.r
+			low.r = 0
+		}
 		if n := mr / 32; n > 0 {
-			tileAMX(&tileConfigs[32], true, whole, &a[0], lda, &b[0], &c[0], ldc, acc, n)
+			tileAMX(&tileConfigs[32], true, whole, &a[0], lda, &b[0], &c[0], ldc, acc, n, u, r, v, r/32)
 		}
 		if rest := mr % 32; rest > 0 {
 			i := mr - rest
-			tileAMX(&tileConfigs[rest], rest > 16, whole, &a[i*lda], lda, &b[0], &c[i*ldc], ldc, acc, 1)
+			if r > 0 {
+				u = &low.ub[i*r]
+			}
+			tileAMX(&tileConfigs[rest], rest > 16, whole, &a[i*lda], lda, &b[0], &c[i*ldc], ldc, acc, 1, u, r, v, r/32)
 		}
 		acc = true
 	}
 	if left := kp - 16*whole; left > 0 {
 		for i := 0; i < mr; i += 14 {
-			tileDot512(min(14, mr-i), left, a[i*lda+32*whole:], lda, b[16*whole*64:], c[i*ldc:], ldc, acc, ahead)
+			tileDot512(min(14, mr-i), left, a[i*lda+32*whole:], lda, b[16*whole*64:], c[i*ldc:], ldc, acc, ahead, lowTile{})
 		}
+	}
+	if low.r > 0 {
+		tileDotAMX(mr, low.r/2, low.ub, low.r, low.vb, c, ldc, true, 0, lowTile{})
 	}
 }
 

@@ -57,10 +57,10 @@
 	PREFETCHT0 (at+384)(DX) \
 	PREFETCHT0 (at+448)(DX)
 
-// func tileAMX(cfg *tileConfig, two bool, k32 int, a *uint16, lda int, b *uint16, c *float32, ldc int, acc bool, n int)
-// c(mr,32) (+)= a(mr, 32*k32)·b, rows lda and ldc elements apart; two: mr is over 16. n such tiles, 32 rows apart: configuring
-// costs as much as a short tile. The arguments a, c and n are counted on in place.
-TEXT ·tileAMX(SB), NOSPLIT, $0-80
+// func tileAMX(cfg *tileConfig, two bool, k32 int, a *uint16, lda int, b *uint16, c *float32, ldc int, acc bool, n int, u *uint16, ldu int, v *uint16, r32 int)
+// c(mr,32) (+)= a(mr, 32*k32)·b + u(mr, 32*r32)·v, rows lda, ldc and ldu elements apart; two: mr is over 16. n such tiles, 32 rows
+// apart: configuring costs as much as a short tile. The arguments a, c, u and n are counted on in place.
+TEXT ·tileAMX(SB), NOSPLIT, $0-112
 	MOVQ cfg+0(FP), SI
 	LDTILECFG
 
@@ -147,7 +147,7 @@ ahead:
 	FETCHC
 	DECQ R10
 	JNZ  both
-	JMP  store
+	JMP  low
 
 one:
 	FETCHB(4096)
@@ -165,6 +165,39 @@ one:
 	FETCHC
 	DECQ R10
 	JNZ  one
+
+low:
+	MOVQ r32+104(FP), R10
+	TESTQ R10, R10
+	JZ   store
+	MOVQ ldu+88(FP), AX
+	SHLQ $1, AX
+	MOVQ u+80(FP), SI
+	MOVQ AX, R8
+	SHLQ $4, R8
+	LEAQ (SI)(R8*1), DI
+	MOVQ v+96(FP), DX
+	LEAQ 64(DX), BX
+
+again:
+	LOADB0
+	LOADA0
+	TDP046
+	LOADB1
+	TDP147
+	TESTQ R11, R11
+	JZ   skip
+	LOADA1
+	TDP256
+	TDP357
+
+skip:
+	ADDQ $64, SI
+	ADDQ $64, DI
+	ADDQ $2048, DX
+	ADDQ $2048, BX
+	DECQ R10
+	JNZ  again
 
 store:
 	MOVQ ldc+56(FP), AX
@@ -189,6 +222,9 @@ done:
 	MOVQ ldc+56(FP), R8
 	SHLQ $7, R8
 	ADDQ R8, c+48(FP)
+	MOVQ ldu+88(FP), R8
+	SHLQ $6, R8
+	ADDQ R8, u+80(FP)
 	JMP  next
 
 finish:

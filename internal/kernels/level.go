@@ -109,8 +109,8 @@ type impl struct {
 	tile8 func(mr, k int, a []float32, ars int, b []float32, ldb int, c []float32, ldc int, acc bool)
 	// tileBF is tile with b in bf16 pairs [k/2][32][2], arithmetic in f32; a's columns are adjacent.
 	tileBF func(mr, k int, a []float32, ars int, b []uint16, c []float32, ldc int, acc bool, ahead int)
-	// tileDot multiplies bf16 pairs; a is bf16 with rows lda apart and kp pairs each. nil: no such instruction.
-	tileDot func(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, ahead int)
+	// tileDot multiplies bf16 pairs; a is bf16 with rows lda apart and kp pairs each; then c += low. nil: no such instruction.
+	tileDot func(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, ahead int, low lowTile)
 	// roundRows rounds a tile c(rows,32) to bf16, rows of dst ldd apart; there where tileDot is.
 	roundRows func(dst []uint16, ldd, rows int, c []float32)
 	// pairRows makes of pairs of 32 numbers in rows lds apart the pairs (row 2i, row 2i+1); there where tileDot is.
@@ -127,10 +127,12 @@ type impl struct {
 // share a panel fetch the next one together.
 type fetching struct{ ahead, slow int }
 
-// lowTile is the low rank of a tile, u(mr,r)·v(r,32) with rows of u r apart and of v ldv; r is 0 for none.
+// lowTile is the low rank of a tile, u(mr,r)·v(r,32) with rows of u r apart and of v ldv; r is 0 for none. Of bf16 it is ub and vb, a
+// panel, and r is a multiple of PairBlock.
 type lowTile struct {
 	r, ldv int
 	u, v   []float32
+	ub, vb []uint16
 }
 
 // narrowRows is the most rows of tile8.

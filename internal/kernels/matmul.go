@@ -270,7 +270,7 @@ func (f *forward) finish(mr, i, j int, done bool, v, c []float32, ldc int) {
 	if !done {
 		return
 	}
-	f.tail.Low.add(f.im, f.xi != nil && f.im.intTail, mr, i, f.n0/32+j, v, 32, c, ldc)
+	f.tail.Low.add(f.im, f.xi != nil && f.im.intTail, mr, i, v, 32, c, ldc)
 	if f.tail.Bias == nil {
 		return
 	}
@@ -290,17 +290,22 @@ func (im *impl) addRowsEach(c []float32, ldc, rows int, x []float32) {
 	}
 }
 
-// add adds U's rows [i,i+mr) times panel j of V to the tile c, whose larger product is done. In float32 v is the panel,
-// (R,32) with rows ldv apart; added says that the larger product's tile has done it.
-func (l *LowRank) add(im *impl, added bool, mr, i, j int, v []float32, ldv int, c []float32, ldc int) {
-	switch {
-	case l == nil, added && !l.Halves:
-	case l.Halves:
-		r := (l.R + PairBlock - 1) / PairBlock * PairBlock
-		im.tileDot(mr, r/2, l.UB[i*r:], r, l.VB[32*r*j:], c, ldc, true, 0)
-	default:
-		im.column(mr, l.R, l.U[i*l.R:], l.R, v, ldv, c, ldc, true)
+// add adds U's rows [i,i+mr) times v, a panel of V (R,32) with rows ldv apart, to the tile c, whose larger product is done, unless
+// that product's tile has added it.
+func (l *LowRank) add(im *impl, added bool, mr, i int, v []float32, ldv int, c []float32, ldc int) {
+	if l == nil || added || l.Halves {
+		return
 	}
+	im.column(mr, l.R, l.U[i*l.R:], l.R, v, ldv, c, ldc, true)
+}
+
+// pairs is l for rows from i and panel j, where products multiply bf16; of no rank unless l is in it.
+func (l *LowRank) pairs(i, j int) lowTile {
+	if l == nil || !l.Halves {
+		return lowTile{}
+	}
+	r := (l.R + PairBlock - 1) / PairBlock * PairBlock
+	return lowTile{r: r, ub: l.UB[i*r:], vb: l.VB[32*r*j:]}
 }
 
 // tile is l for rows from i, v as for add; of no rank without v, or where tileInt adds none.
@@ -339,7 +344,11 @@ func (f *forward) tile(mr, i, j, k0, k1 int, b, c []float32, ldc int, acc bool, 
 	case f.xi != nil:
 		f.im.tileInt(mr, (k1-k0+1)/2, f.xi[i*f.ldx+k0:], f.ldx, asU16(b), c, ldc, acc, f.steps[i:], f.p.ints.step[f.n0+32*j:], to, f.tail.Low.tile(f.im, i, v, 32))
 	case f.xb != nil:
-		f.im.tileDot(mr, (k1-k0+1)/2, f.xb[i*f.ldx+k0:], f.ldx, asU16(b), c, ldc, acc, to.ahead)
+		var low lowTile
+		if k1 == k {
+			low = f.tail.Low.pairs(i, f.n0/32+j)
+		}
+		f.im.tileDot(mr, (k1-k0+1)/2, f.xb[i*f.ldx+k0:], f.ldx, asU16(b), c, ldc, acc, to.ahead, low)
 	case f.p.typ == PanelBF16:
 		f.im.tileBF(mr, k1-k0, f.x[i*k+k0:], k, asU16(b), c, ldc, acc, to.ahead)
 	default:

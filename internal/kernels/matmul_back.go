@@ -128,12 +128,16 @@ func (b *backward) rows(s *scratch, m0, m1 int, made []float32, j, l0, l1 int) {
 		case b.yi != nil:
 			b.im.tileInt(mr, (l1-l0+1)/2, b.yi[i*b.ldb+l0:], b.ldb, asU16(made), c, ldc, acc, b.steps[i:], ones[:], fetching{}, b.low.tile(b.im, i, v, ldv))
 		case b.yb != nil:
-			b.im.tileDot(mr, (l1-l0+1)/2, b.yb[i*b.ldb+l0:], b.ldb, asU16(made), c, ldc, acc, 0)
+			var low lowTile
+			if l1 == b.n {
+				low = b.low.pairs(i, j)
+			}
+			b.im.tileDot(mr, (l1-l0+1)/2, b.yb[i*b.ldb+l0:], b.ldb, asU16(made), c, ldc, acc, 0, low)
 		default:
 			b.im.tile(mr, l1-l0, b.dy[i*b.ldy+l0:], b.ldy, 1, made, 32, c, ldc, acc, 0)
 		}
 		if l1 == b.n {
-			b.low.add(b.im, b.yi != nil && b.im.intTail, mr, i, j, v, ldv, c, ldc)
+			b.low.add(b.im, b.yi != nil && b.im.intTail, mr, i, v, ldv, c, ldc)
 		}
 		if w < 32 {
 			copyTile(b.dx[i*k+32*j:], k, c, ldc, mr, w)

@@ -32,7 +32,7 @@ func GemmPairs(m, panels, k int, a []uint16, lda int, b []uint16, step int, c []
 	for p := range panels {
 		for t := range tiles {
 			i := m * t / tiles
-			im.tileDot(m*(t+1)/tiles-i, k/2, a[i*lda:], lda, b[p*step:], c[i*ldc+32*p:], ldc, acc, ahead)
+			im.tileDot(m*(t+1)/tiles-i, k/2, a[i*lda:], lda, b[p*step:], c[i*ldc+32*p:], ldc, acc, ahead, lowTile{})
 		}
 	}
 }
@@ -121,7 +121,7 @@ func AddOuterPairs(g []float32, row, col int, u, x []uint16, m, r, w int) {
 			}
 			for i := 0; i < r; i += maxTile {
 				n := min(maxTile, r-i)
-				im.tileDot(n, deep/2, turned[i*ld:], ld, b, s.c[:], 32, false, 0)
+				im.tileDot(n, deep/2, turned[i*ld:], ld, b, s.c[:], 32, false, 0, lowTile{})
 				addOuter(g[i*row+32*j*col:], row, col, s.c[:32*n])
 			}
 		}

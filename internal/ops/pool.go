@@ -12,10 +12,16 @@ import (
 // shapes do not pile up buffers that fit none of them; the one that waited longest goes first.
 var pool struct {
 	sync.Mutex
-	free          []spare // by capacity, ascending
-	inUse, unused int     // floats
-	most          int     // largest inUse so far
+	free          []sizeClass // by size, ascending
+	inUse, unused int         // floats
+	most          int         // largest inUse so far
 	clock         int
+}
+
+// sizeClass holds the spare buffers of one capacity, that which waited longest first.
+type sizeClass struct {
+	size   int
+	spares []spare
 }
 
 type spare struct {
@@ -25,9 +31,9 @@ type spare struct {
 
 const poolSlack = 4 << 20 // floats that the pool may hold whatever was in use
 
-// find returns the index of the first spare buffer with room for n floats.
-func find(n int) int {
-	i, _ := slices.BinarySearchFunc(pool.free, n, func(s spare, n int) int { return cap(s.buf) - n })
+// class returns the index of the first class with room for n floats.
+func class(n int) int {
+	i, _ := slices.BinarySearchFunc(pool.free, n, func(c sizeClass, n int) int { return c.size - n })
 	return i
 }
 
@@ -35,12 +41,8 @@ func find(n int) int {
 func alloc(n int) []float32 {
 	pool.Lock()
 	defer pool.Unlock()
-	var b []float32
-	if i := find(n); i < len(pool.free) && cap(pool.free[i].buf) <= n+n/4+1024 {
-		b = pool.free[i].buf
-		pool.free = slices.Delete(pool.free, i, i+1)
-		pool.unused -= cap(b)
-	} else {
+	b := reuse(n)
+	if b == nil {
 		step := 64
 		if n > 4096 {
 			step = 1024
@@ -52,22 +54,51 @@ func alloc(n int) []float32 {
 	return b[:n]
 }
 
+// reuse takes a spare buffer for n floats out of the pool; nil where none fits.
+func reuse(n int) []float32 {
+	for i := class(n); i < len(pool.free) && pool.free[i].size <= n+n/4+1024; i++ {
+		c := &pool.free[i]
+		if last := len(c.spares) - 1; last >= 0 {
+			b := c.spares[last].buf
+			c.spares[last].buf = nil
+			c.spares = c.spares[:last]
+			pool.unused -= c.size
+			return b
+		}
+	}
+	return nil
+}
+
 // free takes back a buffer of alloc.
 func free(b []float32) {
 	pool.Lock()
 	defer pool.Unlock()
 	pool.clock++
-	pool.inUse -= cap(b)
-	pool.unused += cap(b)
-	pool.free = slices.Insert(pool.free, find(cap(b)), spare{b[:0], pool.clock})
-	for pool.inUse+pool.unused > pool.most+pool.most/8+poolSlack && len(pool.free) > 0 {
-		oldest := 0
-		for i, s := range pool.free {
-			if s.since < pool.free[oldest].since {
-				oldest = i
-			}
+	n := cap(b)
+	pool.inUse -= n
+	pool.unused += n
+	i := class(n)
+	if i == len(pool.free) || pool.free[i].size != n {
+		pool.free = slices.Insert(pool.free, i, sizeClass{size: n})
+	}
+	c := &pool.free[i]
+	c.spares = append(c.spares, spare{b[:0], pool.clock})
+	for pool.inUse+pool.unused > pool.most+pool.most/8+poolSlack && pool.unused > 0 {
+		dropOldest()
+	}
+}
+
+// dropOldest leaves the spare buffer that waited longest to the garbage collector, and its class if it was the last.
+func dropOldest() {
+	oldest := -1
+	for i, c := range pool.free {
+		if len(c.spares) > 0 && (oldest < 0 || c.spares[0].since < pool.free[oldest].spares[0].since) {
+			oldest = i
 		}
-		pool.unused -= cap(pool.free[oldest].buf)
+	}
+	c := &pool.free[oldest]
+	pool.unused -= c.size
+	if c.spares = slices.Delete(c.spares, 0, 1); len(c.spares) == 0 {
 		pool.free = slices.Delete(pool.free, oldest, oldest+1)
 	}
 }
