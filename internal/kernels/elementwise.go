@@ -92,6 +92,20 @@ func SiLUMulBackward(dgate, dup, dy, gate, up []float32) {
 	})
 }
 
+// SiLUMulHalf is SiLUMul of bf16, rounded to bf16, on the caller's goroutine, at levels that multiply pairs (DotsPairs). Lengths are
+// multiples of 16.
+func SiLUMulHalf(y, gate, up []uint16) {
+	_, _, _ = y[len(gate)-1], up[len(gate)-1], gate[len(gate)/16*16-1]
+	active.Load().siluHalf(y, gate, up)
+}
+
+// SiLUMulHalfBackward is SiLUMulBackward of bf16 with dy in float32, as SiLUMulHalf.
+func SiLUMulHalfBackward(dgate, dup []uint16, dy []float32, gate, up []uint16) {
+	n := len(gate)
+	_, _, _, _, _ = dgate[n-1], dup[n-1], dy[n-1], up[n-1], gate[n/16*16-1]
+	active.Load().siluHalfBack(dgate, dup, dy, gate, up)
+}
+
 // The operations of two and of three slices, by number so that no small array escapes to the heap.
 const (
 	opAdd = iota

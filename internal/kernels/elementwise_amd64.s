@@ -2280,6 +2280,111 @@ next:
 	VZEROUPPER
 	RET
 
+// func siluMulHalfAVX512(y []uint16, gate []uint16, up []uint16)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, AVX512_BF16
+TEXT ·siluMulHalfAVX512(SB), NOSPLIT, $0-72
+	MOVQ y_base+0(FP), AX
+	MOVQ gate_base+24(FP), CX
+	MOVQ up_base+48(FP), DX
+	MOVQ gate_len+32(FP), BX
+	XORQ SI, SI
+
+next:
+	VPMOVZXWD    (CX)(SI*2), Z0
+	VPSLLD       $0x10, Z0, Z0
+	VPMOVZXWD    (DX)(SI*2), Z1
+	VPSLLD       $0x10, Z1, Z1
+	VXORPS       c80000000<>+0(SB), Z0, Z2
+	VMOVUPS      c42b20000<>+0(SB), Z3
+	VMINPS       Z2, Z3, Z3
+	VMOVUPS      cc2d00000<>+0(SB), Z2
+	VMAXPS       Z3, Z2, Z3
+	VMOVUPS      c3fb8aa3b<>+0(SB), Z2
+	VFMADD213PS  c4b400000<>+0(SB), Z3, Z2
+	VSUBPS       c4b400000<>+0(SB), Z2, Z2
+	VFNMADD231PS c3f317200<>+0(SB), Z2, Z3
+	VFNMADD231PS c35bfbe8e<>+0(SB), Z2, Z3
+	VMOVUPS      c3ab5112b<>+0(SB), Z4
+	VFMADD213PS  c3c091d81<>+0(SB), Z3, Z4
+	VFMADD213PS  c3d2aac7c<>+0(SB), Z3, Z4
+	VFMADD213PS  c3e2aaa48<>+0(SB), Z3, Z4
+	VFMADD213PS  c3efffffe<>+0(SB), Z3, Z4
+	VFMADD213PS  c3f800000<>+0(SB), Z3, Z4
+	VFMADD213PS  c3f800000<>+0(SB), Z3, Z4
+	VSCALEFPS    Z2, Z4, Z4
+	VADDPS       c3f800000<>+0(SB), Z4, Z4
+	VDIVPS       Z4, Z0, Z0
+	VMULPS       Z1, Z0, Z0
+	VMOVAPS      Z0, Z31
+	LONG         $0x487e0262
+	WORD         $0xf772
+	VMOVDQU32    Y30, (AX)(SI*2)
+	ADDQ         $0x10, SI
+	CMPQ         SI, BX
+	JLT          next
+	VZEROUPPER
+	RET
+
+// func siluMulHalfBackAVX512(dgate []uint16, dup []uint16, dy []float32, gate []uint16, up []uint16)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, AVX512_BF16
+TEXT ·siluMulHalfBackAVX512(SB), NOSPLIT, $0-120
+	MOVQ dgate_base+0(FP), AX
+	MOVQ dup_base+24(FP), CX
+	MOVQ dy_base+48(FP), DX
+	MOVQ gate_base+72(FP), BX
+	MOVQ up_base+96(FP), SI
+	MOVQ gate_len+80(FP), DI
+	XORQ R8, R8
+
+next:
+	VPMOVZXWD    (BX)(R8*2), Z1
+	VPSLLD       $0x10, Z1, Z1
+	VPMOVZXWD    (SI)(R8*2), Z0
+	VPSLLD       $0x10, Z0, Z0
+	VMOVUPS      (DX)(R8*4), Z2
+	VXORPS       c80000000<>+0(SB), Z1, Z3
+	VMOVUPS      c42b20000<>+0(SB), Z4
+	VMINPS       Z3, Z4, Z4
+	VMOVUPS      cc2d00000<>+0(SB), Z3
+	VMAXPS       Z4, Z3, Z4
+	VMOVUPS      c3fb8aa3b<>+0(SB), Z3
+	VFMADD213PS  c4b400000<>+0(SB), Z4, Z3
+	VSUBPS       c4b400000<>+0(SB), Z3, Z3
+	VFNMADD231PS c3f317200<>+0(SB), Z3, Z4
+	VFNMADD231PS c35bfbe8e<>+0(SB), Z3, Z4
+	VMOVUPS      c3ab5112b<>+0(SB), Z5
+	VFMADD213PS  c3c091d81<>+0(SB), Z4, Z5
+	VFMADD213PS  c3d2aac7c<>+0(SB), Z4, Z5
+	VFMADD213PS  c3e2aaa48<>+0(SB), Z4, Z5
+	VFMADD213PS  c3efffffe<>+0(SB), Z4, Z5
+	VFMADD213PS  c3f800000<>+0(SB), Z4, Z5
+	VFMADD213PS  c3f800000<>+0(SB), Z4, Z5
+	VSCALEFPS    Z3, Z5, Z5
+	VADDPS       c3f800000<>+0(SB), Z5, Z5
+	VMOVUPS      c3f800000<>+0(SB), Z3
+	VDIVPS       Z5, Z3, Z3
+	VMULPS       Z0, Z2, Z4
+	VMULPS       Z3, Z1, Z0
+	VMULPS       Z2, Z0, Z0
+	VMOVUPS      c3f800000<>+0(SB), Z2
+	VSUBPS       Z3, Z2, Z2
+	VFMADD213PS  c3f800000<>+0(SB), Z1, Z2
+	VMULPS       Z3, Z2, Z2
+	VMULPS       Z4, Z2, Z2
+	VMOVAPS      Z2, Z31
+	LONG         $0x487e0262
+	WORD         $0xf772
+	VMOVDQU32    Y30, (AX)(R8*2)
+	VMOVAPS      Z0, Z31
+	LONG         $0x487e0262
+	WORD         $0xf772
+	VMOVDQU32    Y30, (CX)(R8*2)
+	ADDQ         $0x10, R8
+	CMPQ         R8, DI
+	JLT          next
+	VZEROUPPER
+	RET
+
 // func toBFAVX512(dst []uint16, src []float32, by float32)
 // Requires: AVX, AVX512F
 TEXT ·toBFAVX512(SB), NOSPLIT, $0-52

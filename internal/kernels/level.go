@@ -115,6 +115,9 @@ type impl struct {
 	roundRows func(dst []uint16, ldd, rows int, c []float32)
 	// pairRows makes of pairs of 32 numbers in rows lds apart the pairs (row 2i, row 2i+1); there where tileDot is.
 	pairRows func(dst, src []uint16, lds, pairs int)
+	// siluHalf and siluHalfBack are siluMul and siluMulBack of bf16, dy in float32; there where tileDot is.
+	siluHalf     func(y, gate, up []uint16)
+	siluHalfBack func(dgate, dup []uint16, dy []float32, gate, up []uint16)
 	// tileInt: c(mr,32) (+)= xs(mr)·ws(32)·a·b, a and b as for tileDot but of 16-bit integers; then, where intTail is set,
 	// c += low.
 	tileInt func(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, xs, ws []float32, to fetching, low lowTile)

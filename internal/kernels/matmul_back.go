@@ -66,6 +66,7 @@ type backward struct {
 
 const (
 	backGroup = 3    // blocks of 32 columns that are made at once, so that dy is read fewer times
+	turnAhead = 128  // rows of W between the block that is turned and the one that is fetched meanwhile
 	backDepth = 1536 // rows of W in them: 3 blocks are 600 KB in f32, and the sums of most products are made at one go
 )
 
@@ -161,6 +162,9 @@ func (b *backward) make(s *scratch, dst []float32, j, l0, l1 int) {
 			b.turnF32(d, panel[32*j*32:])
 			continue
 		case b.p.typ < PanelQ8 && b.pairs() && 32*j+32 <= b.p.k:
+			if ahead := l + turnAhead; ahead < l1 { // blocks lie far apart: nothing else would fetch them
+				Fetch(b.p.panel((b.n0 + ahead) / 32)[16*j*32:][:16*32])
+			}
 			b.im.turnBlock(asU16(d), asU16(panel[16*j*32:]))
 			continue
 		case b.p.typ == PanelBF16 || b.p.typ == PanelI16:

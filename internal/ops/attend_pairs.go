@@ -7,6 +7,7 @@ import "plumb/internal/kernels"
 type pairPath struct {
 	h     Heads
 	kv    int
+	grad  bool
 	spans []Span
 	parts []pairPart
 	buf   []float32 // memory of what was packed, and of the operands at hand
@@ -25,7 +26,7 @@ type pairPart struct {
 
 func openPairs(t *run, spans []Span, grad bool) *pairPath {
 	d := t.h.Dim
-	p := &pairPath{h: t.h, kv: t.kv, spans: spans}
+	p := &pairPath{h: t.h, kv: t.kv, grad: grad, spans: spans}
 	rows := roundUp(t.bands()[0].rows())
 	all := roundUp(t.total) * d // numbers of keys, or of values
 	p.buf = alloc((3*rows*d+2*rows*p.room(t.total))/2 + 6*all/2)
@@ -104,12 +105,17 @@ func (p *pairPath) hold(i int, row []float32, b band) { kernels.F32ToBF16(p.row(
 
 func (p *pairPath) columns(s []float32, ld int, x matrix, b band, of operand) {
 	d, at := p.h.Dim, 0
-	for i := range b.rows() {
+	direct := x.b != nil && !p.grad
+	for i := 0; i < b.rows() && !direct; i++ {
 		x.half(p.x[of][i*d:], p.h.at(x, b, i), d)
 	}
 	for i := range p.parts {
 		q := &p.parts[i]
-		if n := min(q.n, b.total-at); n > 0 {
+		if n := min(q.n, b.total-at); n > 0 && direct {
+			p.h.eachHead(x, b, func(from, to, rows, ldx int) {
+				kernels.GemmPairs(rows, blocks(n), d, x.b[to:], ldx, q.cols[of], 32*d, s[from*ld+at:], ld, false)
+			})
+		} else if n > 0 {
 			kernels.GemmPairs(b.rows(), blocks(n), d, p.x[of], d, q.cols[of], 32*d, s[at:], ld, false)
 		}
 		at += q.n

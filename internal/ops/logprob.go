@@ -2,6 +2,7 @@ package ops
 
 import (
 	"math"
+	"slices"
 
 	"plumb/internal/batch"
 	"plumb/internal/kernels"
@@ -177,13 +178,11 @@ func (s *rowStats) add(i, lo int, l []float32) {
 	if s.full {
 		p := alloc(len(l))
 		defer free(p)
-		for j, v := range l {
-			p[j] = v - c
-			if v > s.top[i] {
-				s.top[i], s.arg[i] = v, int32(lo+j)
-			}
+		copy(p, l)
+		kernels.ExpScaled(p, 1, c)
+		if top := kernels.Max(l); top > s.top[i] {
+			s.top[i], s.arg[i] = top, int32(lo+slices.Index(l, top))
 		}
-		kernels.Exp(p, p)
 		m := float64(kernels.Dot(p, l))
 		old := 0.0
 		if !math.IsInf(s.lse[i], -1) {
@@ -211,11 +210,8 @@ func (f *logProbs) Backward(gy mat.Tensor) error {
 		w := hi - lo
 		kernels.Parallel(f.n, func(r int) {
 			row := dl[r*w : (r+1)*w]
-			lse := float32(f.lse[r])
-			for j, v := range l[r*ld : r*ld+w] {
-				row[j] = v - lse
-			}
-			kernels.Exp(row, row)
+			copy(row, l[r*ld:])
+			kernels.ExpScaled(row, 1, float32(f.lse[r]))
 			kernels.Scale(-total[r]*f.invT, row)
 			for _, i := range at[r] {
 				if tok := int(f.tokens[i]); tok >= lo && tok < hi {

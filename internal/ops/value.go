@@ -154,6 +154,10 @@ func halfOf(x mat.Tensor) []uint16 {
 	if v.half == nil {
 		s := v.Shape()
 		v.half = halfAlloc(kernels.HalfLen(s[0], s[1]))
+		if f, ok := v.again.(halfRecomputer); ok && v.buf == nil && f.inHalf() {
+			eachRows(s[0], s[1], func(lo, hi int) { f.recomputeHalf(v.half, lo/s[1], hi/s[1]) })
+			return v.half
+		}
 		v.round(func(x []float32, lo, hi int) {
 			kernels.HalfRows(v.half[kernels.HalfLen(lo, s[1]):], x, hi-lo, s[1])
 		})
@@ -352,6 +356,12 @@ type recomputer interface{ recompute(out []float32) }
 // rowRecomputer can compute the rows [lo, hi) of its output, (hi-lo, cols), on the caller's goroutine.
 type rowRecomputer interface {
 	recomputeRows(out []float32, lo, hi int)
+}
+
+// halfRecomputer can compute the rows [lo, hi) of its output in bf16, out being all of it, where its operands are (inHalf).
+type halfRecomputer interface {
+	inHalf() bool
+	recomputeHalf(out []uint16, lo, hi int)
 }
 
 // Release says that the forward pass has no more use for xs. Without a tape their memory returns to the

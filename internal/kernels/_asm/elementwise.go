@@ -95,26 +95,16 @@ func (v vec) activations() {
 
 	p, n = v.begin("siluMul", "func(y, gate, up []float32)", "y", "y", "gate", "up")
 	v.each(p, n, func(at place, _ int) {
-		g := v.load(at("gate"))
-		e := v.exp(v.xor(g, bits(1<<31)))
-		VADDPS(f32(1), e, e)
-		VMOVUPS(v.mul(v.div(g, e), at("up")), at("y"))
+		VMOVUPS(v.siluUp(v.load(at("gate")), at("up")), at("y"))
 	})
 	v.end()
 
 	p, n = v.begin("siluMulBack", "func(dgate, dup, dy, gate, up []float32)", "dgate", "dgate", "dup", "dy", "gate", "up")
 	v.each(p, n, func(at place, _ int) {
 		g, dy := v.load(at("gate")), v.load(at("dy"))
-		s := v.logistic(g)
-		du := v.mul(dy, at("up"))
-		gs := v.mul(g, s)
-		VMULPS(dy, gs, gs)
-		rest := v.sub(v.con(f32(1)), s)
-		VFMADD213PS(f32(1), g, rest) // 1 + g*(1-s)
-		VMULPS(s, rest, rest)
-		VMULPS(du, rest, rest)
-		VMOVUPS(gs, at("dup"))
-		VMOVUPS(rest, at("dgate"))
+		dgate, dup := v.siluSlopes(g, at("up"), dy)
+		VMOVUPS(dup, at("dup"))
+		VMOVUPS(dgate, at("dgate"))
 	})
 	v.end()
 
@@ -163,6 +153,64 @@ func (v vec) activations() {
 		VMOVUPS(v.mul(rest, at("dy")), at("dx"))
 	})
 	v.end()
+}
+
+// wide loads 16 bf16 as float32.
+func wide(m Mem) reg.VecVirtual {
+	x := ZMM()
+	VPMOVZXWD(m, x)
+	VPSLLD(U8(16), x, x)
+	return x
+}
+
+// narrow stores x as 16 bf16, by registers that nothing else uses.
+func narrow(x reg.VecVirtual, m Mem) {
+	VMOVAPS(x, reg.Z31)
+	raw("AVX512_BF16", 0x62, 0x02, 0x7e, 0x48, 0x72, 0xf7) // VCVTNEPS2BF16 Y30 = Z31
+	VMOVDQU32(reg.Y30, m)
+}
+
+// siluHalf are siluMul and siluMulBack of bf16.
+func (v vec) siluHalf() {
+	body := func(name, signature string, slices []string, f func(half, full place)) {
+		p, n := v.begin(name, signature, "gate", slices...)
+		i := GP64()
+		XORQ(i, i)
+		Label("next")
+		f(func(s string) Mem { return Mem{Base: p[s], Index: i, Scale: 2} }, func(s string) Mem { return Mem{Base: p[s], Index: i, Scale: 4} })
+		ADDQ(U8(16), i)
+		CMPQ(i, n)
+		JLT(LabelRef("next"))
+		v.end()
+	}
+	body("siluMulHalf", "func(y, gate, up []uint16)", []string{"y", "gate", "up"}, func(half, _ place) {
+		narrow(v.siluUp(wide(half("gate")), wide(half("up"))), half("y"))
+	})
+	body("siluMulHalfBack", "func(dgate, dup []uint16, dy []float32, gate, up []uint16)", []string{"dgate", "dup", "dy", "gate", "up"}, func(half, full place) {
+		dg, du := v.siluSlopes(wide(half("gate")), wide(half("up")), v.load(full("dy")))
+		narrow(dg, half("dgate"))
+		narrow(du, half("dup"))
+	})
+}
+
+// siluUp is silu(g)*up.
+func (v vec) siluUp(g reg.VecVirtual, up Op) reg.VecVirtual {
+	e := v.exp(v.xor(g, bits(1<<31)))
+	VADDPS(f32(1), e, e)
+	return v.mul(v.div(g, e), up)
+}
+
+// siluSlopes are dy*up*silu'(g) and dy*silu(g).
+func (v vec) siluSlopes(g reg.VecVirtual, up Op, dy reg.VecVirtual) (dgate, dup reg.VecVirtual) {
+	s := v.logistic(g)
+	du := v.mul(dy, up)
+	gs := v.mul(g, s)
+	VMULPS(dy, gs, gs)
+	rest := v.sub(v.con(f32(1)), s)
+	VFMADD213PS(f32(1), g, rest) // 1 + g*(1-s)
+	VMULPS(s, rest, rest)
+	VMULPS(du, rest, rest)
+	return rest, gs
 }
 
 func (v vec) adamw() {
@@ -233,6 +281,7 @@ func (v vec) formats() {
 		convertBF()
 		convertRows()
 		pairRows()
+		v.siluHalf()
 		v.toBF512()
 		return
 	}
