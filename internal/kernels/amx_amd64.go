@@ -30,8 +30,19 @@ func init() {
 	}
 }
 
+// amxLow is the low rank of a product's tiles, none where r32 is 0.
+type amxLow struct {
+	u   *uint16
+	ldu int
+	v   *uint16
+	r32 int
+}
+
+// amxSteps are the bytes between the operands of one tile and of the next.
+type amxSteps struct{ a, b, c, u int }
+
 //go:noescape
-func tileAMX(cfg *tileConfig, two bool, k32 int, a *uint16, lda int, b *uint16, c *float32, ldc int, acc bool, n int, u *uint16, ldu int, v *uint16, r32 int)
+func tileAMX(cfg *tileConfig, two bool, k32 int, a *uint16, lda int, b *uint16, c *float32, ldc int, acc bool, low *amxLow, n int, by *amxSteps)
 
 // tileDotAMX is tileDot on the tile unit, for any mr. Within 32 columns the unit adds the products of even and of odd
 // columns apart and then both to c; what is left over of k goes through the dot product. So the order of a sum
@@ -40,22 +51,21 @@ func tileDotAMX(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc in
 	_, _, _ = a[(mr-1)*lda+2*kp-1], b[kp*64-1], c[(mr-1)*ldc+31]
 	whole := kp / 16
 	if whole > 0 {
-		var u, v *uint16
-		r := 0
+		var l amxLow
 		if low.r > 0 && kp == 16*whole {
 			_, _ = low.ub[mr*low.r-1], low.vb[32*low.r-1]
-			u, v, r = &low.ub[0], &low.vb[0], low.r
+			l = amxLow{&low.ub[0], low.r, &low.vb[0], low.r / 32}
 			low.r = 0
 		}
 		if n := mr / 32; n > 0 {
-			tileAMX(&tileConfigs[32], true, whole, &a[0], lda, &b[0], &c[0], ldc, acc, n, u, r, v, r/32)
+			tileAMX(&tileConfigs[32], true, whole, &a[0], lda, &b[0], &c[0], ldc, acc, &l, n, &amxSteps{64 * lda, 0, 128 * ldc, 64 * l.ldu})
 		}
 		if rest := mr % 32; rest > 0 {
 			i := mr - rest
-			if r > 0 {
-				u = &low.ub[i*r]
+			if l.r32 > 0 {
+				l.u = &low.ub[i*l.ldu]
 			}
-			tileAMX(&tileConfigs[rest], rest > 16, whole, &a[i*lda], lda, &b[0], &c[i*ldc], ldc, acc, 1, u, r, v, r/32)
+			tileAMX(&tileConfigs[rest], rest > 16, whole, &a[i*lda], lda, &b[0], &c[i*ldc], ldc, acc, &l, 1, &amxSteps{})
 		}
 		acc = true
 	}
@@ -66,6 +76,15 @@ func tileDotAMX(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc in
 	}
 	if low.r > 0 {
 		tileDotAMX(mr, low.r/2, low.ub, low.r, low.vb, c, ldc, true, 0, lowTile{})
+	}
+}
+
+// panelsAMX is tileDotAMX for panels of b step numbers apart, and of c side by side; kp is a multiple of 16.
+func panelsAMX(mr, panels, kp int, a []uint16, lda int, b []uint16, step int, c []float32, ldc int, acc bool) {
+	_, _, _ = a[(mr-1)*lda+2*kp-1], b[(panels-1)*step+kp*64-1], c[(mr-1)*ldc+32*panels-1]
+	for i := 0; i < mr; i += 32 {
+		rows := min(32, mr-i)
+		tileAMX(&tileConfigs[rows], rows > 16, kp/16, &a[i*lda], lda, &b[0], &c[i*ldc], ldc, acc, &amxLow{}, panels, &amxSteps{b: 2 * step, c: 128})
 	}
 }
 

@@ -57,10 +57,14 @@
 	PREFETCHT0 (at+384)(DX) \
 	PREFETCHT0 (at+448)(DX)
 
-// func tileAMX(cfg *tileConfig, two bool, k32 int, a *uint16, lda int, b *uint16, c *float32, ldc int, acc bool, n int, u *uint16, ldu int, v *uint16, r32 int)
-// c(mr,32) (+)= a(mr, 32*k32)·b + u(mr, 32*r32)·v, rows lda, ldc and ldu elements apart; two: mr is over 16. n such tiles, 32 rows
-// apart: configuring costs as much as a short tile. The arguments a, c, u and n are counted on in place.
-TEXT ·tileAMX(SB), NOSPLIT, $0-112
+// func tileAMX(cfg *tileConfig, two bool, k32 int, a *uint16, lda int, b *uint16, c *float32, ldc int, acc bool, low *amxLow, n int, by *amxSteps)
+// c(mr,32) (+)= a(mr, 32*k32)·b + u(mr, 32*r32)·v, rows lda, ldc and ldu elements apart; two: mr is over 16. low holds u, ldu, v and
+// r32. n such tiles: configuring costs as much as a short tile. by says how many bytes a, b, c and u move from one to the next.
+// The arguments a, b, c and n are counted on in place, and u on the stack.
+TEXT ·tileAMX(SB), NOSPLIT, $8-96
+	MOVQ low+72(FP), R8
+	MOVQ (R8), R8
+	MOVQ R8, u-8(SP)
 	MOVQ cfg+0(FP), SI
 	LDTILECFG
 
@@ -167,16 +171,17 @@ one:
 	JNZ  one
 
 low:
-	MOVQ r32+104(FP), R10
+	MOVQ low+72(FP), R8
+	MOVQ 24(R8), R10
 	TESTQ R10, R10
 	JZ   store
-	MOVQ ldu+88(FP), AX
+	MOVQ 8(R8), AX
 	SHLQ $1, AX
-	MOVQ u+80(FP), SI
+	MOVQ 16(R8), DX
+	MOVQ u-8(SP), SI
 	MOVQ AX, R8
 	SHLQ $4, R8
 	LEAQ (SI)(R8*1), DI
-	MOVQ v+96(FP), DX
 	LEAQ 64(DX), BX
 
 again:
@@ -214,17 +219,17 @@ store:
 	LOADC2(0x7A)
 
 done:
-	DECQ n+72(FP)
+	DECQ n+80(FP)
 	JZ   finish
-	MOVQ lda+32(FP), R8
-	SHLQ $6, R8
+	MOVQ by+88(FP), R9
+	MOVQ (R9), R8
 	ADDQ R8, a+24(FP)
-	MOVQ ldc+56(FP), R8
-	SHLQ $7, R8
+	MOVQ 8(R9), R8
+	ADDQ R8, b+40(FP)
+	MOVQ 16(R9), R8
 	ADDQ R8, c+48(FP)
-	MOVQ ldu+88(FP), R8
-	SHLQ $6, R8
-	ADDQ R8, u+80(FP)
+	MOVQ 24(R9), R8
+	ADDQ R8, u-8(SP)
 	JMP  next
 
 finish:

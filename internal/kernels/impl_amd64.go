@@ -90,6 +90,7 @@ func makeImpls() (two, vnni, five, bf, amx impl) {
 
 	amx = bf
 	amx.level, amx.tileDot, amx.pairs = AMX, tileDotAMX, heights{maxTile, 4 * maxTile}
+	amx.panelsDot = panelsAMX
 	return two, vnni, five, bf, amx
 }
 

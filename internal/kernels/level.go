@@ -111,6 +111,8 @@ type impl struct {
 	tileBF func(mr, k int, a []float32, ars int, b []uint16, c []float32, ldc int, acc bool, ahead int)
 	// tileDot multiplies bf16 pairs; a is bf16 with rows lda apart and kp pairs each; then c += low. nil: no such instruction.
 	tileDot func(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, ahead int, low lowTile)
+	// panelsDot is tileDot for several panels of b, step numbers apart, kp a multiple of 16; nil where it would gain nothing.
+	panelsDot func(mr, panels, kp int, a []uint16, lda int, b []uint16, step int, c []float32, ldc int, acc bool)
 	// roundRows rounds a tile c(rows,32) to bf16, rows of dst ldd apart; there where tileDot is.
 	roundRows func(dst []uint16, ldd, rows int, c []float32)
 	// pairRows makes of pairs of 32 numbers in rows lds apart the pairs (row 2i, row 2i+1); there where tileDot is.

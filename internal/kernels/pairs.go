@@ -24,6 +24,10 @@ func Floats(x []uint16) []float32 {
 // of 32 columns one after another, step numbers apart, each [k/2][32][2] bf16. k is a multiple of PairBlock.
 func GemmPairs(m, panels, k int, a []uint16, lda int, b []uint16, step int, c []float32, ldc int, acc bool) {
 	im := active.Load()
+	if im.panelsDot != nil {
+		im.panelsDot(m, panels, k/2, a, lda, b, step, c, ldc, acc)
+		return
+	}
 	ahead := 0
 	if m <= 32 {
 		ahead = im.ahead
