@@ -78,6 +78,7 @@ func makeImpls() (two, vnni, five, bf, amx impl) {
 
 	bf = five
 	bf.level, bf.tileDot, bf.pairs, bf.converts = AVX512BF16, tileDot512, heights{14, 112}, true
+	bf.softmaxHalf = softmaxHalfAVX512
 	bf.siluHalf, bf.siluHalfBack = siluMulHalfAVX512, siluMulHalfBackAVX512
 	bf.roundRows = func(dst []uint16, ldd, rows int, c []float32) {
 		_, _ = dst[(rows-1)*ldd+31], c[32*rows-1]

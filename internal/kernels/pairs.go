@@ -52,41 +52,43 @@ func MatMulPairs(c []float32, m, panels, k int, a, b []uint16) {
 	})
 }
 
-// PairColumns packs rows x(n, k) as the panels of xᵀ: rows 32p to 32p+32 become [k/2][32][2], 32*k numbers a panel. Rows
-// beyond n are zeros; k is even and rows of x are k apart.
-func PairColumns(dst, x []uint16, n, k int) {
+// PairColumns packs rows x(n, k), ldx apart, as the panels of xᵀ: rows 32p to 32p+32 become [k/2][32][2], 32*k numbers a panel. Rows
+// beyond n are zeros; k and ldx are even.
+func PairColumns(dst, x []uint16, ldx, n, k int) {
 	im := active.Load()
 	for i := 0; i < n; i += 32 {
 		d := dst[i*k:][:32*k]
-		rows := x[i*k : min(n, i+32)*k]
-		if len(rows) < 32*k {
+		if n-i < 32 {
 			s := getScratch()
 			whole := asU16(s.panel(16 * k))
-			clear(whole[copy(whole, rows):])
-			turnPairs(im, d, 32, whole, k)
+			clear(whole[:32*k])
+			for r := range n - i {
+				copy(whole[r*k:][:k], x[(i+r)*ldx:])
+			}
+			turnPairs(im, d, 32, whole, k, k)
 			putScratch(s)
 			continue
 		}
-		turnPairs(im, d, 32, rows, k)
+		turnPairs(im, d, 32, x[i*ldx:], ldx, k)
 	}
 }
 
-// turnPairs writes the transpose of 32 rows of k/2 pairs, rows of dst ldd pairs apart; k/2 is a multiple of 16.
-func turnPairs(im *impl, dst []uint16, ldd int, x []uint16, k int) {
+// turnPairs writes the transpose of 32 rows of k/2 pairs, ldx numbers apart, rows of dst ldd pairs apart; k/2 is a multiple of 16.
+func turnPairs(im *impl, dst []uint16, ldd int, x []uint16, ldx, k int) {
 	for h := range 2 {
-		im.transpose16(u16AsU32(dst[32*h:]), ldd, u16AsU32(x[16*h*k:]), k/2, k/32)
+		im.transpose16(u16AsU32(dst[32*h:]), ldd, u16AsU32(x[16*h*ldx:]), ldx/2, k/32)
 	}
 }
 
-// PairRows packs rows x(n, w) as panels of 32 columns [k/2][32][2], step numbers apart, k being n padded with zero rows to a
-// multiple of PairBlock. w is a multiple of 32 and rows of x are w apart.
-func PairRows(dst []uint16, step int, x []uint16, n, w int) {
+// PairRows packs rows x(n, w), ldx apart, as panels of 32 columns [k/2][32][2], step numbers apart, k being n padded with zero rows to a
+// multiple of PairBlock. w is a multiple of 32.
+func PairRows(dst []uint16, step int, x []uint16, ldx, n, w int) {
 	im := active.Load()
 	s := getScratch()
 	defer putScratch(s)
 	for r := 0; r < n; r += 32 {
 		for p := 0; p < w/32; p++ {
-			im.pairBlock(s, dst[p*step+r*32:], x[r*w+32*p:], min(32, n-r), w)
+			im.pairBlock(s, dst[p*step+r*32:], x[r*ldx+32*p:], min(32, n-r), ldx)
 		}
 	}
 }
@@ -101,6 +103,9 @@ func (im *impl) pairBlock(s *scratch, dst, x []uint16, n, ldx int) {
 	gatherBlock(block, x, n, ldx)
 	im.interleave(dst[:32*32], block)
 }
+
+// RoundTile rounds c(rows,32) to bf16, rows of dst ldd apart, at levels that multiply pairs (DotsPairs).
+func RoundTile(dst []uint16, ldd, rows int, c []float32) { active.Load().roundRows(dst, ldd, rows, c) }
 
 // AddOuterPairs adds uᵀ·x to the gradient of a low rank's factor on all threads: g holds element (i,j) of (r,w) at i*row + j*col, u(m, r
 // padded to a multiple of PairBlock) and x(m,w) are bf16, x a Rows.B, w a multiple of 32.
@@ -125,7 +130,7 @@ func AddOuterPairs(g []float32, row, col int, u, x []uint16, m, r, w int) {
 			}
 			for i := 0; i < r; i += maxTile {
 				n := min(maxTile, r-i)
-				im.tileDot(n, deep/2, turned[i*ld:], ld, b, s.c[:], 32, false, 0, lowTile{})
+				GemmPairs(n, 1, deep, turned[i*ld:], ld, b, 0, s.c[:], 32, false)
 				addOuter(g[i*row+32*j*col:], row, col, s.c[:32*n])
 			}
 		}

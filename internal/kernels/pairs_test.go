@@ -53,8 +53,8 @@ func TestPackPairs(t *testing.T) {
 				return 0
 			}
 			cols, rows, turned := half(deep*w), half(deep*w), half(w*deep)
-			PairColumns(cols, x, n, w)
-			PairRows(rows, deep*32, x, n, w)
+			PairColumns(cols, x, w, n, w)
+			PairRows(rows, deep*32, x, w, n, w)
 			PairTranspose(turned, deep, x, w, n, w)
 			for i := range deep {
 				for j := range w {
@@ -91,7 +91,7 @@ func TestGemmPairs(t *testing.T) {
 			BF16ToF32(a, ah)
 			BF16ToF32(b, bh)
 			packed := make([]uint16, panels*32*k)
-			PairColumns(packed, bh, n, k)
+			PairColumns(packed, bh, k, n, k)
 			c := g.make(m * panels * 32)
 			GemmPairs(m, panels, k, ah, k, packed, 32*k, c, 32*panels, false)
 			want := make([]float32, m*n)

@@ -98,6 +98,9 @@ func Softmax(row []float32, scale float32) (top, sum float32) {
 
 // SoftmaxHalf is Softmax with the result rounded to bf16 in dst; row is written over.
 func SoftmaxHalf(dst []uint16, row []float32, scale float32) (top, sum float32) {
+	if im := active.Load(); im.softmaxHalf != nil && len(row) > 0 && len(row)%16 == 0 {
+		return im.softmaxHalf(dst[:len(row)], row, scale)
+	}
 	top, sum = exponentials(row, scale)
 	scaledToBF(dst, row, 1/sum)
 	return top, sum

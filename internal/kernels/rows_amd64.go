@@ -81,3 +81,6 @@ func foldAVX2(lanes *[16]float32) float32
 
 //go:noescape
 func foldMaxAVX2(lanes *[32]float32) (top float32, bits uint32)
+
+//go:noescape
+func softmaxHalfAVX512(dst []uint16, row []float32, scale float32) (top float32, sum float32)

@@ -1139,3 +1139,103 @@ TEXT ·foldMaxAVX2(SB), NOSPLIT, $0-16
 	MOVL         AX, bits+12(FP)
 	VZEROUPPER
 	RET
+
+// func softmaxHalfAVX512(dst []uint16, row []float32, scale float32) (top float32, sum float32)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, AVX512_BF16, SSE
+TEXT ·softmaxHalfAVX512(SB), NOSPLIT, $0-64
+	MOVQ         dst_base+0(FP), AX
+	MOVQ         row_base+24(FP), CX
+	MOVQ         row_len+32(FP), DX
+	VBROADCASTSS scale+48(FP), Z0
+	VMOVUPS      cff800000<>+0(SB), Z1
+	XORQ         BX, BX
+
+largest:
+	VMAXPS        (CX)(BX*4), Z1, Z1
+	ADDQ          $0x10, BX
+	CMPQ          BX, DX
+	JLT           largest
+	VEXTRACTF64X4 $0x01, Z1, Y2
+	VMAXPS        Y2, Y1, Y2
+	VEXTRACTF128  $0x01, Y2, X1
+	VMAXPS        X1, X2, X1
+	VPSRLDQ       $0x08, X1, X2
+	VMAXPS        X2, X1, X1
+	VPSRLDQ       $0x04, X1, X2
+	VMAXPS        X2, X1, X1
+	VMULSS        X0, X1, X1
+	MOVSS         X1, top+56(FP)
+	VBROADCASTSS  X1, Z1
+	VXORPS        Z2, Z2, Z2
+	XORQ          BX, BX
+
+exponentials:
+	VMULPS        (CX)(BX*4), Z0, Z3
+	VSUBPS        Z1, Z3, Z3
+	VMOVUPS       c42b20000<>+0(SB), Z4
+	VMINPS        Z3, Z4, Z4
+	VMOVUPS       cc2ae0000<>+0(SB), Z5
+	VMAXPS        Z4, Z5, Z4
+	VMOVUPS       c3fb8aa3b<>+0(SB), Z5
+	VFMADD213PS   c4b400000<>+0(SB), Z4, Z5
+	VSUBPS        c4b400000<>+0(SB), Z5, Z5
+	VFNMADD231PS  c3f317200<>+0(SB), Z5, Z4
+	VFNMADD231PS  c35bfbe8e<>+0(SB), Z5, Z4
+	VMOVUPS       c3ab5112b<>+0(SB), Z6
+	VFMADD213PS   c3c091d81<>+0(SB), Z4, Z6
+	VFMADD213PS   c3d2aac7c<>+0(SB), Z4, Z6
+	VFMADD213PS   c3e2aaa48<>+0(SB), Z4, Z6
+	VFMADD213PS   c3efffffe<>+0(SB), Z4, Z6
+	VFMADD213PS   c3f800000<>+0(SB), Z4, Z6
+	VFMADD213PS   c3f800000<>+0(SB), Z4, Z6
+	VSCALEFPS     Z5, Z6, Z6
+	VCMPPS        $0x05, cc2ae0000<>+0(SB), Z3, K1
+	VMOVAPS.Z     Z6, K1, Z6
+	VMOVUPS       Z6, (CX)(BX*4)
+	VADDPS        Z6, Z2, Z2
+	ADDQ          $0x10, BX
+	CMPQ          BX, DX
+	JLT           exponentials
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VADDPS        Y0, Y2, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X1
+	VPSRLDQ       $0x08, X1, X0
+	VADDPS        X0, X1, X1
+	VPSRLDQ       $0x04, X1, X0
+	VADDPS        X0, X1, X1
+	MOVSS         X1, sum+60(FP)
+	VMOVSS        c3f800000<>+0(SB), X0
+	VDIVSS        X1, X0, X1
+	VBROADCASTSS  X1, Z0
+	XORQ          BX, BX
+
+rounded:
+	VMULPS    (CX)(BX*4), Z0, Z1
+	VMOVAPS   Z1, Z31
+	LONG      $0x487e0262
+	WORD      $0xf772
+	VMOVDQU32 Y30, (AX)(BX*2)
+	ADDQ      $0x10, BX
+	CMPQ      BX, DX
+	JLT       rounded
+	VZEROUPPER
+	RET
+
+DATA cff800000<>+0(SB)/4, $0xff800000
+DATA cff800000<>+4(SB)/4, $0xff800000
+DATA cff800000<>+8(SB)/4, $0xff800000
+DATA cff800000<>+12(SB)/4, $0xff800000
+DATA cff800000<>+16(SB)/4, $0xff800000
+DATA cff800000<>+20(SB)/4, $0xff800000
+DATA cff800000<>+24(SB)/4, $0xff800000
+DATA cff800000<>+28(SB)/4, $0xff800000
+DATA cff800000<>+32(SB)/4, $0xff800000
+DATA cff800000<>+36(SB)/4, $0xff800000
+DATA cff800000<>+40(SB)/4, $0xff800000
+DATA cff800000<>+44(SB)/4, $0xff800000
+DATA cff800000<>+48(SB)/4, $0xff800000
+DATA cff800000<>+52(SB)/4, $0xff800000
+DATA cff800000<>+56(SB)/4, $0xff800000
+DATA cff800000<>+60(SB)/4, $0xff800000
+GLOBL cff800000<>(SB), RODATA|NOPTR, $64

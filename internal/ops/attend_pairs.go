@@ -39,14 +39,14 @@ func openPairs(t *run, spans []Span, grad bool) *pairPath {
 	}
 	part := pairPart{n: t.total, step: roundUp(t.total) * 32}
 	for i, src := range t.from {
-		flat := p.gather(src, t.total)
+		flat, ld := p.flat(src, t.total)
 		if grad || operand(i) == keys {
 			part.cols[i] = p.take(all)
-			kernels.PairColumns(part.cols[i], flat, t.total, d)
+			kernels.PairColumns(part.cols[i], flat, ld, t.total, d)
 		}
 		if grad || operand(i) == values {
 			part.rows[i] = p.take(all)
-			kernels.PairRows(part.rows[i], part.step, flat, t.total, d)
+			kernels.PairRows(part.rows[i], part.step, flat, ld, t.total, d)
 		}
 	}
 	p.parts = []pairPart{part}
@@ -60,10 +60,14 @@ func (p *pairPath) take(n int) []uint16 {
 	return kernels.Halves(x)
 }
 
-// gather puts the path's rows of one head in bf16 one after another, (total, Dim).
-func (p *pairPath) gather(src []matrix, total int) []uint16 {
+// flat is the path's rows of one head in bf16, (total, Dim) with rows ld apart: where they are or, unless they are one run of bf16,
+// copied.
+func (p *pairPath) flat(src []matrix, total int) (flat []uint16, ld int) {
 	d := p.h.Dim
-	flat := p.take(roundUp(total) * d)
+	if s := p.spans[0]; len(p.spans) == 1 && src[s.Buf].b != nil {
+		return src[s.Buf].b[s.Lo*src[s.Buf].ld+p.kv*d:], src[s.Buf].ld
+	}
+	flat = p.take(roundUp(total) * d)
 	at := flat
 	for _, s := range p.spans {
 		x := src[s.Buf]
@@ -72,7 +76,7 @@ func (p *pairPath) gather(src []matrix, total int) []uint16 {
 		}
 		at = at[s.len()*d:]
 	}
-	return flat
+	return flat, d
 }
 
 // cached reads the parts of the path where caches keep them.
@@ -104,53 +108,63 @@ func (p *pairPath) softmax(i int, row []float32, n int, scale float32, b band) (
 func (p *pairPath) hold(i int, row []float32, b band) { kernels.F32ToBF16(p.row(i, b), row) }
 
 func (p *pairPath) columns(s []float32, ld int, x matrix, b band, of operand) {
-	d, at := p.h.Dim, 0
+	d := p.h.Dim
 	direct := x.b != nil && !p.grad
 	for i := 0; i < b.rows() && !direct; i++ {
 		x.half(p.x[of][i*d:], p.h.at(x, b, i), d)
 	}
-	for i := range p.parts {
-		q := &p.parts[i]
-		if n := min(q.n, b.total-at); n > 0 && direct {
-			p.h.eachHead(x, b, func(from, to, rows, ldx int) {
-				kernels.GemmPairs(rows, blocks(n), d, x.b[to:], ldx, q.cols[of], 32*d, s[from*ld+at:], ld, false)
-			})
-		} else if n > 0 {
+	p.eachPart(b, func(q *pairPart, at, n int) {
+		if !direct {
 			kernels.GemmPairs(b.rows(), blocks(n), d, p.x[of], d, q.cols[of], 32*d, s[at:], ld, false)
+			return
 		}
-		at += q.n
-	}
+		p.h.eachHead(x, b, func(from, to, rows, ldx int) {
+			kernels.GemmPairs(rows, blocks(n), d, x.b[to:], ldx, q.cols[of], 32*d, s[from*ld+at:], ld, false)
+		})
+	})
 }
 
 func (p *pairPath) mix(out matrix, _ []float32, _ int, b band, of operand) {
-	room, at, d := p.room(b.total), 0, p.h.Dim
-	var o []float32 // what is to be rounded
 	if out.b != nil {
-		o = alloc(b.rows() * d)
-		defer free(o)
+		p.mixHalf(out, b, of)
+		return
 	}
+	p.eachPart(b, func(q *pairPart, at, n int) {
+		p.h.eachHead(out, b, func(from, to, rows, ld int) {
+			kernels.GemmPairs(rows, p.h.Dim/32, roundUp(n), p.s[from*p.room(b.total)+at:], p.room(b.total), q.rows[of], q.step, out.f[to:], ld, at > 0)
+		})
+	})
+}
+
+// mixHalf is mix with out in bf16: 32 columns of the band are summed and then rounded.
+func (p *pairPath) mixHalf(out matrix, b band, of operand) {
+	room, rows := p.room(b.total), b.rows()
+	o := alloc(rows * 32)
+	defer free(o)
+	for c := 0; c < p.h.Dim; c += 32 {
+		p.eachPart(b, func(q *pairPart, at, n int) {
+			kernels.GemmPairs(rows, 1, roundUp(n), p.s[at:], room, q.rows[of][c/32*q.step:], 0, o, 32, at > 0)
+		})
+		p.h.eachHead(out, b, func(from, to, n, ld int) { kernels.RoundTile(out.b[to+c:], ld, n, o[32*from:]) })
+	}
+}
+
+// eachPart calls do with each part of the path that the band sees, its first position and how many of it.
+func (p *pairPath) eachPart(b band, do func(q *pairPart, at, n int)) {
+	at := 0
 	for i := range p.parts {
 		q := &p.parts[i]
-		if n := min(q.n, b.total-at); n > 0 && o != nil {
-			kernels.GemmPairs(b.rows(), d/32, roundUp(n), p.s[at:], room, q.rows[of], q.step, o, d, at > 0)
-		} else if n > 0 {
-			p.h.eachHead(out, b, func(from, to, rows, ldo int) {
-				kernels.GemmPairs(rows, d/32, roundUp(n), p.s[from*room+at:], room, q.rows[of], q.step, out.f[to:], ldo, at > 0)
-			})
+		if n := min(q.n, b.total-at); n > 0 {
+			do(q, at, n)
 		}
 		at += q.n
-	}
-	if o != nil {
-		for i := range b.rows() {
-			kernels.F32ToBF16(out.b[p.h.at(out, b, i):][:d], o[i*d:(i+1)*d])
-		}
 	}
 }
 
 func (p *pairPath) back(grad, _ []float32, _ int, _ matrix, b band, of operand) {
 	d, ldk, deep := p.h.Dim, p.h.KV*p.h.Dim, roundUp(b.rows())
 	room := p.room(b.total)
-	kernels.PairRows(p.xr, deep*32, p.x[of], b.rows(), d)
+	kernels.PairRows(p.xr, deep*32, p.x[of], d, b.rows(), d)
 	kernels.PairTranspose(p.st, deep, p.s, room, b.rows(), room)
 	at := 0
 	for _, sp := range p.spans {

@@ -46,12 +46,12 @@ type halfLoRA struct{ a, b []uint16 }
 
 // halves packs A and B for x·Aᵀ and u·Bᵀ.
 func (l *LoRA) halves() *halfLoRA {
-	return l.pack(kernels.PairColumns)
+	return l.pack(func(dst, x []uint16, n, w int) { kernels.PairColumns(dst, x, w, n, w) })
 }
 
 // halvesBack packs A and B for du·A and dy·B.
 func (l *LoRA) halvesBack() *halfLoRA {
-	rows := func(dst, x []uint16, n, w int) { kernels.PairRows(dst, 32*roundUp(n), x, n, w) }
+	rows := func(dst, x []uint16, n, w int) { kernels.PairRows(dst, 32*roundUp(n), x, w, n, w) }
 	return l.pack(rows)
 }
 

@@ -13,6 +13,64 @@ func rows() {
 		v.norms()
 	}
 	folds()
+	widths[1].softmaxHalf()
+}
+
+// softmaxHalf is exponentials and what follows in SoftmaxHalf, a row of whole vectors in one call.
+func (v vec) softmaxHalf() {
+	p, n := v.begin("softmaxHalf", "func(dst []uint16, row []float32, scale float32) (top, sum float32)", "row", "dst", "row")
+	scale := v.broadcast("scale")
+	i := GP64()
+	each := func(label string, body func(full, half Mem)) {
+		XORQ(i, i)
+		Label(label)
+		body(Mem{Base: p["row"], Index: i, Scale: 4}, Mem{Base: p["dst"], Index: i, Scale: 2})
+		ADDQ(U8(16), i)
+		CMPQ(i, n)
+		JLT(LabelRef(label))
+	}
+	// fold combines the lanes of z as folds does; spread puts the first of them everywhere.
+	fold := func(z reg.VecVirtual, op func(a, b, d Op)) reg.VecVirtual {
+		h, x := YMM(), XMM()
+		VEXTRACTF64X4(U8(1), z, h)
+		op(h, z.AsY(), h)
+		VEXTRACTF128(U8(1), h, x)
+		op(x, h.AsX(), x)
+		rest := XMM()
+		for _, bytes := range []uint64{8, 4} {
+			VPSRLDQ(U8(bytes), x, rest)
+			op(rest, x, x)
+		}
+		return x
+	}
+	spread := func(x reg.VecVirtual) reg.VecVirtual {
+		z := v.r()
+		VBROADCASTSS(x, z)
+		return z
+	}
+	most := v.con(bits(0xff800000))
+	each("largest", func(full, _ Mem) { VMAXPS(full, most, most) })
+	top := fold(most, func(a, b, d Op) { VMAXPS(a, b, d) })
+	VMULSS(scale.AsX(), top, top)
+	Store(top, Return("top"))
+	shift := spread(top)
+	total := v.r()
+	VXORPS(total, total, total)
+	each("exponentials", func(full, _ Mem) {
+		x := v.mul(scale, full)
+		VSUBPS(shift, x, x)
+		e := v.expNormal(x)
+		VMOVUPS(e, full)
+		VADDPS(e, total, total)
+	})
+	sum := fold(total, func(a, b, d Op) { VADDPS(a, b, d) })
+	Store(sum, Return("sum"))
+	one := XMM()
+	VMOVSS(f32(1), one)
+	VDIVSS(sum, one, sum)
+	by := spread(sum)
+	each("rounded", func(full, half Mem) { narrow(v.mul(by, full), half) })
+	v.end()
 }
 
 // folds combine 16 partial results in the order of fold: halves of 8, 4, 2 and 1.

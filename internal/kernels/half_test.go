@@ -1,0 +1,180 @@
+package kernels
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// pairLevels runs f on the levels that multiply pairs of bf16.
+func pairLevels(t *testing.T, f func(t *testing.T, r *rand.Rand, g *guards)) {
+	levels(t, func(t *testing.T) {
+		if !DotsPairs() {
+			t.Skip("no products of pairs at this level")
+		}
+		f(t, rand.New(rand.NewPCG(31, 32)), &guards{t: t})
+	})
+}
+
+func (g *guards) half(n int) []uint16 { return asU16(g.make((n + 1) / 2))[:n] }
+
+// sameRows compares rows of n numbers in the layout of HalfRows.
+func sameRows(t *testing.T, what string, got, want []uint16, m, n int) {
+	t.Helper()
+	for i := range m {
+		if at := HalfLen(i, n); !slices.Equal(got[at:at+n], want[at:at+n]) {
+			t.Fatalf("%s: row %d differs", what, i)
+		}
+	}
+}
+
+// TestMatMulHalf: a product that is rounded in its tiles has the bits of one that is rounded afterwards.
+func TestMatMulHalf(t *testing.T) {
+	pairLevels(t, func(t *testing.T, r *rand.Rand, g *guards) {
+		for _, s := range [][3]int{{1, 32, 64}, {5, 96, 33}, {70, 64, 2*pairDepth + 64}, {150, 320, 576}, {33, 32, 352}} {
+			m, n, k := s[0], s[1], s[2]
+			for typ := PanelBF16; typ <= PanelQ4; typ++ {
+				if typ == PanelI16 || typ >= PanelQ8 && k%QuantBlock != 0 {
+					continue
+				}
+				p := panelsOf(random(r, n*k), n, k, typ)
+				x, bias := random(r, m*k), random(r, n)
+				u, v := make([]uint16, m*32), make([]uint16, n*32)
+				F32ToBF16(u, random(r, len(u)))
+				F32ToBF16(v, random(r, len(v)))
+				packed := make([]uint16, len(v))
+				PairColumns(packed, v, 32, n, 32)
+				for act := NoActivation; act <= ActGELUTanh; act++ {
+					tail := Tail{Low: &LowRank{R: 8, Halves: true, UB: u, VB: packed}, Bias: bias, Act: act}
+					SetThreads(1 + m%3)
+					got, want, y := g.half(HalfLen(m, n)), make([]uint16, HalfLen(m, n)), make([]float32, m*n)
+					p.MatMulHalf(got, Rows{F: x}, m, tail)
+					p.MatMul(y, Rows{F: x}, m, false, BF16, tail)
+					SetThreads(0)
+					act.apply(active.Load(), y)
+					HalfRows(want, y, m, n)
+					sameRows(t, "product", got, want, m, n)
+				}
+			}
+			g.check("product in bf16")
+		}
+	})
+}
+
+// TestLowRankPairs: a low rank of pairs inside a product has the bits of a product of pairs added afterwards.
+func TestLowRankPairs(t *testing.T) {
+	pairLevels(t, func(t *testing.T, r *rand.Rand, _ *guards) {
+		for _, s := range [][3]int{{1, 64, 64}, {45, 96, 576}, {150, 64, 2 * pairDepth}, {40, 32, 33}} {
+			m, n, k := s[0], s[1], s[2]
+			p := panelsOf(random(r, n*k), n, k, PanelBF16)
+			x, dy := random(r, m*k), random(r, m*n)
+			u, b, a := make([]uint16, m*32), make([]uint16, n*32), make([]uint16, 32*k)
+			for _, h := range [][]uint16{u, b, a} {
+				F32ToBF16(h, random(r, len(h)))
+			}
+			vb := make([]uint16, n*32)
+			PairColumns(vb, b, 32, n, 32)
+			y, wantY := make([]float32, m*n), make([]float32, m*n)
+			p.MatMul(y, Rows{F: x}, m, false, BF16, Tail{Low: &LowRank{R: 32, Halves: true, UB: u, VB: vb}})
+			p.MatMul(wantY, Rows{F: x}, m, false, BF16, Tail{})
+			GemmPairs(m, n/32, 32, u, 32, vb, 32*32, wantY, n, true)
+			if i := equalBits(y, wantY); i >= 0 {
+				t.Fatalf("%v: element %d is %v, want %v", s, i, y[i], wantY[i])
+			}
+			if k%32 != 0 {
+				continue
+			}
+			va := make([]uint16, 32*k)
+			PairRows(va, 32*32, a, k, 32, k)
+			dx, wantX := make([]float32, m*k), make([]float32, m*k)
+			p.MatMulBackward(dx, Rows{F: dy}, m, false, BF16, &LowRank{R: 32, Halves: true, UB: u, VB: va})
+			p.MatMulBackward(wantX, Rows{F: dy}, m, false, BF16, nil)
+			GemmPairs(m, k/32, 32, u, 32, va, 32*32, wantX, k, true)
+			if i := equalBits(dx, wantX); i >= 0 {
+				t.Fatalf("%v: backward, element %d is %v, want %v", s, i, dx[i], wantX[i])
+			}
+		}
+	})
+}
+
+// TestAddOuterPairs: the gradient of a low rank's factor is that of the rounded operands, the same for any number of threads.
+func TestAddOuterPairs(t *testing.T) {
+	pairLevels(t, func(t *testing.T, r *rand.Rand, g *guards) {
+		for _, s := range [][3]int{{1, 8, 32}, {45, 1, 96}, {200, 40, 352}} {
+			m, rank, w := s[0], s[1], s[2]
+			wide := (rank + 31) / 32 * 32
+			uf, xf := make([]float32, m*wide), random(r, m*w)
+			for i := range m {
+				copy(uf[i*wide:], random(r, rank))
+			}
+			u, x := make([]uint16, len(uf)), g.half(HalfLen(m, w))
+			F32ToBF16(u, uf)
+			HalfRows(x, xf, m, w)
+			uf, xf = rounded(uf), rounded(xf)
+			start := random(r, rank*w)
+			got, turned := g.copy(start), g.make(rank*w)
+			AddOuterPairs(got, w, 1, u, x, m, rank, w)
+			SetThreads(3)
+			AddOuterPairs(turned, 1, rank, u, x, m, rank, w)
+			SetThreads(0)
+			for i := range rank {
+				for j := range w {
+					sum := 0.0
+					for l := range m {
+						sum += float64(uf[l*wide+i]) * float64(xf[l*w+j])
+					}
+					if d := float64(turned[j*rank+i]) - sum; math.Abs(d) > 1e-4 {
+						t.Fatalf("%v: (%d,%d) is %v, want %v", s, i, j, turned[j*rank+i], sum)
+					}
+					if want := start[i*w+j] + turned[j*rank+i]; got[i*w+j] != want {
+						t.Fatalf("%v: (%d,%d) added is %v, want %v", s, i, j, got[i*w+j], want)
+					}
+				}
+			}
+			g.check("outer product")
+		}
+	})
+}
+
+// TestHalfElements: SiLU and the softmax of bf16 give the bits of computing in float32 and rounding.
+func TestHalfElements(t *testing.T) {
+	pairLevels(t, func(t *testing.T, r *rand.Rand, g *guards) {
+		for _, n := range []int{16, 48, 160} {
+			half := func(x []float32) []uint16 { h := g.half(len(x)); F32ToBF16(h, x); return h }
+			gate, up, dy := rounded(random(r, n)), rounded(random(r, n)), random(r, n)
+			gate[1], gate[2], up[3] = 90, -90, 0
+			y, want := g.half(n), make([]float32, n)
+			SiLUMulHalf(y, half(gate), half(up))
+			SiLUMul(want, gate, up)
+			if w := half(want); !slices.Equal(y, w) {
+				t.Fatalf("SiLU of %d: %v, want %v", n, y, w)
+			}
+			dg, du, wantU := g.half(n), g.half(n), make([]float32, n)
+			SiLUMulHalfBackward(dg, du, dy, half(gate), half(up))
+			SiLUMulBackward(want, wantU, dy, gate, up)
+			if !slices.Equal(dg, half(want)) || !slices.Equal(du, half(wantU)) {
+				t.Fatalf("SiLU's gradients of %d: %v, %v, want %v, %v", n, dg, du, half(want), half(wantU))
+			}
+			row := random(r, n)
+			for i := n - 5; i < n; i++ {
+				row[i] = float32(math.Inf(-1))
+			}
+			p, q := g.half(n), slices.Clone(row)
+			top, sum := SoftmaxHalf(p, g.copy(row), 0.3)
+			wantTop, wantSum := Softmax(q, 0.3)
+			exact := slices.Clone(row)
+			exponentials(exact, 0.3)
+			rest := make([]uint16, n)
+			scaledToBF(rest, exact, 1/wantSum)
+			if top != wantTop || sum != wantSum || !slices.Equal(p, rest) {
+				t.Fatalf("softmax of %d: %v, %v, %v, want %v, %v, %v", n, top, sum, p, wantTop, wantSum, rest)
+			}
+			row[4] = float32(math.NaN())
+			if top, sum = SoftmaxHalf(p, g.copy(row), 0.3); LSE(top, sum) == LSE(top, sum) || F32FromBF16(p[0]) == F32FromBF16(p[0]) {
+				t.Fatalf("softmax of a NaN: %v, %v, %v", top, sum, p)
+			}
+			g.check("elements in bf16")
+		}
+	})
+}
