@@ -25,9 +25,13 @@ type Target struct {
 	Token int32
 }
 
-// PartRows is the most rows of what goes through a model in one pass, unless one item has more: what passes between a layer's
-// products then stays in a thread's caches.
+// PartRows is how many rows go through a model in one pass where memory is short: what passes between a layer's products then
+// stays in a thread's caches.
 const PartRows = 256
+
+// PassRows is the most rows of one pass where limit rows may be in memory, unless one item has more: half of them, so that two passes
+// run side by side, but no fewer than PartRows and no more than twice that. More rows share the weights that a pass reads.
+func PassRows(limit int) int { return min(limit, max(PartRows, min(limit/2, 2*PartRows))) }
 
 // Tree is a batch of T = len(Tokens) rows.
 type Tree struct {

@@ -60,10 +60,10 @@ func targets(t *batch.Tree, root, seg int, path []int32, from int) []batch.Targe
 	return out
 }
 
-// Micro cuts a batch into consecutive parts of at most limit rows, and batch.PartRows, each; an item with more goes alone. rows
-// gives the rows of each item.
+// Micro cuts a batch into consecutive parts of at most batch.PassRows(limit) rows each; an item with more goes alone. rows gives the
+// rows of each item.
 func Micro(rows []int, limit int) [][2]int {
-	limit = min(limit, batch.PartRows)
+	limit = batch.PassRows(limit)
 	var out [][2]int
 	first, sum := 0, 0
 	for i, n := range rows {

@@ -2253,6 +2253,33 @@ next:
 	VZEROUPPER
 	RET
 
+// func sumRowsAVX512(dst *float32, ldd int, rows int, c *float32, x *float32, ldx int)
+// Requires: AVX, AVX512F
+TEXT ·sumRowsAVX512(SB), NOSPLIT, $0-48
+	MOVQ dst+0(FP), AX
+	MOVQ ldd+8(FP), CX
+	MOVQ rows+16(FP), DX
+	MOVQ c+24(FP), BX
+	MOVQ x+32(FP), SI
+	MOVQ ldx+40(FP), DI
+	SHLQ $0x02, CX
+	SHLQ $0x02, DI
+
+next:
+	VMOVUPS (BX), Z0
+	VADDPS  (SI), Z0, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(BX), Z0
+	VADDPS  64(SI), Z0, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    $0x00000080, BX
+	ADDQ    DI, SI
+	ADDQ    CX, AX
+	DECQ    DX
+	JNZ     next
+	VZEROUPPER
+	RET
+
 // func pairRowsAVX512(dst *uint16, src *uint16, lds int, pairs int)
 // Requires: AVX, AVX512F
 TEXT ·pairRowsAVX512(SB), NOSPLIT, $0-32

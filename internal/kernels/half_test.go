@@ -56,6 +56,15 @@ func TestMatMulHalf(t *testing.T) {
 					HalfRows(want, y, m, n)
 					sameRows(t, "product", got, want, m, n)
 				}
+				tail := Tail{Low: &LowRank{R: 8, Halves: true, UB: u, VB: packed}, Bias: bias}
+				want, add, got := make([]float32, m*n), random(r, m*n), g.make(m*n)
+				p.MatMul(want, Rows{F: x}, m, false, BF16, tail)
+				Add(want, add)
+				tail.Add = add
+				p.MatMulAdd(got, Rows{F: x}, m, tail)
+				if i := equalBits(got, want); i >= 0 {
+					t.Fatalf("%v: element %d of a sum is %v, want %v", s, i, got[i], want[i])
+				}
 			}
 			g.check("product in bf16")
 		}

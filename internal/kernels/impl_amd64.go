@@ -84,6 +84,10 @@ func makeImpls() (two, vnni, five, bf, amx impl) {
 		_, _ = dst[(rows-1)*ldd+31], c[32*rows-1]
 		convertRowsAVX512(&dst[0], ldd, rows, &c[0])
 	}
+	bf.sumRows = func(dst []float32, ldd, rows int, c, x []float32, ldx int) {
+		_, _, _ = dst[(rows-1)*ldd+31], c[32*rows-1], x[(rows-1)*ldx+31]
+		sumRowsAVX512(&dst[0], ldd, rows, &c[0], &x[0], ldx)
+	}
 	bf.pairRows = func(dst, src []uint16, lds, pairs int) {
 		_, _ = dst[64*pairs-1], src[(2*pairs-1)*lds+31]
 		pairRowsAVX512(&dst[0], &src[0], lds, pairs)

@@ -12,11 +12,12 @@ type LowRank struct {
 }
 
 // Tail is what is done to a product while its tiles are in the cache: a low rank is added, unless nil, then Bias (N), unless nil, to
-// every row. Only MatMulHalf applies Act, at last.
+// every row. At last MatMulHalf applies Act, and MatMulAdd adds the rows of Add (m,N).
 type Tail struct {
 	Low  *LowRank
 	Bias []float32
 	Act  Activation
+	Add  []float32
 }
 
 // Activation is a function of each element.
@@ -62,6 +63,18 @@ func (p *Panels) MatMulHalf(dst []uint16, x Rows, m int, t Tail) {
 		return
 	}
 	f := &forward{im: active.Load(), p: p, half: dst, ldd: pairStride(p.n), n1: p.n, tail: t}
+	f.start(x, m, BF16)
+}
+
+// MatMulAdd is MatMul plus t.Add, where MatMulHalf can be called too.
+func (p *Panels) MatMulAdd(dst []float32, x Rows, m int, t Tail) {
+	if !p.HasHalf(BF16) || len(t.Add) < m*p.n {
+		panic("kernels: MatMulAdd wants pairs of bf16, rows of W in whole panels, and something to add")
+	}
+	if m < 1 {
+		return
+	}
+	f := &forward{im: active.Load(), p: p, dst: dst, ldd: p.n, n1: p.n, tail: t}
 	f.start(x, m, BF16)
 }
 
@@ -204,7 +217,8 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 	if f.p.typ >= PanelQ8 && tiles == 1 {
 		depth = expandDepth
 	}
-	if f.half != nil { // rounded once the sum is whole
+	whole := f.half != nil || f.tail.Add != nil // the tile is not the result: its sums are made at one go
+	if whole {
 		depth, tiles = f.p.k, heights{tile: min(halfTile, f.heights().tile)}.tiles(m1-m0)
 	}
 	chunks, panels := (f.p.k+depth-1)/depth, j1-j0
@@ -228,11 +242,10 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 			i := m0 + (m1-m0)*t/tiles
 			mr := m0 + (m1-m0)*(t+1)/tiles - i
 			Fetch(next[len(next)*t/tiles : len(next)*(t+1)/tiles])
-			if f.half != nil {
+			if whole {
 				f.tile(mr, i, j, k0, k1, b, s.c[:], 32, false, v, fetching{ahead: ahead})
 				f.finish(mr, i, j, true, v, s.c[:], 32)
-				f.tail.Act.apply(f.im, s.c[:32*mr])
-				f.im.roundRows(f.half[i*f.ldd+32*j:], f.ldd, mr, s.c[:])
+				f.put(i, j, mr, s.c[:32*mr])
 				continue
 			}
 			c := f.dst[i*f.ldd+32*j:]
@@ -253,6 +266,17 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 			copyTile(c, f.ldd, s.c[:], 32, mr, w)
 		}
 	}
+}
+
+// put writes what becomes of a whole tile of rows from i and panel j.
+func (f *forward) put(i, j, mr int, c []float32) {
+	at := i*f.ldd + 32*j
+	if f.half == nil {
+		f.im.sumRows(f.dst[at:], f.ldd, mr, c, f.tail.Add[at:], f.ldd)
+		return
+	}
+	f.tail.Act.apply(f.im, c)
+	f.im.roundRows(f.half[at:], f.ldd, mr, c)
 }
 
 // following is what lies behind columns [k0,k1) of panel j, and as much: what is read next, and arrives while rows pass.

@@ -30,18 +30,14 @@ func (b *gpt2Block) forward(p *pass, layer int, x mat.Tensor) mat.Tensor {
 	o := p.attend(layer, q, k, v)
 	ops.Release(p.t, q, k, v)
 	x, o = p.narrow(layer, x, o)
-	f := p.linear(b.Out, o)
-	ops.Release(p.t, o)
-	y := ops.Add(p.t, x, f)
-	ops.Release(p.t, x)
+	y := p.plus(b.Out, o, x)
+	ops.Release(p.t, o, x)
 
 	h = b.MLPNorm.Apply(p.t, y)
 	act, fc := b.Fc.ApplyGELU(p.t, h, p.a.LoRA(b.Fc.Path), b.tanh)
 	ops.Release(p.t, h)
-	f = p.linear(b.FcOut, act)
-	ops.Release(p.t, act, fc)
-	z := ops.Add(p.t, y, f)
-	ops.Release(p.t, y)
+	z := p.plus(b.FcOut, act, y)
+	ops.Release(p.t, act, fc, y)
 	return z
 }
 

@@ -32,19 +32,15 @@ func (b *llamaBlock) forward(p *pass, layer int, x mat.Tensor) mat.Tensor {
 	o := p.attend(layer, q, k, v)
 	ops.Release(p.t, q, k, v)
 	x, o = p.narrow(layer, x, o)
-	f := p.linear(b.O, o)
-	ops.Release(p.t, o)
-	y := ops.Add(p.t, x, f)
-	ops.Release(p.t, x)
+	y := p.plus(b.O, o, x)
+	ops.Release(p.t, o, x)
 
 	h = b.MLPNorm.Lazy(p.t, y)
 	gate, up := p.half(b.Gate, h), p.half(b.Up, h)
 	ops.Release(p.t, h)
 	act := ops.SiLUMul(p.t, gate, up)
-	f = p.linear(b.Down, act)
-	ops.Release(p.t, act, gate, up)
-	z := ops.Add(p.t, y, f)
-	ops.Release(p.t, y)
+	z := p.plus(b.Down, act, y)
+	ops.Release(p.t, act, gate, up, y)
 	return z
 }
 

@@ -75,6 +75,11 @@ func (p *pass) linear(l *ops.Linear, x mat.Tensor) mat.Tensor {
 	return l.Apply(p.t, x, p.a.LoRA(l.Path))
 }
 
+// plus is x added to linear.
+func (p *pass) plus(l *ops.Linear, o, x mat.Tensor) mat.Tensor {
+	return l.ApplyAdd(p.t, o, p.a.LoRA(l.Path), x)
+}
+
 // half is linear for a result that is read in bf16, or once.
 func (p *pass) half(l *ops.Linear, x mat.Tensor) mat.Tensor {
 	return l.ApplyHalf(p.t, x, p.a.LoRA(l.Path))

@@ -147,9 +147,8 @@ func (f *attention) inputs() inputs {
 
 func (f *attention) Backward(gy mat.Tensor) error {
 	gradAssign(func(g [][]float32) {
-		for _, b := range g {
-			clear(b)
-		}
+		clear(g[1]) // those of keys and values are added to
+		clear(g[2])
 		groups := f.plan.Groups
 		// A group's keys take gradients from all of its queries: one job does them all, in order.
 		kernels.Parallel(len(groups)*f.h.KV, func(i int) {

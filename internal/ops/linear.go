@@ -113,7 +113,8 @@ type linear struct {
 	rows int
 	half bool // the result is wanted in bf16 only
 	act  kernels.Activation
-	low  *lowRank // nil without a LoRA
+	plus mat.Tensor // is added; or nil
+	low  *lowRank   // nil without a LoRA
 }
 
 // Apply returns x(T,in)·Wᵀ + b (+ s·drop(x)·Aᵀ·Bᵀ with a LoRA), (T,out).
@@ -141,6 +142,14 @@ func (l *Linear) ApplyGELU(t *Tape, x mat.Tensor, lora *LoRA, tanh bool) (y, h m
 	return GELU(t, h, tanh), h
 }
 
+// ApplyAdd returns plus + Apply(x), both (T, out).
+func (l *Linear) ApplyAdd(t *Tape, x mat.Tensor, lora *LoRA, plus mat.Tensor) mat.Tensor {
+	if !l.halves() {
+		return Add(t, plus, l.Apply(t, x, lora))
+	}
+	return l.apply(&linear{x: x, l: l, tape: t, plus: plus}, lora)
+}
+
 func (l *Linear) apply(f *linear, lora *LoRA) mat.Tensor {
 	if lora != nil {
 		f.low = &lowRank{lora: lora}
@@ -161,6 +170,9 @@ func (f *linear) Operands() []mat.Tensor {
 	}
 	if f.low != nil {
 		ops = append(ops, f.low.lora.A, f.low.lora.B)
+	}
+	if f.plus != nil {
+		ops = append(ops, f.plus)
 	}
 	return ops
 }
@@ -197,10 +209,15 @@ func (f *linear) Forward() (mat.Tensor, error) {
 		t.Bias = F32(f.l.Bias)
 	}
 	var y *value
-	if f.half {
+	switch {
+	case f.half:
 		y = newHalf(f.rows, out)
 		f.l.W.Frozen.MatMulHalf(y.half, x, f.rows, t)
-	} else {
+	case f.plus != nil:
+		y = newValue(f.rows, out)
+		t.Add = F32(f.plus)
+		f.l.W.Frozen.MatMulAdd(y.data(), x, f.rows, t)
+	default:
 		y = newValue(f.rows, out)
 		f.l.W.apply(y.data(), x, f.rows, f.l.Compute, t)
 	}
@@ -216,6 +233,9 @@ func (f *linear) Forward() (mat.Tensor, error) {
 func (f *linear) Backward(gy mat.Tensor) error {
 	out, _ := f.l.W.Dims()
 	m := f.rows
+	if f.plus != nil && f.plus.RequiresGrad() {
+		valueOf(f.plus).AccGrad(gy)
+	}
 	if f.l.W.Param != nil { // x may have to be computed again: ask for it only where it is read
 		f.l.W.gradBy(F32(gy), out, F32(f.x), m, 0, out)
 	}

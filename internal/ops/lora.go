@@ -77,10 +77,13 @@ func (h *halfLoRA) free() {
 // paddedB writes B in bf16, (out, r padded with zeros to a multiple of PairBlock).
 func (l *LoRA) paddedB(dst []uint16) {
 	out, r := l.B.Shape()[0], l.B.Shape()[1]
-	p, b := roundUp(r), F32(l.B)
+	p := roundUp(r)
+	dense := halfAlloc(out * r)
+	defer halfFree(dense)
+	kernels.F32ToBF16(dense, F32(l.B))
 	clear(dst[:out*p])
 	for i := range out {
-		kernels.F32ToBF16(dst[i*p:i*p+r], b[i*r:(i+1)*r])
+		copy(dst[i*p:], dense[i*r:(i+1)*r])
 	}
 }
 

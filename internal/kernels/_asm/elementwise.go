@@ -280,6 +280,7 @@ func (v vec) formats() {
 	if v.bytes == 64 {
 		convertBF()
 		convertRows()
+		sumRows()
 		pairRows()
 		v.siluHalf()
 		v.toBF512()
@@ -358,6 +359,30 @@ func convertRows() {
 	raw("AVX512_BF16", 0x62, 0xf2, 0x77, 0x48, 0x72, 0xd0) // VCVTNE2PS2BF16 Z2 = Z1:Z0
 	VMOVDQU32(reg.Z2, Mem{Base: dst})
 	ADDQ(U32(128), c)
+	ADDQ(ldd, dst)
+	DECQ(left)
+	JNZ(LabelRef("next"))
+	VZEROUPPER()
+	RET()
+}
+
+// sumRows adds a tile of 32 columns and rows of x, into rows of dst.
+func sumRows() {
+	TEXT("sumRowsAVX512", NOSPLIT, "func(dst *float32, ldd, rows int, c, x *float32, ldx int)")
+	Pragma("noescape")
+	dst, ldd, left, c := Load(Param("dst"), GP64()), Load(Param("ldd"), GP64()), Load(Param("rows"), GP64()), Load(Param("c"), GP64())
+	x, ldx := Load(Param("x"), GP64()), Load(Param("ldx"), GP64())
+	SHLQ(U8(2), ldd)
+	SHLQ(U8(2), ldx)
+	Label("next")
+	for q := range 2 {
+		z := ZMM()
+		VMOVUPS(Mem{Base: c, Disp: 64 * q}, z)
+		VADDPS(Mem{Base: x, Disp: 64 * q}, z, z)
+		VMOVUPS(z, Mem{Base: dst, Disp: 64 * q})
+	}
+	ADDQ(U32(128), c)
+	ADDQ(ldx, x)
 	ADDQ(ldd, dst)
 	DECQ(left)
 	JNZ(LabelRef("next"))
