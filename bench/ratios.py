@@ -78,7 +78,7 @@ def ppo(a):
     if not (reward / "adapter").exists():
         plumb_stage(a, "reward", OPTIONS + ["lora.r=8", "lora.alpha=16"])
     sets = [f"reward={reward}", "batch_size=16", "num_ppo_epochs=4", "num_mini_batches=1", "response_length=64", "stop_token=none", "temperature=0.7",
-            "learning_rate=1e-5", "lora.r=8", "lora.alpha=16", "save_steps=0"]
+            "learning_rate=1e-5", "lora.r=8", "lora.alpha=16", "save_steps=0", "micro_batch_tokens=1024"]
     ours, theirs = [], []
     for m in modes(a)[:1] * a.repeat:
         t = peer(a.ppo_python, "trl_ppo_side.py", "--work", a.work, "--reward", reward / "adapter", "--updates", a.updates,

@@ -1,6 +1,9 @@
 package kernels
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // Compute is the arithmetic of a product with frozen weights.
 type Compute uint8
@@ -169,8 +172,12 @@ func (p *Panels) Row(dst []float32, n int) {
 		}
 		return
 	}
-	h := asU16(q)
-	for l := range dst {
-		dst[l] = F32FromBF16(h[l/2*64+n%32*2+l&1])
+	pairs := asU32(q)[n%32:]
+	for l := 0; l+1 < len(dst); l += 2 {
+		w := pairs[l/2*32]
+		dst[l], dst[l+1] = math.Float32frombits(w<<16), math.Float32frombits(w&^0xffff)
+	}
+	if l := len(dst) - 1; l%2 == 0 {
+		dst[l] = math.Float32frombits(pairs[l/2*32] << 16)
 	}
 }
