@@ -54,15 +54,17 @@ func (h Heads) storePairs(kc, vc []uint16, k, v []float32, at int) {
 	for r := at; len(k) > 0; r, k, v = r+1, k[w:], v[w:] {
 		kernels.F32ToBF16(row, k[:w])
 		for kv := range h.KV {
-			panel := kc[kv*perHead+r/panelRows*h.Dim*panelRows+r%panelRows*2:]
-			for d := 0; d < h.Dim; d += 2 {
-				panel[d*panelRows], panel[d*panelRows+1] = row[kv*h.Dim+d], row[kv*h.Dim+d+1]
+			panel, x := kc[kv*perHead+r/panelRows*h.Dim*panelRows+r%panelRows*2:], row[kv*h.Dim:(kv+1)*h.Dim]
+			for d := 0; d+1 < len(x); d += 2 {
+				to := panel[d*panelRows:][:2]
+				to[0], to[1] = x[d], x[d+1]
 			}
 		}
 		kernels.F32ToBF16(row, v[:w])
-		for kv := range h.KV {
-			for d := range h.Dim {
-				vc[kv*perHead+d/32*step+r/2*64+d%32*2+r%2] = row[kv*h.Dim+d]
+		for c := 0; c < w; c += 32 { // 32 columns of a head
+			to := vc[c/h.Dim*perHead+c%h.Dim/32*step+r/2*64+r%2:][:63]
+			for d, x := range row[c : c+32] {
+				to[2*d] = x
 			}
 		}
 	}

@@ -130,6 +130,9 @@ func (f *siluMul) Operands() []mat.Tensor { return []mat.Tensor{f.gate, f.up} }
 // eachRows runs f on all threads over the elements of a few whole rows at a time of a (rows, cols) matrix.
 func eachRows(rows, cols int, f func(lo, hi int)) {
 	step := max(1, (16<<10)/cols)
+	if t := kernels.Threads(); rows < step*t && rows*cols >= 4096*t { // few rows of a decoder: a part for each thread
+		step = (rows + t - 1) / t
+	}
 	kernels.Parallel((rows+step-1)/step, func(i int) { f(i*step*cols, min(rows, (i+1)*step)*cols) })
 }
 
