@@ -15,7 +15,7 @@ type Options struct {
 	MaxSteps         int     `yaml:"max_steps"`          // optimiser steps; 0: as many as Epochs make
 	BatchSize        int     `yaml:"batch_size"`         // examples a batch
 	GradAccumulation int     `yaml:"grad_accumulation"`  // batches an optimiser step
-	MicroBatchTokens int     `yaml:"micro_batch_tokens"` // rows in memory at once, in passes of 256 side by side; a longer example goes alone
+	MicroBatchTokens int     `yaml:"micro_batch_tokens"` // rows in memory at once, in passes (batch.PassRows) side by side; a longer example goes alone
 	// GradientCheckpointing keeps each block's input only and computes the rest again in the backward pass: a third more
 	// time for a fraction of the memory, and the same floats.
 	GradientCheckpointing bool    `yaml:"gradient_checkpointing"`
