@@ -119,10 +119,10 @@ func toIntAVX512(dst []uint16, src []float32, by float32)
 func convertBFAVX512(dst []uint16, src []float32, by float32)
 
 //go:noescape
-func convertRowsAVX512(dst *uint16, ldd int, rows int, c *float32)
+func convertRowsAVX512(dst *uint16, ldd int, rows int, c *float32, bias *float32)
 
 //go:noescape
-func sumRowsAVX512(dst *float32, ldd int, rows int, c *float32, x *float32, ldx int)
+func sumRowsAVX512(dst *float32, ldd int, rows int, c *float32, bias *float32, x *float32, ldx int)
 
 //go:noescape
 func pairRowsAVX512(dst *uint16, src *uint16, lds int, pairs int)

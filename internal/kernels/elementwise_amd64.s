@@ -2231,18 +2231,21 @@ done:
 	VZEROUPPER
 	RET
 
-// func convertRowsAVX512(dst *uint16, ldd int, rows int, c *float32)
+// func convertRowsAVX512(dst *uint16, ldd int, rows int, c *float32, bias *float32)
 // Requires: AVX, AVX512F, AVX512_BF16
-TEXT ·convertRowsAVX512(SB), NOSPLIT, $0-32
-	MOVQ dst+0(FP), AX
-	MOVQ ldd+8(FP), CX
-	MOVQ rows+16(FP), DX
-	MOVQ c+24(FP), BX
-	SHLQ $0x01, CX
+TEXT ·convertRowsAVX512(SB), NOSPLIT, $0-40
+	MOVQ    dst+0(FP), AX
+	MOVQ    ldd+8(FP), CX
+	MOVQ    rows+16(FP), DX
+	MOVQ    c+24(FP), BX
+	MOVQ    bias+32(FP), SI
+	VMOVUPS (SI), Z3
+	VMOVUPS 64(SI), Z4
+	SHLQ    $0x01, CX
 
 next:
-	VMOVUPS   (BX), Z0
-	VMOVUPS   64(BX), Z1
+	VADDPS    (BX), Z3, Z0
+	VADDPS    64(BX), Z4, Z1
 	LONG      $0x4877f262
 	WORD      $0xd072
 	VMOVDQU32 Z2, (AX)
@@ -2253,25 +2256,28 @@ next:
 	VZEROUPPER
 	RET
 
-// func sumRowsAVX512(dst *float32, ldd int, rows int, c *float32, x *float32, ldx int)
+// func sumRowsAVX512(dst *float32, ldd int, rows int, c *float32, bias *float32, x *float32, ldx int)
 // Requires: AVX, AVX512F
-TEXT ·sumRowsAVX512(SB), NOSPLIT, $0-48
-	MOVQ dst+0(FP), AX
-	MOVQ ldd+8(FP), CX
-	MOVQ rows+16(FP), DX
-	MOVQ c+24(FP), BX
-	MOVQ x+32(FP), SI
-	MOVQ ldx+40(FP), DI
-	SHLQ $0x02, CX
-	SHLQ $0x02, DI
+TEXT ·sumRowsAVX512(SB), NOSPLIT, $0-56
+	MOVQ    dst+0(FP), AX
+	MOVQ    ldd+8(FP), CX
+	MOVQ    rows+16(FP), DX
+	MOVQ    c+24(FP), BX
+	MOVQ    x+40(FP), SI
+	MOVQ    ldx+48(FP), DI
+	SHLQ    $0x02, CX
+	SHLQ    $0x02, DI
+	MOVQ    bias+32(FP), R8
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Z1
 
 next:
-	VMOVUPS (BX), Z0
-	VADDPS  (SI), Z0, Z0
-	VMOVUPS Z0, (AX)
-	VMOVUPS 64(BX), Z0
-	VADDPS  64(SI), Z0, Z0
-	VMOVUPS Z0, 64(AX)
+	VADDPS  (BX), Z0, Z2
+	VADDPS  (SI), Z2, Z2
+	VMOVUPS Z2, (AX)
+	VADDPS  64(BX), Z1, Z2
+	VADDPS  64(SI), Z2, Z2
+	VMOVUPS Z2, 64(AX)
 	ADDQ    $0x00000080, BX
 	ADDQ    DI, SI
 	ADDQ    CX, AX

@@ -80,13 +80,13 @@ func makeImpls() (two, vnni, five, bf, amx impl) {
 	bf.level, bf.tileDot, bf.pairs, bf.converts = AVX512BF16, tileDot512, heights{14, 112}, true
 	bf.softmaxHalf = softmaxHalfAVX512
 	bf.siluHalf, bf.siluHalfBack = siluMulHalfAVX512, siluMulHalfBackAVX512
-	bf.roundRows = func(dst []uint16, ldd, rows int, c []float32) {
-		_, _ = dst[(rows-1)*ldd+31], c[32*rows-1]
-		convertRowsAVX512(&dst[0], ldd, rows, &c[0])
+	bf.roundRows = func(dst []uint16, ldd, rows int, c, bias []float32) {
+		_, _, _ = dst[(rows-1)*ldd+31], c[32*rows-1], bias[31]
+		convertRowsAVX512(&dst[0], ldd, rows, &c[0], &bias[0])
 	}
-	bf.sumRows = func(dst []float32, ldd, rows int, c, x []float32, ldx int) {
-		_, _, _ = dst[(rows-1)*ldd+31], c[32*rows-1], x[(rows-1)*ldx+31]
-		sumRowsAVX512(&dst[0], ldd, rows, &c[0], &x[0], ldx)
+	bf.sumRows = func(dst []float32, ldd, rows int, c, bias, x []float32, ldx int) {
+		_, _, _, _ = dst[(rows-1)*ldd+31], c[32*rows-1], bias[31], x[(rows-1)*ldx+31]
+		sumRowsAVX512(&dst[0], ldd, rows, &c[0], &bias[0], &x[0], ldx)
 	}
 	bf.pairRows = func(dst, src []uint16, lds, pairs int) {
 		_, _ = dst[64*pairs-1], src[(2*pairs-1)*lds+31]

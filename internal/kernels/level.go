@@ -113,10 +113,10 @@ type impl struct {
 	tileDot func(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, ahead int, low lowTile)
 	// panelsDot is tileDot for several panels of b, step numbers apart, kp a multiple of 16; nil where it would gain nothing.
 	panelsDot func(mr, panels, kp int, a []uint16, lda int, b []uint16, step int, c []float32, ldc int, acc bool)
-	// roundRows rounds a tile c(rows,32) to bf16, rows of dst ldd apart; there where tileDot is.
-	roundRows func(dst []uint16, ldd, rows int, c []float32)
-	// sumRows writes a tile c(rows,32) plus rows of x, ldx apart, to rows of dst; there where tileDot is.
-	sumRows func(dst []float32, ldd, rows int, c, x []float32, ldx int)
+	// roundRows rounds a tile c(rows,32) plus bias to bf16, rows of dst ldd apart; there where tileDot is.
+	roundRows func(dst []uint16, ldd, rows int, c, bias []float32)
+	// sumRows writes a tile c(rows,32) plus bias plus rows of x, ldx apart, to rows of dst; there where tileDot is.
+	sumRows func(dst []float32, ldd, rows int, c, bias, x []float32, ldx int)
 	// pairRows makes of pairs of 32 numbers in rows lds apart the pairs (row 2i, row 2i+1); there where tileDot is.
 	pairRows func(dst, src []uint16, lds, pairs int)
 	// softmaxHalf is SoftmaxHalf of whole vectors; there where tileDot is.

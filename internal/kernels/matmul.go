@@ -1,5 +1,10 @@
 package kernels
 
+import (
+	"math"
+	"slices"
+)
+
 // LowRank is a product of rank R that is added to a larger one while the larger one's tiles are in the cache: U(m,R)·V, of
 // the shape that the function names. Its sum starts from the finished larger product, so that the bits are those of
 // adding it afterwards. With Halves set it multiplies bf16 pairs and reads UB and VB instead.
@@ -244,7 +249,7 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 			Fetch(next[len(next)*t/tiles : len(next)*(t+1)/tiles])
 			if whole {
 				f.tile(mr, i, j, k0, k1, b, s.c[:], 32, false, v, fetching{ahead: ahead})
-				f.finish(mr, i, j, true, v, s.c[:], 32)
+				f.tail.Low.add(f.im, false, mr, i, v, 32, s.c[:], 32)
 				f.put(i, j, mr, s.c[:32*mr])
 				continue
 			}
@@ -268,15 +273,25 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 	}
 }
 
-// put writes what becomes of a whole tile of rows from i and panel j.
+// noBias is a bias that changes no bit: of -0.
+var noBias = slices.Repeat([]float32{float32(math.Copysign(0, -1))}, 32)
+
+// put writes what becomes of a whole tile of rows from i and panel j, whose low rank has been added.
 func (f *forward) put(i, j, mr int, c []float32) {
-	at := i*f.ldd + 32*j
+	at, bias := i*f.ldd+32*j, noBias
+	if f.tail.Bias != nil {
+		bias = f.tail.Bias[f.n0+32*j:]
+	}
 	if f.half == nil {
-		f.im.sumRows(f.dst[at:], f.ldd, mr, c, f.tail.Add[at:], f.ldd)
+		f.im.sumRows(f.dst[at:], f.ldd, mr, c, bias, f.tail.Add[at:], f.ldd)
 		return
 	}
-	f.tail.Act.apply(f.im, c)
-	f.im.roundRows(f.half[at:], f.ldd, mr, c)
+	if f.tail.Act != NoActivation {
+		f.im.addRows(c, 32, mr, bias[:32])
+		f.tail.Act.apply(f.im, c)
+		bias = noBias
+	}
+	f.im.roundRows(f.half[at:], f.ldd, mr, c, bias)
 }
 
 // following is what lies behind columns [k0,k1) of panel j, and as much: what is read next, and arrives while rows pass.

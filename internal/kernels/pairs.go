@@ -105,7 +105,9 @@ func (im *impl) pairBlock(s *scratch, dst, x []uint16, n, ldx int) {
 }
 
 // RoundTile rounds c(rows,32) to bf16, rows of dst ldd apart, at levels that multiply pairs (DotsPairs).
-func RoundTile(dst []uint16, ldd, rows int, c []float32) { active.Load().roundRows(dst, ldd, rows, c) }
+func RoundTile(dst []uint16, ldd, rows int, c []float32) {
+	active.Load().roundRows(dst, ldd, rows, c, noBias)
+}
 
 // AddOuterPairs adds uᵀ·x to the gradient of a low rank's factor on all threads: g holds element (i,j) of (r,w) at i*row + j*col, u(m, r
 // padded to a multiple of PairBlock) and x(m,w) are bf16, x a Rows.B, w a multiple of 32.

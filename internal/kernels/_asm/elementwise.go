@@ -347,15 +347,18 @@ func convertBF() {
 	RET()
 }
 
-// convertRows rounds the rows of a tile of 32 columns to bf16, in rows ldd apart.
+// convertRows rounds the rows of a tile of 32 columns, and bias added to each, to bf16, in rows ldd apart.
 func convertRows() {
-	TEXT("convertRowsAVX512", NOSPLIT, "func(dst *uint16, ldd, rows int, c *float32)")
+	TEXT("convertRowsAVX512", NOSPLIT, "func(dst *uint16, ldd, rows int, c, bias *float32)")
 	Pragma("noescape")
 	dst, ldd, left, c := Load(Param("dst"), GP64()), Load(Param("ldd"), GP64()), Load(Param("rows"), GP64()), Load(Param("c"), GP64())
+	b := Load(Param("bias"), GP64())
+	VMOVUPS(Mem{Base: b}, reg.Z3)
+	VMOVUPS(Mem{Base: b, Disp: 64}, reg.Z4)
 	SHLQ(U8(1), ldd)
 	Label("next")
-	VMOVUPS(Mem{Base: c}, reg.Z0)
-	VMOVUPS(Mem{Base: c, Disp: 64}, reg.Z1)
+	VADDPS(Mem{Base: c}, reg.Z3, reg.Z0)
+	VADDPS(Mem{Base: c, Disp: 64}, reg.Z4, reg.Z1)
 	raw("AVX512_BF16", 0x62, 0xf2, 0x77, 0x48, 0x72, 0xd0) // VCVTNE2PS2BF16 Z2 = Z1:Z0
 	VMOVDQU32(reg.Z2, Mem{Base: dst})
 	ADDQ(U32(128), c)
@@ -366,18 +369,23 @@ func convertRows() {
 	RET()
 }
 
-// sumRows adds a tile of 32 columns and rows of x, into rows of dst.
+// sumRows adds a tile of 32 columns, bias to each row, and rows of x, into rows of dst.
 func sumRows() {
-	TEXT("sumRowsAVX512", NOSPLIT, "func(dst *float32, ldd, rows int, c, x *float32, ldx int)")
+	TEXT("sumRowsAVX512", NOSPLIT, "func(dst *float32, ldd, rows int, c, bias, x *float32, ldx int)")
 	Pragma("noescape")
 	dst, ldd, left, c := Load(Param("dst"), GP64()), Load(Param("ldd"), GP64()), Load(Param("rows"), GP64()), Load(Param("c"), GP64())
 	x, ldx := Load(Param("x"), GP64()), Load(Param("ldx"), GP64())
 	SHLQ(U8(2), ldd)
 	SHLQ(U8(2), ldx)
+	b := Load(Param("bias"), GP64())
+	bias := []reg.VecVirtual{ZMM(), ZMM()}
+	for q, z := range bias {
+		VMOVUPS(Mem{Base: b, Disp: 64 * q}, z)
+	}
 	Label("next")
 	for q := range 2 {
 		z := ZMM()
-		VMOVUPS(Mem{Base: c, Disp: 64 * q}, z)
+		VADDPS(Mem{Base: c, Disp: 64 * q}, bias[q], z)
 		VADDPS(Mem{Base: x, Disp: 64 * q}, z, z)
 		VMOVUPS(z, Mem{Base: dst, Disp: 64 * q})
 	}
