@@ -78,7 +78,10 @@ func makeImpls() (two, vnni, five, bf, amx impl) {
 
 	bf = five
 	bf.level, bf.tileDot, bf.pairs, bf.converts = AVX512BF16, tileDot512, heights{14, 112}, true
-	bf.softmaxHalf = softmaxHalfAVX512
+	bf.softmaxHalf = func(dst []uint16, ldd int, s []float32, lds, rows, n, more, room int, scale float32, stats []float32) {
+		_, _, _ = dst[(rows-1)*ldd+room-1], s[(rows-1)*lds+room-1], stats[2*rows-1]
+		softmaxHalfAVX512(&dst[0], ldd, &s[0], lds, rows, n, more, room, scale, &stats[0])
+	}
 	bf.siluHalf, bf.siluHalfBack = siluMulHalfAVX512, siluMulHalfBackAVX512
 	bf.roundRows = func(dst []uint16, ldd, rows int, c, bias []float32) {
 		_, _, _ = dst[(rows-1)*ldd+31], c[32*rows-1], bias[31]

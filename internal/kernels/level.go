@@ -119,8 +119,8 @@ type impl struct {
 	sumRows func(dst []float32, ldd, rows int, c, bias, x []float32, ldx int)
 	// pairRows makes of pairs of 32 numbers in rows lds apart the pairs (row 2i, row 2i+1); there where tileDot is.
 	pairRows func(dst, src []uint16, lds, pairs int)
-	// softmaxHalf is SoftmaxHalf of whole vectors; there where tileDot is.
-	softmaxHalf func(dst []uint16, row []float32, scale float32) (top, sum float32)
+	// softmaxHalf is SoftmaxHalf; there where tileDot is.
+	softmaxHalf func(dst []uint16, ldd int, s []float32, lds, rows, n, more, room int, scale float32, stats []float32)
 	// siluHalf and siluHalfBack are siluMul and siluMulBack of bf16, dy in float32; there where tileDot is.
 	siluHalf     func(y, gate, up []uint16)
 	siluHalfBack func(dgate, dup []uint16, dy []float32, gate, up []uint16)

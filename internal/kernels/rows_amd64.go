@@ -83,4 +83,4 @@ func foldAVX2(lanes *[16]float32) float32
 func foldMaxAVX2(lanes *[32]float32) (top float32, bits uint32)
 
 //go:noescape
-func softmaxHalfAVX512(dst []uint16, row []float32, scale float32) (top float32, sum float32)
+func softmaxHalfAVX512(dst *uint16, ldd int, s *float32, lds int, rows int, n int, more int, room int, scale float32, stats *float32)

@@ -1140,85 +1140,161 @@ TEXT ·foldMaxAVX2(SB), NOSPLIT, $0-16
 	VZEROUPPER
 	RET
 
-// func softmaxHalfAVX512(dst []uint16, row []float32, scale float32) (top float32, sum float32)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, AVX512_BF16, SSE
-TEXT ·softmaxHalfAVX512(SB), NOSPLIT, $0-64
-	MOVQ         dst_base+0(FP), AX
-	MOVQ         row_base+24(FP), CX
-	MOVQ         row_len+32(FP), DX
-	VBROADCASTSS scale+48(FP), Z0
+// func softmaxHalfAVX512(dst *uint16, ldd int, s *float32, lds int, rows int, n int, more int, room int, scale float32, stats *float32)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, AVX512_BF16
+TEXT ·softmaxHalfAVX512(SB), NOSPLIT, $0-80
+	MOVQ         dst+0(FP), AX
+	MOVQ         s+16(FP), DX
+	MOVQ         n+40(FP), BX
+	MOVQ         rows+32(FP), SI
+	MOVQ         stats+72(FP), DI
+	VBROADCASTSS scale+64(FP), Z0
 	VMOVUPS      cff800000<>+0(SB), Z1
-	XORQ         BX, BX
+	VMOVSS       c3f800000<>+0(SB), X2
+
+row:
+	MOVQ    BX, R8
+	ANDQ    $-16, R8
+	MOVQ    BX, CX
+	ANDQ    $0x0f, CX
+	MOVL    $0x00000001, R9
+	SHLL    CL, R9
+	DECL    R9
+	KMOVW   R9, K1
+	VMOVAPS Z1, Z3
+	XORQ    CX, CX
+	JMP     largestTest
 
 largest:
-	VMAXPS        (CX)(BX*4), Z1, Z1
-	ADDQ          $0x10, BX
-	CMPQ          BX, DX
+	VMAXPS (DX)(CX*4), Z3, Z3
+	ADDQ   $0x10, CX
+
+largestTest:
+	CMPQ          CX, R8
 	JLT           largest
-	VEXTRACTF64X4 $0x01, Z1, Y2
-	VMAXPS        Y2, Y1, Y2
-	VEXTRACTF128  $0x01, Y2, X1
-	VMAXPS        X1, X2, X1
-	VPSRLDQ       $0x08, X1, X2
-	VMAXPS        X2, X1, X1
-	VPSRLDQ       $0x04, X1, X2
-	VMAXPS        X2, X1, X1
-	VMULSS        X0, X1, X1
-	MOVSS         X1, top+56(FP)
-	VBROADCASTSS  X1, Z1
-	VXORPS        Z2, Z2, Z2
-	XORQ          BX, BX
+	VMOVAPS       Z1, Z4
+	VMOVUPS       (DX)(CX*4), K1, Z4
+	VMAXPS        Z4, Z3, Z3
+	VEXTRACTF64X4 $0x01, Z3, Y4
+	VMAXPS        Y4, Y3, Y4
+	VEXTRACTF128  $0x01, Y4, X3
+	VMAXPS        X3, X4, X3
+	VPSRLDQ       $0x08, X3, X4
+	VMAXPS        X4, X3, X3
+	VPSRLDQ       $0x04, X3, X4
+	VMAXPS        X4, X3, X3
+	VMULSS        X0, X3, X3
+	VMOVSS        X3, (DI)
+	VBROADCASTSS  X3, Z3
+	VXORPS        Z4, Z4, Z4
+	XORQ          CX, CX
+	JMP           exponentialsTest
 
 exponentials:
-	VMULPS        (CX)(BX*4), Z0, Z3
-	VSUBPS        Z1, Z3, Z3
-	VMOVUPS       c42b20000<>+0(SB), Z4
-	VMINPS        Z3, Z4, Z4
-	VMOVUPS       cc2ae0000<>+0(SB), Z5
-	VMAXPS        Z4, Z5, Z4
-	VMOVUPS       c3fb8aa3b<>+0(SB), Z5
-	VFMADD213PS   c4b400000<>+0(SB), Z4, Z5
-	VSUBPS        c4b400000<>+0(SB), Z5, Z5
-	VFNMADD231PS  c3f317200<>+0(SB), Z5, Z4
-	VFNMADD231PS  c35bfbe8e<>+0(SB), Z5, Z4
-	VMOVUPS       c3ab5112b<>+0(SB), Z6
-	VFMADD213PS   c3c091d81<>+0(SB), Z4, Z6
-	VFMADD213PS   c3d2aac7c<>+0(SB), Z4, Z6
-	VFMADD213PS   c3e2aaa48<>+0(SB), Z4, Z6
-	VFMADD213PS   c3efffffe<>+0(SB), Z4, Z6
-	VFMADD213PS   c3f800000<>+0(SB), Z4, Z6
-	VFMADD213PS   c3f800000<>+0(SB), Z4, Z6
-	VSCALEFPS     Z5, Z6, Z6
-	VCMPPS        $0x05, cc2ae0000<>+0(SB), Z3, K1
-	VMOVAPS.Z     Z6, K1, Z6
-	VMOVUPS       Z6, (CX)(BX*4)
-	VADDPS        Z6, Z2, Z2
-	ADDQ          $0x10, BX
-	CMPQ          BX, DX
-	JLT           exponentials
-	VEXTRACTF64X4 $0x01, Z2, Y0
-	VADDPS        Y0, Y2, Y0
-	VEXTRACTF128  $0x01, Y0, X1
-	VADDPS        X1, X0, X1
-	VPSRLDQ       $0x08, X1, X0
-	VADDPS        X0, X1, X1
-	VPSRLDQ       $0x04, X1, X0
-	VADDPS        X0, X1, X1
-	MOVSS         X1, sum+60(FP)
-	VMOVSS        c3f800000<>+0(SB), X0
-	VDIVSS        X1, X0, X1
-	VBROADCASTSS  X1, Z0
-	XORQ          BX, BX
+	VMOVUPS      (DX)(CX*4), Z5
+	VMULPS       Z0, Z5, Z5
+	VSUBPS       Z3, Z5, Z5
+	VMOVUPS      c42b20000<>+0(SB), Z6
+	VMINPS       Z5, Z6, Z6
+	VMOVUPS      cc2ae0000<>+0(SB), Z7
+	VMAXPS       Z6, Z7, Z6
+	VMOVUPS      c3fb8aa3b<>+0(SB), Z7
+	VFMADD213PS  c4b400000<>+0(SB), Z6, Z7
+	VSUBPS       c4b400000<>+0(SB), Z7, Z7
+	VFNMADD231PS c3f317200<>+0(SB), Z7, Z6
+	VFNMADD231PS c35bfbe8e<>+0(SB), Z7, Z6
+	VMOVUPS      c3ab5112b<>+0(SB), Z8
+	VFMADD213PS  c3c091d81<>+0(SB), Z6, Z8
+	VFMADD213PS  c3d2aac7c<>+0(SB), Z6, Z8
+	VFMADD213PS  c3e2aaa48<>+0(SB), Z6, Z8
+	VFMADD213PS  c3efffffe<>+0(SB), Z6, Z8
+	VFMADD213PS  c3f800000<>+0(SB), Z6, Z8
+	VFMADD213PS  c3f800000<>+0(SB), Z6, Z8
+	VSCALEFPS    Z7, Z8, Z8
+	VCMPPS       $0x05, cc2ae0000<>+0(SB), Z5, K2
+	VMOVAPS.Z    Z8, K2, Z8
+	VMOVUPS      Z8, (DX)(CX*4)
+	VADDPS       Z8, Z4, Z4
+	ADDQ         $0x10, CX
+
+exponentialsTest:
+	CMPQ         CX, R8
+	JLT          exponentials
+	CMPQ         CX, BX
+	JGE          summed
+	VMOVUPS.Z    (DX)(CX*4), K1, Z5
+	VMULPS       Z0, Z5, Z5
+	VSUBPS       Z3, Z5, Z5
+	VMOVUPS      c42b20000<>+0(SB), Z3
+	VMINPS       Z5, Z3, Z3
+	VMOVUPS      cc2ae0000<>+0(SB), Z6
+	VMAXPS       Z3, Z6, Z3
+	VMOVUPS      c3fb8aa3b<>+0(SB), Z6
+	VFMADD213PS  c4b400000<>+0(SB), Z3, Z6
+	VSUBPS       c4b400000<>+0(SB), Z6, Z6
+	VFNMADD231PS c3f317200<>+0(SB), Z6, Z3
+	VFNMADD231PS c35bfbe8e<>+0(SB), Z6, Z3
+	VMOVUPS      c3ab5112b<>+0(SB), Z7
+	VFMADD213PS  c3c091d81<>+0(SB), Z3, Z7
+	VFMADD213PS  c3d2aac7c<>+0(SB), Z3, Z7
+	VFMADD213PS  c3e2aaa48<>+0(SB), Z3, Z7
+	VFMADD213PS  c3efffffe<>+0(SB), Z3, Z7
+	VFMADD213PS  c3f800000<>+0(SB), Z3, Z7
+	VFMADD213PS  c3f800000<>+0(SB), Z3, Z7
+	VSCALEFPS    Z6, Z7, Z7
+	VCMPPS       $0x05, cc2ae0000<>+0(SB), Z5, K2
+	VMOVAPS.Z    Z7, K2, Z7
+	VMOVAPS.Z    Z7, K1, Z7
+	VMOVUPS      Z7, (DX)(CX*4)
+	VADDPS       Z7, Z4, Z4
+	ADDQ         $0x10, R8
+
+summed:
+	VEXTRACTF64X4 $0x01, Z4, Y3
+	VADDPS        Y3, Y4, Y3
+	VEXTRACTF128  $0x01, Y3, X4
+	VADDPS        X4, X3, X4
+	VPSRLDQ       $0x08, X4, X3
+	VADDPS        X3, X4, X4
+	VPSRLDQ       $0x04, X4, X3
+	VADDPS        X3, X4, X4
+	VMOVSS        X4, 4(DI)
+	VDIVSS        X4, X2, X4
+	VBROADCASTSS  X4, Z3
+	XORQ          CX, CX
+	JMP           roundedTest
 
 rounded:
-	VMULPS    (CX)(BX*4), Z0, Z1
-	VMOVAPS   Z1, Z31
+	VMULPS    (DX)(CX*4), Z3, Z4
+	VMOVAPS   Z4, Z31
 	LONG      $0x487e0262
 	WORD      $0xf772
-	VMOVDQU32 Y30, (AX)(BX*2)
-	ADDQ      $0x10, BX
-	CMPQ      BX, DX
-	JLT       rounded
+	VMOVDQU32 Y30, (AX)(CX*2)
+	ADDQ      $0x10, CX
+
+roundedTest:
+	CMPQ   CX, R8
+	JLT    rounded
+	VXORPS Y3, Y3, Y3
+	MOVQ   room+56(FP), R8
+	JMP    zeroTest
+
+zero:
+	VMOVUPS Y3, (AX)(CX*2)
+	ADDQ    $0x10, CX
+
+zeroTest:
+	CMPQ CX, R8
+	JLT  zero
+	MOVQ ldd+8(FP), CX
+	LEAQ (AX)(CX*2), AX
+	MOVQ lds+24(FP), CX
+	LEAQ (DX)(CX*4), DX
+	MOVQ more+48(FP), CX
+	ADDQ CX, BX
+	ADDQ $0x08, DI
+	DECQ SI
+	JNZ  row
 	VZEROUPPER
 	RET
 

@@ -66,9 +66,9 @@ type run struct {
 type path interface {
 	// room is how many floats a row of scores needs for n positions; all after the n-th are zeros before mix and back.
 	room(n int) int
-	// softmax replaces row i of the band's scores, n of them, by the softmax of scale times them, for mix, and returns what
-	// kernels.Softmax does.
-	softmax(i int, row []float32, n int, scale float32, b band) (top, sum float32)
+	// softmax replaces scores of the band from row i on, so many rows of n scores and more of them in each that follows, by the softmax
+	// of scale times them, for mix. stats gets what kernels.Softmax returns, two numbers a row.
+	softmax(i, rows int, s []float32, ld, n, more int, scale float32, b band, stats []float32)
 	// hold takes row i of what mix and back shall read next.
 	hold(i int, row []float32, b band)
 	// columns computes s(rows, band.total) = x·kᵀ, or x·vᵀ: x has the band's rows.
@@ -178,34 +178,39 @@ func (t *run) mask(row []float32, r, head int) (scale float32) {
 	return 1
 }
 
-// endless fills the rest of the n-th number's vector with -Inf, which costs nothing, and returns all but what comes after.
-func endless(row []float32, n int) []float32 {
-	whole := (n + 15) &^ 15
-	for j := n; j < whole; j++ {
-		row[j] = float32(math.Inf(-1))
-	}
-	return row[:whole]
-}
-
 func (t *run) forward(out matrix, lse []float32) {
 	t.open(false)
 	defer t.path.close()
 	bands := t.bands()
 	ld := t.path.room(t.total)
-	s := alloc(bands[0].rows() * ld)
+	s := alloc(bands[0].rows()*ld + 2*bands[0].rows())
 	defer free(s)
+	stats := s[bands[0].rows()*ld:]
 	for _, b := range bands {
 		t.path.columns(s, ld, t.q, b, keys)
-		for i := range b.rows() {
+		t.softmax(s, ld, b, stats)
+		for i := 0; i < b.rows() && lse != nil; i++ {
 			r, head := b.line(i)
-			row, n := s[i*ld:][:t.path.room(b.total)], t.seen(r)
-			scale := t.mask(row[:n], r, head)
-			top, sum := t.path.softmax(i, row, n, scale, b)
-			if lse != nil {
-				lse[r*t.h.Q+head] = kernels.LSE(top, sum)
-			}
+			lse[r*t.h.Q+head] = kernels.LSE(stats[2*i], stats[2*i+1])
 		}
 		t.path.mix(out, s, ld, b, values)
+	}
+}
+
+// softmax masks the band's scores and takes the softmax of its rows: of a head's at once, unless each is masked in its own way.
+func (t *run) softmax(s []float32, ld int, b band, stats []float32) {
+	more, step := 0, b.per
+	if t.plan.Causal {
+		more = 1
+	}
+	if t.plan.Window > 0 || t.bias != nil {
+		step = 1
+	}
+	for i := 0; i < b.rows(); i += step {
+		r, head := b.line(i)
+		n := t.seen(r)
+		scale := t.mask(s[i*ld:][:n], r, head)
+		t.path.softmax(i, step, s[i*ld:], ld, n, more, scale, b, stats[2*i:])
 	}
 }
 

@@ -1,6 +1,10 @@
 package ops
 
-import "plumb/internal/kernels"
+import (
+	"math"
+
+	"plumb/internal/kernels"
+)
 
 // floatPath multiplies in float32. Keys, and values for gradients, are packed for the run; what is read in rows stays where it is.
 type floatPath struct {
@@ -57,11 +61,16 @@ func (p *floatPath) each(total int, do func(i, at, n int)) {
 	}
 }
 
-func (p *floatPath) softmax(_ int, row []float32, n int, scale float32, _ band) (top, sum float32) {
-	all := row
-	row = endless(row, n)
-	clear(all[len(row):])
-	return kernels.Softmax(row, scale)
+func (p *floatPath) softmax(_, rows int, s []float32, ld, n, more int, scale float32, b band, stats []float32) {
+	for i := range rows {
+		row, seen := s[i*ld:][:p.room(b.total)], n+i*more
+		whole := (seen + 15) &^ 15
+		for j := seen; j < whole; j++ { // the rest of the last vector, which costs nothing
+			row[j] = float32(math.Inf(-1))
+		}
+		clear(row[whole:])
+		stats[2*i], stats[2*i+1] = kernels.Softmax(row[:whole], scale)
+	}
 }
 
 func (p *floatPath) hold(int, []float32, band) {}

@@ -98,11 +98,9 @@ func (p *pairPath) row(i int, b band) []uint16 {
 	return p.s[i*room : (i+1)*room]
 }
 
-func (p *pairPath) softmax(i int, row []float32, n int, scale float32, b band) (top, sum float32) {
-	half := p.row(i, b)
-	row = endless(row, n)
-	clear(half[len(row):])
-	return kernels.SoftmaxHalf(half[:len(row)], row, scale)
+func (p *pairPath) softmax(i, rows int, s []float32, ld, n, more int, scale float32, b band, stats []float32) {
+	room := p.room(b.total)
+	kernels.SoftmaxHalf(p.s[i*room:], room, s, ld, rows, n, more, room, scale, stats)
 }
 
 func (p *pairPath) hold(i int, row []float32, b band) { kernels.F32ToBF16(p.row(i, b), row) }

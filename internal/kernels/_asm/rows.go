@@ -16,17 +16,25 @@ func rows() {
 	widths[1].softmaxHalf()
 }
 
-// softmaxHalf is exponentials and what follows in SoftmaxHalf, a row of whole vectors in one call.
+// softmaxHalf is SoftmaxHalf for rows one after another, row i of n + i*more numbers: exponentials in place, their rounded shares in
+// dst with zeros up to room. top and sum of each row go to stats, a pair a row.
 func (v vec) softmaxHalf() {
-	p, n := v.begin("softmaxHalf", "func(dst []uint16, row []float32, scale float32) (top, sum float32)", "row", "dst", "row")
+	TEXT("softmaxHalfAVX512", NOSPLIT, "func(dst *uint16, ldd int, s *float32, lds, rows, n, more, room int, scale float32, stats *float32)")
+	Pragma("noescape")
+	dst, row := Load(Param("dst"), GP64()), Load(Param("s"), GP64())
+	n, left := Load(Param("n"), GP64()), Load(Param("rows"), GP64())
+	stats := Load(Param("stats"), GP64())
 	scale := v.broadcast("scale")
-	i := GP64()
-	each := func(label string, body func(full, half Mem)) {
+	i, whole, tail, end := GP64(), GP64(), K(), GP64()
+	full := Mem{Base: row, Index: i, Scale: 4}
+	each := func(label string, to reg.Register, body func()) {
 		XORQ(i, i)
+		JMP(LabelRef(label + "Test"))
 		Label(label)
-		body(Mem{Base: p["row"], Index: i, Scale: 4}, Mem{Base: p["dst"], Index: i, Scale: 2})
+		body()
 		ADDQ(U8(16), i)
-		CMPQ(i, n)
+		Label(label + "Test")
+		CMPQ(i, to)
 		JLT(LabelRef(label))
 	}
 	// fold combines the lanes of z as folds does; spread puts the first of them everywhere.
@@ -48,28 +56,80 @@ func (v vec) softmaxHalf() {
 		VBROADCASTSS(x, z)
 		return z
 	}
-	most := v.con(bits(0xff800000))
-	each("largest", func(full, _ Mem) { VMAXPS(full, most, most) })
+	low, one := v.con(bits(0xff800000)), XMM()
+	VMOVSS(f32(1), one)
+	Label("row")
+	MOVQ(n, whole) // numbers in whole vectors, and the mask of the rest
+	ANDQ(I8(-16), whole)
+	MOVQ(n, reg.RCX)
+	ANDQ(U8(15), reg.RCX)
+	mask := GP32()
+	MOVL(U32(1), mask)
+	SHLL(reg.CL, mask)
+	DECL(mask)
+	KMOVW(mask, tail)
+
+	most := v.r()
+	VMOVAPS(low, most)
+	each("largest", whole, func() { VMAXPS(full, most, most) })
+	x := v.r()
+	VMOVAPS(low, x)
+	VMOVUPS(full, tail, x)
+	VMAXPS(x, most, most)
 	top := fold(most, func(a, b, d Op) { VMAXPS(a, b, d) })
 	VMULSS(scale.AsX(), top, top)
-	Store(top, Return("top"))
+	VMOVSS(top, Mem{Base: stats})
 	shift := spread(top)
+
 	total := v.r()
 	VXORPS(total, total, total)
-	each("exponentials", func(full, _ Mem) {
-		x := v.mul(scale, full)
+	exponential := func(x reg.VecVirtual) reg.VecVirtual {
+		VMULPS(scale, x, x)
 		VSUBPS(shift, x, x)
-		e := v.expNormal(x)
+		return v.expNormal(x)
+	}
+	each("exponentials", whole, func() {
+		e := exponential(v.load(full))
 		VMOVUPS(e, full)
 		VADDPS(e, total, total)
 	})
+	CMPQ(i, n)
+	JGE(LabelRef("summed"))
+	x = v.r()
+	VMOVUPS_Z(full, tail, x)
+	e := exponential(x)
+	VMOVAPS_Z(e, tail, e)
+	VMOVUPS(e, full)
+	VADDPS(e, total, total)
+	ADDQ(U8(16), whole)
+	Label("summed")
 	sum := fold(total, func(a, b, d Op) { VADDPS(a, b, d) })
-	Store(sum, Return("sum"))
-	one := XMM()
-	VMOVSS(f32(1), one)
+	VMOVSS(sum, Mem{Base: stats, Disp: 4})
 	VDIVSS(sum, one, sum)
 	by := spread(sum)
-	each("rounded", func(full, half Mem) { narrow(v.mul(by, full), half) })
+	half := Mem{Base: dst, Index: i, Scale: 2}
+	each("rounded", whole, func() { narrow(v.mul(by, full), half) })
+	zero := YMM()
+	VXORPS(zero, zero, zero)
+	Load(Param("room"), end)
+	JMP(LabelRef("zeroTest"))
+	Label("zero")
+	VMOVUPS(zero, half)
+	ADDQ(U8(16), i)
+	Label("zeroTest")
+	CMPQ(i, end)
+	JLT(LabelRef("zero"))
+
+	step := GP64()
+	Load(Param("ldd"), step)
+	LEAQ(Mem{Base: dst, Index: step, Scale: 2}, dst)
+	Load(Param("lds"), step)
+	LEAQ(Mem{Base: row, Index: step, Scale: 4}, row)
+	Load(Param("more"), step)
+	ADDQ(step, n)
+	ADDQ(U8(8), stats)
+	DECQ(left)
+	JNZ(LabelRef("row"))
 	v.end()
 }
 
