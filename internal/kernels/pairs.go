@@ -23,6 +23,9 @@ func Floats(x []uint16) []float32 {
 // GemmPairs computes c(m, 32*panels) = or += a(m, k)·b on the caller's goroutine. a is bf16 with rows lda apart; b is panels
 // of 32 columns one after another, step numbers apart, each [k/2][32][2] bf16. k is a multiple of PairBlock.
 func GemmPairs(m, panels, k int, a []uint16, lda int, b []uint16, step int, c []float32, ldc int, acc bool) {
+	if m < 1 || k < PairBlock {
+		panic("kernels: GemmPairs wants rows, and k to be a multiple of PairBlock")
+	}
 	im := active.Load()
 	if im.panelsDot != nil {
 		im.panelsDot(m, panels, k/2, a, lda, b, step, c, ldc, acc)
@@ -112,6 +115,9 @@ func RoundTile(dst []uint16, ldd, rows int, c []float32) {
 // AddOuterPairs adds uᵀ·x to the gradient of a low rank's factor on all threads: g holds element (i,j) of (r,w) at i*row + j*col, u(m, r
 // padded to a multiple of PairBlock) and x(m,w) are bf16, x a Rows.B, w a multiple of 32.
 func AddOuterPairs(g []float32, row, col int, u, x []uint16, m, r, w int) {
+	if m < 1 {
+		return
+	}
 	im := active.Load()
 	deep := (m + PairBlock - 1) / PairBlock * PairBlock
 	wide := (r + PairBlock - 1) / PairBlock * PairBlock

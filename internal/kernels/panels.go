@@ -172,6 +172,9 @@ func (p *Panels) Row(dst []float32, n int) {
 		}
 		return
 	}
+	if len(dst) == 0 {
+		return
+	}
 	pairs := asU32(q)[n%32:]
 	for l := 0; l+1 < len(dst); l += 2 {
 		w := pairs[l/2*32]

@@ -20,7 +20,7 @@ func inPlace(x mat.Tensor) *value {
 // writable returns gy's memory for an operator that turns it into its operand's gradient.
 func writable(gy mat.Tensor) *value {
 	g := gy.(*value)
-	if g.buf.refs == 1 {
+	if !g.born && g.buf.refs == 1 {
 		return g
 	}
 	r, c := Dims(g)
@@ -95,7 +95,7 @@ func (f *rope) Forward() (mat.Tensor, error) {
 	return y, nil
 }
 
-// rotateHalf rounds what it has rotated and gives x's memory back.
+// rotateHalf rounds what it has rotated and gives x's memory back: an operator's, which nobody may read afterwards.
 func (f *rope) rotateHalf() *value {
 	rows, cols := Dims(f.x)
 	x, y, angles := F32(f.x), newHalf(rows, cols), f.rot.Dim/2
@@ -182,8 +182,8 @@ func (f *siluMul) backwardHalf(dy []float32, dgate, dup []uint16) {
 }
 
 func (f *siluMul) Backward(gy mat.Tensor) error {
-	if dgate, dup := gradHalf(f.gate), gradHalf(f.up); dgate != nil && dup != nil {
-		f.backwardHalf(F32(gy), dgate, dup)
+	if wantsHalf(f.gate) && wantsHalf(f.up) {
+		f.backwardHalf(F32(gy), gradHalf(f.gate), gradHalf(f.up))
 		return nil
 	}
 	r, c := Dims(f.gate)

@@ -29,7 +29,10 @@ type spare struct {
 	since int
 }
 
-const poolSlack = 4 << 20 // floats that the pool may hold whatever was in use
+const (
+	poolSlack  = 4 << 20 // floats that the pool may hold whatever was in use
+	maxClasses = 256     // sizes that are kept although no buffer of them waits
+)
 
 // class returns the index of the first class with room for n floats.
 func class(n int) int {
@@ -58,13 +61,18 @@ func alloc(n int) []float32 {
 func reuse(n int) []float32 {
 	for i := class(n); i < len(pool.free) && pool.free[i].size <= n+n/4+1024; i++ {
 		c := &pool.free[i]
-		if last := len(c.spares) - 1; last >= 0 {
-			b := c.spares[last].buf
-			c.spares[last].buf = nil
-			c.spares = c.spares[:last]
-			pool.unused -= c.size
-			return b
+		last := len(c.spares) - 1
+		if last < 0 {
+			continue
 		}
+		b := c.spares[last].buf
+		c.spares[last].buf = nil
+		c.spares = c.spares[:last]
+		pool.unused -= c.size
+		if last == 0 && len(pool.free) > maxClasses {
+			pool.free = slices.Delete(pool.free, i, i+1)
+		}
+		return b
 	}
 	return nil
 }

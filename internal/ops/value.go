@@ -216,7 +216,7 @@ func (v *value) ZeroGrad() {
 // AccGrad adds g to the gradient. The first one is taken over when it is a value of this package.
 func (v *value) AccGrad(g mat.Tensor) {
 	if v.grad == nil {
-		if gv, ok := g.(*value); ok {
+		if gv, ok := g.(*value); ok && !gv.born {
 			gv.buf.refs++
 			v.grad = &value{Dense: gv.Dense, buf: gv.buf}
 			return
@@ -258,13 +258,15 @@ func gradInto(x mat.Tensor) (g []float32, acc bool) {
 	return v.gradBuffer(), true
 }
 
-// gradHalf returns memory for x's gradient in bf16, as kernels.HalfRows lays it out, for an operator that sets it; nil where there is a
-// gradient already, or x is not in bf16 itself.
+// wantsHalf reports whether x's gradient can be set in bf16: it wants one, has none yet, and is in bf16 itself.
+func wantsHalf(x mat.Tensor) bool {
+	v := valueOf(x)
+	return v.grad == nil && v.born && x.RequiresGrad()
+}
+
+// gradHalf returns memory for the gradient of x, which wantsHalf, in bf16 as kernels.HalfRows lays it out; it must be set.
 func gradHalf(x mat.Tensor) []uint16 {
 	v := valueOf(x)
-	if v.grad != nil || !v.born || !x.RequiresGrad() {
-		return nil
-	}
 	v.grad = newHalf(v.Shape()[0], v.Shape()[1])
 	return v.grad.half
 }
