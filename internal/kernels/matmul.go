@@ -191,7 +191,7 @@ const (
 	pairDepth    = 768
 	intDepth     = 768
 	expandDepth  = 256
-	halfTile     = 64 // rows of a result that is rounded: they stay in the first cache meanwhile
+	halfTile     = 128 // rows of a result that is rounded or added to: they stay in the first cache meanwhile
 )
 
 func (a Activation) apply(im *impl, x []float32) {
