@@ -51,11 +51,11 @@ func (c *modelCache) Open(name, compute string, trainable bool) (*model.Bundle, 
 	return b, nil
 }
 
-// tightenHeap keeps garbage within 15% of what is in use, unless GOGC says otherwise: a model's heap is a few hundred buffers
+// tightenHeap keeps garbage within 12% of what is in use, unless GOGC says otherwise: a model's heap is a few hundred buffers
 // without pointers, which cost nothing to mark, and Go's usual 100% would double the memory of a training.
 func tightenHeap() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(15)
+		debug.SetGCPercent(12)
 	}
 }
 

@@ -30,7 +30,7 @@ type spare struct {
 }
 
 const (
-	poolSlack  = 4 << 20 // floats that the pool may hold whatever was in use
+	poolSlack  = 1 << 20 // floats that the pool may hold whatever was in use
 	maxClasses = 256     // sizes that are kept although no buffer of them waits
 )
 
