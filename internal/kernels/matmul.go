@@ -191,7 +191,6 @@ const (
 	pairDepth    = 768
 	intDepth     = 768
 	expandDepth  = 256
-	halfTile     = 128 // rows of a result that is rounded or added to: they stay in the first cache meanwhile
 )
 
 func (a Activation) apply(im *impl, x []float32) {
@@ -224,7 +223,7 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 	}
 	whole := f.half != nil || f.tail.Add != nil // the tile is not the result: its sums are made at one go
 	if whole {
-		depth, tiles = f.p.k, heights{tile: min(halfTile, f.heights().tile)}.tiles(m1-m0)
+		depth = f.p.k
 	}
 	chunks, panels := (f.p.k+depth-1)/depth, j1-j0
 	for n := range chunks * panels {
@@ -343,7 +342,7 @@ func (l *LowRank) pairs(i, j int) lowTile {
 	if l == nil || !l.Halves {
 		return lowTile{}
 	}
-	r := (l.R + PairBlock - 1) / PairBlock * PairBlock
+	r := wholePairs(l.R)
 	return lowTile{r: r, ub: l.UB[i*r:], vb: l.VB[32*r*j:]}
 }
 

@@ -9,6 +9,9 @@ import "unsafe"
 // multiple of it give the same bits however much padding there is.
 const PairBlock = 32
 
+// wholePairs is n rounded up to whole blocks.
+func wholePairs(n int) int { return (n + PairBlock - 1) / PairBlock * PairBlock }
+
 // DotsPairs reports whether products at the active level may multiply bf16 pairs (Compute BF16).
 func DotsPairs() bool { return active.Load().tileDot != nil }
 
@@ -119,8 +122,7 @@ func AddOuterPairs(g []float32, row, col int, u, x []uint16, m, r, w int) {
 		return
 	}
 	im := active.Load()
-	deep := (m + PairBlock - 1) / PairBlock * PairBlock
-	wide := (r + PairBlock - 1) / PairBlock * PairBlock
+	deep, wide := wholePairs(m), wholePairs(r)
 	shared := getScratch()
 	defer putScratch(shared)
 	ld := deep + PairBlock // not a power of two apart

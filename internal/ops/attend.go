@@ -48,7 +48,7 @@ func attend(in inputs, lse []float32) *value {
 	return y
 }
 
-func (in *inputs) rows() int { return max(len(in.q.f), len(in.q.b)) / in.q.ld }
+func (in inputs) rows() int { return max(len(in.q.f), len(in.q.b)) / in.q.ld }
 
 // run is the work of the query rows [lo, hi) of an item for one key/value head.
 type run struct {
@@ -215,12 +215,11 @@ func (t *run) softmax(s []float32, ld int, b band, stats []float32) {
 }
 
 // backward adds the gradients of one group and key/value head: dS = P*(dO·Vᵀ - rowsum(dO*O)).
-func (f *attention) backward(items []AttnItem, kv int, dy matrix, dq, dk, dv []float32) {
-	in := f.inputs()
+func (in inputs) backward(items []AttnItem, kv int, out matrix, lse []float32, dy, dq matrix, dk, dv []float32) {
 	for i := range items {
 		for lo := items[i].QLo; lo < items[i].QHi; lo += queryRun {
 			t := run{inputs: in, it: &items[i], lo: lo, hi: min(lo+queryRun, items[i].QHi), kv: kv}
-			t.backward(f.h.matrix(f.out), f.lse, dy, matrix{f: dq, ld: f.h.Q * f.h.Dim}, dk, dv)
+			t.backward(out, lse, dy, dq, dk, dv)
 		}
 	}
 }

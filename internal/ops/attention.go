@@ -149,10 +149,11 @@ func (f *attention) Backward(gy mat.Tensor) error {
 	gradAssign(func(g [][]float32) {
 		clear(g[1]) // those of keys and values are added to
 		clear(g[2])
-		groups := f.plan.Groups
+		groups, in, out, dy := f.plan.Groups, f.inputs(), f.h.matrix(f.out), f.h.matrix(gy)
+		dq := matrix{f: g[0], ld: f.h.Q * f.h.Dim}
 		// A group's keys take gradients from all of its queries: one job does them all, in order.
 		kernels.Parallel(len(groups)*f.h.KV, func(i int) {
-			f.backward(groups[i/f.h.KV], i%f.h.KV, f.h.matrix(gy), g[0], g[1], g[2])
+			in.backward(groups[i/f.h.KV], i%f.h.KV, out, f.lse, dy, dq, g[1], g[2])
 		})
 	}, f.q, f.k, f.v)
 	return nil

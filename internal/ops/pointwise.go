@@ -158,26 +158,21 @@ func (f *siluMul) recomputeRows(out []float32, lo, hi int) {
 func (f *siluMul) inHalf() bool { return valueOf(f.gate).born && valueOf(f.up).born }
 
 func (f *siluMul) recomputeHalf(out []uint16, lo, hi int) {
-	f.eachHalf(lo, hi, func(_, at, end int, gate, up []uint16) { kernels.SiLUMulHalf(out[at:end], gate[at:end], up[at:end]) })
-}
-
-// eachHalf calls do with each row of [lo, hi) and where it is in gate and up.
-func (f *siluMul) eachHalf(lo, hi int, do func(r, at, end int, gate, up []uint16)) {
 	_, c := Dims(f.gate)
 	gate, up := valueOf(f.gate).half, valueOf(f.up).half
 	for r := lo; r < hi; r++ {
-		at := kernels.HalfLen(r, c)
-		do(r, at, at+c, gate, up)
+		kernels.SiLUMulHalf(halfRow(out, r, c), halfRow(gate, r, c), halfRow(up, r, c))
 	}
 }
 
 // backwardHalf sets the gradients of gate and up in bf16.
 func (f *siluMul) backwardHalf(dy []float32, dgate, dup []uint16) {
 	r, c := Dims(f.gate)
+	gate, up := valueOf(f.gate).half, valueOf(f.up).half
 	eachRows(r, c, func(lo, hi int) {
-		f.eachHalf(lo/c, hi/c, func(r, at, end int, gate, up []uint16) {
-			kernels.SiLUMulHalfBackward(dgate[at:end], dup[at:end], dy[r*c:(r+1)*c], gate[at:end], up[at:end])
-		})
+		for r := lo / c; r < hi/c; r++ {
+			kernels.SiLUMulHalfBackward(halfRow(dgate, r, c), halfRow(dup, r, c), dy[r*c:(r+1)*c], halfRow(gate, r, c), halfRow(up, r, c))
+		}
 	})
 }
 

@@ -116,9 +116,12 @@ func (v *value) data() []float32 {
 func widenRows(dst []float32, half []uint16, lo, hi int) {
 	cols := len(dst) / (hi - lo)
 	for r := lo; r < hi; r++ {
-		kernels.BF16ToF32(dst[(r-lo)*cols:][:cols], half[kernels.HalfLen(r, cols):][:cols])
+		kernels.BF16ToF32(dst[(r-lo)*cols:][:cols], halfRow(half, r, cols))
 	}
 }
+
+// halfRow is row r of what kernels.HalfRows laid out.
+func halfRow(half []uint16, r, cols int) []uint16 { return half[kernels.HalfLen(r, cols):][:cols] }
 
 // rowsInto returns rows [lo, hi) of x in float32: where they are, or in scratch, which is as long, where x is in bf16 only.
 func rowsInto(scratch []float32, x mat.Tensor, lo, hi int) []float32 {
