@@ -1178,14 +1178,14 @@ largestTest:
 	VEXTRACTF64X4 $0x01, Z3, Y4
 	VMAXPS        Y4, Y3, Y4
 	VEXTRACTF128  $0x01, Y4, X3
-	VMAXPS        X3, X4, X3
-	VPSRLDQ       $0x08, X3, X4
-	VMAXPS        X4, X3, X3
-	VPSRLDQ       $0x04, X3, X4
-	VMAXPS        X4, X3, X3
-	VMULSS        X0, X3, X3
-	VMOVSS        X3, (DI)
-	VBROADCASTSS  X3, Z3
+	VMAXPS        X3, X4, X4
+	VPSRLDQ       $0x08, X4, X3
+	VMAXPS        X3, X4, X4
+	VPSRLDQ       $0x04, X4, X3
+	VMAXPS        X3, X4, X4
+	VMULSS        X0, X4, X4
+	VMOVSS        X4, (DI)
+	VBROADCASTSS  X4, Z3
 	VXORPS        Z4, Z4, Z4
 	XORQ          CX, CX
 	JMP           exponentialsTest
@@ -1253,14 +1253,14 @@ summed:
 	VEXTRACTF64X4 $0x01, Z4, Y3
 	VADDPS        Y3, Y4, Y3
 	VEXTRACTF128  $0x01, Y3, X4
-	VADDPS        X4, X3, X4
-	VPSRLDQ       $0x08, X4, X3
-	VADDPS        X3, X4, X4
-	VPSRLDQ       $0x04, X4, X3
-	VADDPS        X3, X4, X4
-	VMOVSS        X4, 4(DI)
-	VDIVSS        X4, X2, X4
-	VBROADCASTSS  X4, Z3
+	VADDPS        X4, X3, X3
+	VPSRLDQ       $0x08, X3, X4
+	VADDPS        X4, X3, X3
+	VPSRLDQ       $0x04, X3, X4
+	VADDPS        X4, X3, X3
+	VMOVSS        X3, 4(DI)
+	VDIVSS        X3, X2, X3
+	VBROADCASTSS  X3, Z3
 	XORQ          CX, CX
 	JMP           roundedTest
 

@@ -330,7 +330,7 @@ func convertBF() {
 	Label("next")
 	VMULPS(Mem{Base: src}, reg.Z3, reg.Z0)
 	VMULPS(Mem{Base: src, Disp: 64}, reg.Z3, reg.Z1)
-	raw("AVX512_BF16", 0x62, 0xf2, 0x77, 0x48, 0x72, 0xd0) // VCVTNE2PS2BF16 Z2 = Z1:Z0
+	convertTwo()
 	VMOVDQU32(reg.Z2, Mem{Base: dst})
 	ADDQ(U8(128), src)
 	ADDQ(U8(64), dst)
@@ -347,6 +347,9 @@ func convertBF() {
 	RET()
 }
 
+// convertTwo is VCVTNE2PS2BF16 Z2 = Z1:Z0.
+func convertTwo() { raw("AVX512_BF16", 0x62, 0xf2, 0x77, 0x48, 0x72, 0xd0) }
+
 // convertRows rounds the rows of a tile of 32 columns, and bias added to each, to bf16, in rows ldd apart.
 func convertRows() {
 	TEXT("convertRowsAVX512", NOSPLIT, "func(dst *uint16, ldd, rows int, c, bias *float32)")
@@ -359,7 +362,7 @@ func convertRows() {
 	Label("next")
 	VADDPS(Mem{Base: c}, reg.Z3, reg.Z0)
 	VADDPS(Mem{Base: c, Disp: 64}, reg.Z4, reg.Z1)
-	raw("AVX512_BF16", 0x62, 0xf2, 0x77, 0x48, 0x72, 0xd0) // VCVTNE2PS2BF16 Z2 = Z1:Z0
+	convertTwo()
 	VMOVDQU32(reg.Z2, Mem{Base: dst})
 	ADDQ(U32(128), c)
 	ADDQ(ldd, dst)

@@ -39,17 +39,10 @@ func (v vec) softmaxHalf() {
 	}
 	// fold combines the lanes of z as folds does; spread puts the first of them everywhere.
 	fold := func(z reg.VecVirtual, op func(a, b, d Op)) reg.VecVirtual {
-		h, x := YMM(), XMM()
+		h := YMM()
 		VEXTRACTF64X4(U8(1), z, h)
 		op(h, z.AsY(), h)
-		VEXTRACTF128(U8(1), h, x)
-		op(x, h.AsX(), x)
-		rest := XMM()
-		for _, bytes := range []uint64{8, 4} {
-			VPSRLDQ(U8(bytes), x, rest)
-			op(rest, x, x)
-		}
-		return x
+		return eight(h, op)
 	}
 	spread := func(x reg.VecVirtual) reg.VecVirtual {
 		z := v.r()
@@ -133,6 +126,18 @@ func (v vec) softmaxHalf() {
 	v.end()
 }
 
+// eight combines the lanes of y, halves of 4, 2 and 1, into its first one, and returns the half of y that holds it.
+func eight(y reg.VecVirtual, op func(a, b, d Op)) reg.VecVirtual {
+	x, h := y.AsX(), XMM()
+	VEXTRACTF128(U8(1), y, h)
+	op(h, x, x)
+	VPSRLDQ(U8(8), x, h)
+	op(h, x, x)
+	VPSRLDQ(U8(4), x, h)
+	op(h, x, x)
+	return x.(reg.VecVirtual)
+}
+
 // folds combine 16 partial results in the order of fold: halves of 8, 4, 2 and 1.
 func folds() {
 	halves := func(p reg.Register, at int, op func(a, b, d Op)) reg.VecVirtual {
@@ -140,13 +145,7 @@ func folds() {
 		VMOVUPS(Mem{Base: p, Disp: at}, y)
 		VMOVUPS(Mem{Base: p, Disp: at + 32}, z)
 		op(z, y, y)
-		x, h := y.AsX(), XMM()
-		VEXTRACTF128(U8(1), y, h)
-		op(h, x, x)
-		VPSRLDQ(U8(8), x, h)
-		op(h, x, x)
-		VPSRLDQ(U8(4), x, h)
-		op(h, x, x)
+		eight(y, op)
 		return y
 	}
 	TEXT("foldAVX2", NOSPLIT, "func(lanes *[16]float32) float32")
