@@ -122,6 +122,9 @@ func convertBFAVX512(dst []uint16, src []float32, by float32)
 func convertRowsAVX512(dst *uint16, ldd int, rows int, c *float32, bias *float32)
 
 //go:noescape
+func geluRowsAVX512(dst *uint16, ldd int, rows int, c *float32, bias *float32, coef *[4]float32)
+
+//go:noescape
 func sumRowsAVX512(dst *float32, ldd int, rows int, c *float32, bias *float32, x *float32, ldx int)
 
 //go:noescape

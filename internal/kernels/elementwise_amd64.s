@@ -2209,11 +2209,11 @@ TEXT ·convertBFAVX512(SB), NOSPLIT, $0-52
 	JLT          rest
 
 next:
-	VMULPS    (CX), Z3, Z0
-	VMULPS    64(CX), Z3, Z1
-	LONG      $0x4877f262
-	WORD      $0xd072
-	VMOVDQU32 Z2, (AX)
+	VMULPS    (CX), Z3, Z30
+	VMULPS    64(CX), Z3, Z31
+	LONG      $0x40070262
+	WORD      $0xee72
+	VMOVDQU32 Z29, (AX)
 	ADDQ      $0x80, CX
 	ADDQ      $0x40, AX
 	SUBQ      $0x20, DX
@@ -2244,17 +2244,150 @@ TEXT ·convertRowsAVX512(SB), NOSPLIT, $0-40
 	SHLQ    $0x01, CX
 
 next:
-	VADDPS    (BX), Z3, Z0
-	VADDPS    64(BX), Z4, Z1
-	LONG      $0x4877f262
-	WORD      $0xd072
-	VMOVDQU32 Z2, (AX)
+	VADDPS    (BX), Z3, Z30
+	VADDPS    64(BX), Z4, Z31
+	LONG      $0x40070262
+	WORD      $0xee72
+	VMOVDQU32 Z29, (AX)
 	ADDQ      $0x00000080, BX
 	ADDQ      CX, AX
 	DECQ      DX
 	JNZ       next
 	VZEROUPPER
 	RET
+
+// func geluRowsAVX512(dst *uint16, ldd int, rows int, c *float32, bias *float32, coef *[4]float32)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512_BF16
+TEXT ·geluRowsAVX512(SB), NOSPLIT, $0-48
+	MOVQ         dst+0(FP), AX
+	MOVQ         ldd+8(FP), CX
+	MOVQ         rows+16(FP), DX
+	MOVQ         c+24(FP), BX
+	MOVQ         bias+32(FP), SI
+	MOVQ         coef+40(FP), DI
+	VMOVUPS      (SI), Z0
+	VMOVUPS      64(SI), Z1
+	VBROADCASTSS (DI), Z2
+	VBROADCASTSS 4(DI), Z3
+	VBROADCASTSS 8(DI), Z4
+	VBROADCASTSS 12(DI), Z5
+	VMOVUPS      c3f800000<>+0(SB), Z6
+	SHLQ         $0x01, CX
+
+next:
+	VADDPS      (BX), Z0, Z7
+	VMULPS      Z7, Z7, Z9
+	VMINPS      Z5, Z9, Z9
+	VMOVAPS     Z4, Z8
+	VFMADD213PS Z3, Z9, Z8
+	VFMADD213PS Z2, Z9, Z8
+	VMULPS      Z7, Z8, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     c3d9fcb10<>+0(SB), Z10
+	VFMADD213PS c3e677e21<>+0(SB), Z9, Z10
+	VFMADD213PS c3f32222d<>+0(SB), Z9, Z10
+	VFMADD213PS c3f7ffb18<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      Z6, Z10, Z10
+	VRCP14PS    Z10, Z10
+	VMULPS      Z7, Z10, Z30
+	VADDPS      64(BX), Z1, Z7
+	VMULPS      Z7, Z7, Z9
+	VMINPS      Z5, Z9, Z9
+	VMOVAPS     Z4, Z8
+	VFMADD213PS Z3, Z9, Z8
+	VFMADD213PS Z2, Z9, Z8
+	VMULPS      Z7, Z8, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     c3d9fcb10<>+0(SB), Z10
+	VFMADD213PS c3e677e21<>+0(SB), Z9, Z10
+	VFMADD213PS c3f32222d<>+0(SB), Z9, Z10
+	VFMADD213PS c3f7ffb18<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VADDPS      Z6, Z10, Z10
+	VRCP14PS    Z10, Z10
+	VMULPS      Z7, Z10, Z31
+	LONG        $0x40070262
+	WORD        $0xee72
+	VMOVDQU32   Z29, (AX)
+	ADDQ        $0x00000080, BX
+	ADDQ        CX, AX
+	DECQ        DX
+	JNZ         next
+	VZEROUPPER
+	RET
+
+DATA c3d9fcb10<>+0(SB)/4, $0x3d9fcb10
+DATA c3d9fcb10<>+4(SB)/4, $0x3d9fcb10
+DATA c3d9fcb10<>+8(SB)/4, $0x3d9fcb10
+DATA c3d9fcb10<>+12(SB)/4, $0x3d9fcb10
+DATA c3d9fcb10<>+16(SB)/4, $0x3d9fcb10
+DATA c3d9fcb10<>+20(SB)/4, $0x3d9fcb10
+DATA c3d9fcb10<>+24(SB)/4, $0x3d9fcb10
+DATA c3d9fcb10<>+28(SB)/4, $0x3d9fcb10
+DATA c3d9fcb10<>+32(SB)/4, $0x3d9fcb10
+DATA c3d9fcb10<>+36(SB)/4, $0x3d9fcb10
+DATA c3d9fcb10<>+40(SB)/4, $0x3d9fcb10
+DATA c3d9fcb10<>+44(SB)/4, $0x3d9fcb10
+DATA c3d9fcb10<>+48(SB)/4, $0x3d9fcb10
+DATA c3d9fcb10<>+52(SB)/4, $0x3d9fcb10
+DATA c3d9fcb10<>+56(SB)/4, $0x3d9fcb10
+DATA c3d9fcb10<>+60(SB)/4, $0x3d9fcb10
+GLOBL c3d9fcb10<>(SB), RODATA|NOPTR, $64
+
+DATA c3e677e21<>+0(SB)/4, $0x3e677e21
+DATA c3e677e21<>+4(SB)/4, $0x3e677e21
+DATA c3e677e21<>+8(SB)/4, $0x3e677e21
+DATA c3e677e21<>+12(SB)/4, $0x3e677e21
+DATA c3e677e21<>+16(SB)/4, $0x3e677e21
+DATA c3e677e21<>+20(SB)/4, $0x3e677e21
+DATA c3e677e21<>+24(SB)/4, $0x3e677e21
+DATA c3e677e21<>+28(SB)/4, $0x3e677e21
+DATA c3e677e21<>+32(SB)/4, $0x3e677e21
+DATA c3e677e21<>+36(SB)/4, $0x3e677e21
+DATA c3e677e21<>+40(SB)/4, $0x3e677e21
+DATA c3e677e21<>+44(SB)/4, $0x3e677e21
+DATA c3e677e21<>+48(SB)/4, $0x3e677e21
+DATA c3e677e21<>+52(SB)/4, $0x3e677e21
+DATA c3e677e21<>+56(SB)/4, $0x3e677e21
+DATA c3e677e21<>+60(SB)/4, $0x3e677e21
+GLOBL c3e677e21<>(SB), RODATA|NOPTR, $64
+
+DATA c3f32222d<>+0(SB)/4, $0x3f32222d
+DATA c3f32222d<>+4(SB)/4, $0x3f32222d
+DATA c3f32222d<>+8(SB)/4, $0x3f32222d
+DATA c3f32222d<>+12(SB)/4, $0x3f32222d
+DATA c3f32222d<>+16(SB)/4, $0x3f32222d
+DATA c3f32222d<>+20(SB)/4, $0x3f32222d
+DATA c3f32222d<>+24(SB)/4, $0x3f32222d
+DATA c3f32222d<>+28(SB)/4, $0x3f32222d
+DATA c3f32222d<>+32(SB)/4, $0x3f32222d
+DATA c3f32222d<>+36(SB)/4, $0x3f32222d
+DATA c3f32222d<>+40(SB)/4, $0x3f32222d
+DATA c3f32222d<>+44(SB)/4, $0x3f32222d
+DATA c3f32222d<>+48(SB)/4, $0x3f32222d
+DATA c3f32222d<>+52(SB)/4, $0x3f32222d
+DATA c3f32222d<>+56(SB)/4, $0x3f32222d
+DATA c3f32222d<>+60(SB)/4, $0x3f32222d
+GLOBL c3f32222d<>(SB), RODATA|NOPTR, $64
+
+DATA c3f7ffb18<>+0(SB)/4, $0x3f7ffb18
+DATA c3f7ffb18<>+4(SB)/4, $0x3f7ffb18
+DATA c3f7ffb18<>+8(SB)/4, $0x3f7ffb18
+DATA c3f7ffb18<>+12(SB)/4, $0x3f7ffb18
+DATA c3f7ffb18<>+16(SB)/4, $0x3f7ffb18
+DATA c3f7ffb18<>+20(SB)/4, $0x3f7ffb18
+DATA c3f7ffb18<>+24(SB)/4, $0x3f7ffb18
+DATA c3f7ffb18<>+28(SB)/4, $0x3f7ffb18
+DATA c3f7ffb18<>+32(SB)/4, $0x3f7ffb18
+DATA c3f7ffb18<>+36(SB)/4, $0x3f7ffb18
+DATA c3f7ffb18<>+40(SB)/4, $0x3f7ffb18
+DATA c3f7ffb18<>+44(SB)/4, $0x3f7ffb18
+DATA c3f7ffb18<>+48(SB)/4, $0x3f7ffb18
+DATA c3f7ffb18<>+52(SB)/4, $0x3f7ffb18
+DATA c3f7ffb18<>+56(SB)/4, $0x3f7ffb18
+DATA c3f7ffb18<>+60(SB)/4, $0x3f7ffb18
+GLOBL c3f7ffb18<>(SB), RODATA|NOPTR, $64
 
 // func sumRowsAVX512(dst *float32, ldd int, rows int, c *float32, bias *float32, x *float32, ldx int)
 // Requires: AVX, AVX512F
@@ -2323,40 +2456,48 @@ TEXT ·siluMulHalfAVX512(SB), NOSPLIT, $0-72
 	XORQ SI, SI
 
 next:
-	VPMOVZXWD    (CX)(SI*2), Z0
-	VPSLLD       $0x10, Z0, Z0
-	VPMOVZXWD    (DX)(SI*2), Z1
-	VPSLLD       $0x10, Z1, Z1
-	VXORPS       c80000000<>+0(SB), Z0, Z2
-	VMOVUPS      c42b20000<>+0(SB), Z3
-	VMINPS       Z2, Z3, Z3
-	VMOVUPS      cc2d00000<>+0(SB), Z2
-	VMAXPS       Z3, Z2, Z3
-	VMOVUPS      c3fb8aa3b<>+0(SB), Z2
-	VFMADD213PS  c4b400000<>+0(SB), Z3, Z2
-	VSUBPS       c4b400000<>+0(SB), Z2, Z2
-	VFNMADD231PS c3f317200<>+0(SB), Z2, Z3
-	VFNMADD231PS c35bfbe8e<>+0(SB), Z2, Z3
-	VMOVUPS      c3ab5112b<>+0(SB), Z4
-	VFMADD213PS  c3c091d81<>+0(SB), Z3, Z4
-	VFMADD213PS  c3d2aac7c<>+0(SB), Z3, Z4
-	VFMADD213PS  c3e2aaa48<>+0(SB), Z3, Z4
-	VFMADD213PS  c3efffffe<>+0(SB), Z3, Z4
-	VFMADD213PS  c3f800000<>+0(SB), Z3, Z4
-	VFMADD213PS  c3f800000<>+0(SB), Z3, Z4
-	VSCALEFPS    Z2, Z4, Z4
-	VADDPS       c3f800000<>+0(SB), Z4, Z4
-	VDIVPS       Z4, Z0, Z0
-	VMULPS       Z1, Z0, Z0
-	VMOVAPS      Z0, Z31
-	LONG         $0x487e0262
-	WORD         $0xf772
-	VMOVDQU32    Y30, (AX)(SI*2)
-	ADDQ         $0x10, SI
-	CMPQ         SI, BX
-	JLT          next
+	VPMOVZXWD   (CX)(SI*2), Z0
+	VPSLLD      $0x10, Z0, Z0
+	VMULPS      cbfb8aa3b<>+0(SB), Z0, Z1
+	VREDUCEPS   $0x01, Z1, Z2
+	VMOVUPS     c3d9fcb10<>+0(SB), Z3
+	VFMADD213PS c3e677e21<>+0(SB), Z2, Z3
+	VFMADD213PS c3f32222d<>+0(SB), Z2, Z3
+	VFMADD213PS c3f7ffb18<>+0(SB), Z2, Z3
+	VSCALEFPS   Z1, Z3, Z3
+	VADDPS      c3f800000<>+0(SB), Z3, Z3
+	VRCP14PS    Z3, Z3
+	VMULPS      Z3, Z0, Z0
+	VPMOVZXWD   (DX)(SI*2), Z1
+	VPSLLD      $0x10, Z1, Z1
+	VMULPS      Z1, Z0, Z0
+	VMOVAPS     Z0, Z31
+	LONG        $0x487e0262
+	WORD        $0xf772
+	VMOVDQU32   Y30, (AX)(SI*2)
+	ADDQ        $0x10, SI
+	CMPQ        SI, BX
+	JLT         next
 	VZEROUPPER
 	RET
+
+DATA cbfb8aa3b<>+0(SB)/4, $0xbfb8aa3b
+DATA cbfb8aa3b<>+4(SB)/4, $0xbfb8aa3b
+DATA cbfb8aa3b<>+8(SB)/4, $0xbfb8aa3b
+DATA cbfb8aa3b<>+12(SB)/4, $0xbfb8aa3b
+DATA cbfb8aa3b<>+16(SB)/4, $0xbfb8aa3b
+DATA cbfb8aa3b<>+20(SB)/4, $0xbfb8aa3b
+DATA cbfb8aa3b<>+24(SB)/4, $0xbfb8aa3b
+DATA cbfb8aa3b<>+28(SB)/4, $0xbfb8aa3b
+DATA cbfb8aa3b<>+32(SB)/4, $0xbfb8aa3b
+DATA cbfb8aa3b<>+36(SB)/4, $0xbfb8aa3b
+DATA cbfb8aa3b<>+40(SB)/4, $0xbfb8aa3b
+DATA cbfb8aa3b<>+44(SB)/4, $0xbfb8aa3b
+DATA cbfb8aa3b<>+48(SB)/4, $0xbfb8aa3b
+DATA cbfb8aa3b<>+52(SB)/4, $0xbfb8aa3b
+DATA cbfb8aa3b<>+56(SB)/4, $0xbfb8aa3b
+DATA cbfb8aa3b<>+60(SB)/4, $0xbfb8aa3b
+GLOBL cbfb8aa3b<>(SB), RODATA|NOPTR, $64
 
 // func siluMulHalfBackAVX512(dgate []uint16, dup []uint16, dy []float32, gate []uint16, up []uint16)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, AVX512_BF16
@@ -2370,51 +2511,39 @@ TEXT ·siluMulHalfBackAVX512(SB), NOSPLIT, $0-120
 	XORQ R8, R8
 
 next:
-	VPMOVZXWD    (BX)(R8*2), Z1
-	VPSLLD       $0x10, Z1, Z1
-	VPMOVZXWD    (SI)(R8*2), Z0
-	VPSLLD       $0x10, Z0, Z0
-	VMOVUPS      (DX)(R8*4), Z2
-	VXORPS       c80000000<>+0(SB), Z1, Z3
-	VMOVUPS      c42b20000<>+0(SB), Z4
-	VMINPS       Z3, Z4, Z4
-	VMOVUPS      cc2d00000<>+0(SB), Z3
-	VMAXPS       Z4, Z3, Z4
-	VMOVUPS      c3fb8aa3b<>+0(SB), Z3
-	VFMADD213PS  c4b400000<>+0(SB), Z4, Z3
-	VSUBPS       c4b400000<>+0(SB), Z3, Z3
-	VFNMADD231PS c3f317200<>+0(SB), Z3, Z4
-	VFNMADD231PS c35bfbe8e<>+0(SB), Z3, Z4
-	VMOVUPS      c3ab5112b<>+0(SB), Z5
-	VFMADD213PS  c3c091d81<>+0(SB), Z4, Z5
-	VFMADD213PS  c3d2aac7c<>+0(SB), Z4, Z5
-	VFMADD213PS  c3e2aaa48<>+0(SB), Z4, Z5
-	VFMADD213PS  c3efffffe<>+0(SB), Z4, Z5
-	VFMADD213PS  c3f800000<>+0(SB), Z4, Z5
-	VFMADD213PS  c3f800000<>+0(SB), Z4, Z5
-	VSCALEFPS    Z3, Z5, Z5
-	VADDPS       c3f800000<>+0(SB), Z5, Z5
-	VMOVUPS      c3f800000<>+0(SB), Z3
-	VDIVPS       Z5, Z3, Z3
-	VMULPS       Z0, Z2, Z4
-	VMULPS       Z3, Z1, Z0
-	VMULPS       Z2, Z0, Z0
-	VMOVUPS      c3f800000<>+0(SB), Z2
-	VSUBPS       Z3, Z2, Z2
-	VFMADD213PS  c3f800000<>+0(SB), Z1, Z2
-	VMULPS       Z3, Z2, Z2
-	VMULPS       Z4, Z2, Z2
-	VMOVAPS      Z2, Z31
-	LONG         $0x487e0262
-	WORD         $0xf772
-	VMOVDQU32    Y30, (AX)(R8*2)
-	VMOVAPS      Z0, Z31
-	LONG         $0x487e0262
-	WORD         $0xf772
-	VMOVDQU32    Y30, (CX)(R8*2)
-	ADDQ         $0x10, R8
-	CMPQ         R8, DI
-	JLT          next
+	VPMOVZXWD   (BX)(R8*2), Z1
+	VPSLLD      $0x10, Z1, Z1
+	VMULPS      cbfb8aa3b<>+0(SB), Z1, Z0
+	VREDUCEPS   $0x01, Z0, Z3
+	VMOVUPS     c3d9fcb10<>+0(SB), Z2
+	VFMADD213PS c3e677e21<>+0(SB), Z3, Z2
+	VFMADD213PS c3f32222d<>+0(SB), Z3, Z2
+	VFMADD213PS c3f7ffb18<>+0(SB), Z3, Z2
+	VSCALEFPS   Z0, Z2, Z2
+	VADDPS      c3f800000<>+0(SB), Z2, Z2
+	VRCP14PS    Z2, Z2
+	VPMOVZXWD   (SI)(R8*2), Z0
+	VPSLLD      $0x10, Z0, Z0
+	VMOVUPS     (DX)(R8*4), Z3
+	VMULPS      Z0, Z3, Z4
+	VMULPS      Z2, Z1, Z0
+	VMULPS      Z3, Z0, Z0
+	VMOVUPS     c3f800000<>+0(SB), Z3
+	VSUBPS      Z2, Z3, Z3
+	VFMADD213PS c3f800000<>+0(SB), Z1, Z3
+	VMULPS      Z2, Z3, Z3
+	VMULPS      Z4, Z3, Z3
+	VMOVAPS     Z3, Z31
+	LONG        $0x487e0262
+	WORD        $0xf772
+	VMOVDQU32   Y30, (AX)(R8*2)
+	VMOVAPS     Z0, Z31
+	LONG        $0x487e0262
+	WORD        $0xf772
+	VMOVDQU32   Y30, (CX)(R8*2)
+	ADDQ        $0x10, R8
+	CMPQ        R8, DI
+	JLT         next
 	VZEROUPPER
 	RET
 

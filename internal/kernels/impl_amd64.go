@@ -87,6 +87,10 @@ func makeImpls() (two, vnni, five, bf, amx impl) {
 		_, _, _ = dst[(rows-1)*ldd+31], c[32*rows-1], bias[31]
 		convertRowsAVX512(&dst[0], ldd, rows, &c[0], &bias[0])
 	}
+	bf.geluRows = func(dst []uint16, ldd, rows int, c, bias []float32, coef *[4]float32) {
+		_, _, _ = dst[(rows-1)*ldd+31], c[32*rows-1], bias[31]
+		geluRowsAVX512(&dst[0], ldd, rows, &c[0], &bias[0], coef)
+	}
 	bf.sumRows = func(dst []float32, ldd, rows int, c, bias, x []float32, ldx int) {
 		_, _, _, _ = dst[(rows-1)*ldd+31], c[32*rows-1], bias[31], x[(rows-1)*ldx+31]
 		sumRowsAVX512(&dst[0], ldd, rows, &c[0], &bias[0], &x[0], ldx)

@@ -115,6 +115,8 @@ type impl struct {
 	panelsDot func(mr, panels, kp int, a []uint16, lda int, b []uint16, step int, c []float32, ldc int, acc bool)
 	// roundRows rounds a tile c(rows,32) plus bias to bf16, rows of dst ldd apart; there where tileDot is.
 	roundRows func(dst []uint16, ldd, rows int, c, bias []float32)
+	// geluRows is roundRows with a GELU of each sum (geluHalf); there where tileDot is.
+	geluRows func(dst []uint16, ldd, rows int, c, bias []float32, coef *[4]float32)
 	// sumRows writes a tile c(rows,32) plus bias plus rows of x, ldx apart, to rows of dst; there where tileDot is.
 	sumRows func(dst []float32, ldd, rows int, c, bias, x []float32, ldx int)
 	// pairRows makes of pairs of 32 numbers in rows lds apart the pairs (row 2i, row 2i+1); there where tileDot is.

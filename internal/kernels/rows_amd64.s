@@ -1141,7 +1141,7 @@ TEXT ·foldMaxAVX2(SB), NOSPLIT, $0-16
 	RET
 
 // func softmaxHalfAVX512(dst *uint16, ldd int, s *float32, lds int, rows int, n int, more int, room int, scale float32, stats *float32)
-// Requires: AVX, AVX512DQ, AVX512F, AVX512VL, AVX512_BF16
+// Requires: AVX, AVX512DQ, AVX512F, AVX512_BF16
 TEXT ·softmaxHalfAVX512(SB), NOSPLIT, $0-80
 	MOVQ         dst+0(FP), AX
 	MOVQ         s+16(FP), DX
@@ -1149,139 +1149,140 @@ TEXT ·softmaxHalfAVX512(SB), NOSPLIT, $0-80
 	MOVQ         rows+32(FP), SI
 	MOVQ         stats+72(FP), DI
 	VBROADCASTSS scale+64(FP), Z0
-	VMOVUPS      cff800000<>+0(SB), Z1
-	VMOVSS       c3f800000<>+0(SB), X2
+	VMULPS       c3fb8aa3b<>+0(SB), Z0, Z1
+	VMOVUPS      cff800000<>+0(SB), Z2
+	VMOVSS       c3f800000<>+0(SB), X3
 
 row:
 	MOVQ    BX, R8
-	ANDQ    $-16, R8
+	ANDQ    $-32, R8
 	MOVQ    BX, CX
-	ANDQ    $0x0f, CX
-	MOVL    $0x00000001, R9
-	SHLL    CL, R9
-	DECL    R9
+	ANDQ    $0x1f, CX
+	MOVQ    $0x00000001, R9
+	SHLQ    CL, R9
+	DECQ    R9
 	KMOVW   R9, K1
-	VMOVAPS Z1, Z3
+	SHRQ    $0x10, R9
+	KMOVW   R9, K2
+	VMOVAPS Z2, Z4
+	VMOVAPS Z2, Z5
 	XORQ    CX, CX
 	JMP     largestTest
 
 largest:
-	VMAXPS (DX)(CX*4), Z3, Z3
-	ADDQ   $0x10, CX
+	VMAXPS (DX)(CX*4), Z4, Z4
+	VMAXPS 64(DX)(CX*4), Z5, Z5
+	ADDQ   $0x20, CX
 
 largestTest:
 	CMPQ          CX, R8
 	JLT           largest
-	VMOVAPS       Z1, Z4
-	VMOVUPS       (DX)(CX*4), K1, Z4
-	VMAXPS        Z4, Z3, Z3
-	VEXTRACTF64X4 $0x01, Z3, Y4
-	VMAXPS        Y4, Y3, Y4
-	VEXTRACTF128  $0x01, Y4, X3
-	VMAXPS        X3, X4, X4
-	VPSRLDQ       $0x08, X4, X3
-	VMAXPS        X3, X4, X4
-	VPSRLDQ       $0x04, X4, X3
-	VMAXPS        X3, X4, X4
-	VMULSS        X0, X4, X4
-	VMOVSS        X4, (DI)
-	VBROADCASTSS  X4, Z3
-	VXORPS        Z4, Z4, Z4
+	VMAXPS        (DX)(CX*4), Z4, K1, Z4
+	VMAXPS        64(DX)(CX*4), Z5, K2, Z5
+	VMAXPS        Z5, Z4, Z4
+	VEXTRACTF64X4 $0x01, Z4, Y5
+	VMAXPS        Y5, Y4, Y5
+	VEXTRACTF128  $0x01, Y5, X4
+	VMAXPS        X4, X5, X5
+	VPSRLDQ       $0x08, X5, X4
+	VMAXPS        X4, X5, X5
+	VPSRLDQ       $0x04, X5, X4
+	VMAXPS        X4, X5, X5
+	VBROADCASTSS  X5, Z4
+	VMULSS        X0, X5, X5
+	VMOVSS        X5, (DI)
+	VMULPS        Z1, Z4, Z4
+	VXORPS        Z5, Z5, Z5
+	VXORPS        Z6, Z6, Z6
 	XORQ          CX, CX
 	JMP           exponentialsTest
 
 exponentials:
-	VMOVUPS      (DX)(CX*4), Z5
-	VMULPS       Z0, Z5, Z5
-	VSUBPS       Z3, Z5, Z5
-	VMOVUPS      c42b20000<>+0(SB), Z6
-	VMINPS       Z5, Z6, Z6
-	VMOVUPS      cc2ae0000<>+0(SB), Z7
-	VMAXPS       Z6, Z7, Z6
-	VMOVUPS      c3fb8aa3b<>+0(SB), Z7
-	VFMADD213PS  c4b400000<>+0(SB), Z6, Z7
-	VSUBPS       c4b400000<>+0(SB), Z7, Z7
-	VFNMADD231PS c3f317200<>+0(SB), Z7, Z6
-	VFNMADD231PS c35bfbe8e<>+0(SB), Z7, Z6
-	VMOVUPS      c3ab5112b<>+0(SB), Z8
-	VFMADD213PS  c3c091d81<>+0(SB), Z6, Z8
-	VFMADD213PS  c3d2aac7c<>+0(SB), Z6, Z8
-	VFMADD213PS  c3e2aaa48<>+0(SB), Z6, Z8
-	VFMADD213PS  c3efffffe<>+0(SB), Z6, Z8
-	VFMADD213PS  c3f800000<>+0(SB), Z6, Z8
-	VFMADD213PS  c3f800000<>+0(SB), Z6, Z8
-	VSCALEFPS    Z7, Z8, Z8
-	VCMPPS       $0x05, cc2ae0000<>+0(SB), Z5, K2
-	VMOVAPS.Z    Z8, K2, Z8
-	VMOVUPS      Z8, (DX)(CX*4)
-	VADDPS       Z8, Z4, Z4
-	ADDQ         $0x10, CX
+	VMOVUPS     (DX)(CX*4), Z7
+	VFMSUB213PS Z4, Z1, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     c3d9fcb10<>+0(SB), Z9
+	VFMADD213PS c3e677e21<>+0(SB), Z8, Z9
+	VFMADD213PS c3f32222d<>+0(SB), Z8, Z9
+	VFMADD213PS c3f7ffb18<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VMOVUPS     Z9, (DX)(CX*4)
+	VADDPS      Z9, Z5, Z5
+	VMOVUPS     64(DX)(CX*4), Z7
+	VFMSUB213PS Z4, Z1, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     c3d9fcb10<>+0(SB), Z9
+	VFMADD213PS c3e677e21<>+0(SB), Z8, Z9
+	VFMADD213PS c3f32222d<>+0(SB), Z8, Z9
+	VFMADD213PS c3f7ffb18<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VMOVUPS     Z9, 64(DX)(CX*4)
+	VADDPS      Z9, Z6, Z6
+	ADDQ        $0x20, CX
 
 exponentialsTest:
-	CMPQ         CX, R8
-	JLT          exponentials
-	CMPQ         CX, BX
-	JGE          summed
-	VMOVUPS.Z    (DX)(CX*4), K1, Z5
-	VMULPS       Z0, Z5, Z5
-	VSUBPS       Z3, Z5, Z5
-	VMOVUPS      c42b20000<>+0(SB), Z3
-	VMINPS       Z5, Z3, Z3
-	VMOVUPS      cc2ae0000<>+0(SB), Z6
-	VMAXPS       Z3, Z6, Z3
-	VMOVUPS      c3fb8aa3b<>+0(SB), Z6
-	VFMADD213PS  c4b400000<>+0(SB), Z3, Z6
-	VSUBPS       c4b400000<>+0(SB), Z6, Z6
-	VFNMADD231PS c3f317200<>+0(SB), Z6, Z3
-	VFNMADD231PS c35bfbe8e<>+0(SB), Z6, Z3
-	VMOVUPS      c3ab5112b<>+0(SB), Z7
-	VFMADD213PS  c3c091d81<>+0(SB), Z3, Z7
-	VFMADD213PS  c3d2aac7c<>+0(SB), Z3, Z7
-	VFMADD213PS  c3e2aaa48<>+0(SB), Z3, Z7
-	VFMADD213PS  c3efffffe<>+0(SB), Z3, Z7
-	VFMADD213PS  c3f800000<>+0(SB), Z3, Z7
-	VFMADD213PS  c3f800000<>+0(SB), Z3, Z7
-	VSCALEFPS    Z6, Z7, Z7
-	VCMPPS       $0x05, cc2ae0000<>+0(SB), Z5, K2
-	VMOVAPS.Z    Z7, K2, Z7
-	VMOVAPS.Z    Z7, K1, Z7
-	VMOVUPS      Z7, (DX)(CX*4)
-	VADDPS       Z7, Z4, Z4
-	ADDQ         $0x10, R8
+	CMPQ        CX, R8
+	JLT         exponentials
+	CMPQ        CX, BX
+	JGE         summed
+	VMOVUPS.Z   (DX)(CX*4), K1, Z7
+	VFMSUB213PS Z4, Z1, Z7
+	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS     c3d9fcb10<>+0(SB), Z9
+	VFMADD213PS c3e677e21<>+0(SB), Z8, Z9
+	VFMADD213PS c3f32222d<>+0(SB), Z8, Z9
+	VFMADD213PS c3f7ffb18<>+0(SB), Z8, Z9
+	VSCALEFPS   Z7, Z9, Z9
+	VMOVAPS.Z   Z9, K1, Z9
+	VMOVUPS     Z9, (DX)(CX*4)
+	VADDPS      Z9, Z5, Z5
+	VMOVUPS.Z   64(DX)(CX*4), K2, Z7
+	VFMSUB213PS Z4, Z1, Z7
+	VREDUCEPS   $0x01, Z7, Z4
+	VMOVUPS     c3d9fcb10<>+0(SB), Z8
+	VFMADD213PS c3e677e21<>+0(SB), Z4, Z8
+	VFMADD213PS c3f32222d<>+0(SB), Z4, Z8
+	VFMADD213PS c3f7ffb18<>+0(SB), Z4, Z8
+	VSCALEFPS   Z7, Z8, Z8
+	VMOVAPS.Z   Z8, K2, Z8
+	VMOVUPS     Z8, 64(DX)(CX*4)
+	VADDPS      Z8, Z6, Z6
+	ADDQ        $0x20, R8
 
 summed:
-	VEXTRACTF64X4 $0x01, Z4, Y3
-	VADDPS        Y3, Y4, Y3
-	VEXTRACTF128  $0x01, Y3, X4
-	VADDPS        X4, X3, X3
-	VPSRLDQ       $0x08, X3, X4
-	VADDPS        X4, X3, X3
-	VPSRLDQ       $0x04, X3, X4
-	VADDPS        X4, X3, X3
-	VMOVSS        X3, 4(DI)
-	VDIVSS        X3, X2, X3
-	VBROADCASTSS  X3, Z3
+	VADDPS        Z6, Z5, Z5
+	VEXTRACTF64X4 $0x01, Z5, Y4
+	VADDPS        Y4, Y5, Y4
+	VEXTRACTF128  $0x01, Y4, X5
+	VADDPS        X5, X4, X4
+	VPSRLDQ       $0x08, X4, X5
+	VADDPS        X5, X4, X4
+	VPSRLDQ       $0x04, X4, X5
+	VADDPS        X5, X4, X4
+	VMOVSS        X4, 4(DI)
+	VDIVSS        X4, X3, X4
+	VBROADCASTSS  X4, Z4
 	XORQ          CX, CX
 	JMP           roundedTest
 
 rounded:
-	VMULPS    (DX)(CX*4), Z3, Z4
-	VMOVAPS   Z4, Z31
-	LONG      $0x487e0262
-	WORD      $0xf772
-	VMOVDQU32 Y30, (AX)(CX*2)
-	ADDQ      $0x10, CX
+	VMULPS    (DX)(CX*4), Z4, Z30
+	VMULPS    64(DX)(CX*4), Z4, Z31
+	LONG      $0x40070262
+	WORD      $0xee72
+	VMOVDQU32 Z29, (AX)(CX*2)
+	ADDQ      $0x20, CX
 
 roundedTest:
 	CMPQ   CX, R8
 	JLT    rounded
-	VXORPS Y3, Y3, Y3
+	VXORPS Z4, Z4, Z4
 	MOVQ   room+56(FP), R8
 	JMP    zeroTest
 
 zero:
-	VMOVUPS Y3, (AX)(CX*2)
-	ADDQ    $0x10, CX
+	VMOVUPS Z4, (AX)(CX*2)
+	ADDQ    $0x20, CX
 
 zeroTest:
 	CMPQ CX, R8
@@ -1315,3 +1316,75 @@ DATA cff800000<>+52(SB)/4, $0xff800000
 DATA cff800000<>+56(SB)/4, $0xff800000
 DATA cff800000<>+60(SB)/4, $0xff800000
 GLOBL cff800000<>(SB), RODATA|NOPTR, $64
+
+DATA c3d9fcb10<>+0(SB)/4, $0x3d9fcb10
+DATA c3d9fcb10<>+4(SB)/4, $0x3d9fcb10
+DATA c3d9fcb10<>+8(SB)/4, $0x3d9fcb10
+DATA c3d9fcb10<>+12(SB)/4, $0x3d9fcb10
+DATA c3d9fcb10<>+16(SB)/4, $0x3d9fcb10
+DATA c3d9fcb10<>+20(SB)/4, $0x3d9fcb10
+DATA c3d9fcb10<>+24(SB)/4, $0x3d9fcb10
+DATA c3d9fcb10<>+28(SB)/4, $0x3d9fcb10
+DATA c3d9fcb10<>+32(SB)/4, $0x3d9fcb10
+DATA c3d9fcb10<>+36(SB)/4, $0x3d9fcb10
+DATA c3d9fcb10<>+40(SB)/4, $0x3d9fcb10
+DATA c3d9fcb10<>+44(SB)/4, $0x3d9fcb10
+DATA c3d9fcb10<>+48(SB)/4, $0x3d9fcb10
+DATA c3d9fcb10<>+52(SB)/4, $0x3d9fcb10
+DATA c3d9fcb10<>+56(SB)/4, $0x3d9fcb10
+DATA c3d9fcb10<>+60(SB)/4, $0x3d9fcb10
+GLOBL c3d9fcb10<>(SB), RODATA|NOPTR, $64
+
+DATA c3e677e21<>+0(SB)/4, $0x3e677e21
+DATA c3e677e21<>+4(SB)/4, $0x3e677e21
+DATA c3e677e21<>+8(SB)/4, $0x3e677e21
+DATA c3e677e21<>+12(SB)/4, $0x3e677e21
+DATA c3e677e21<>+16(SB)/4, $0x3e677e21
+DATA c3e677e21<>+20(SB)/4, $0x3e677e21
+DATA c3e677e21<>+24(SB)/4, $0x3e677e21
+DATA c3e677e21<>+28(SB)/4, $0x3e677e21
+DATA c3e677e21<>+32(SB)/4, $0x3e677e21
+DATA c3e677e21<>+36(SB)/4, $0x3e677e21
+DATA c3e677e21<>+40(SB)/4, $0x3e677e21
+DATA c3e677e21<>+44(SB)/4, $0x3e677e21
+DATA c3e677e21<>+48(SB)/4, $0x3e677e21
+DATA c3e677e21<>+52(SB)/4, $0x3e677e21
+DATA c3e677e21<>+56(SB)/4, $0x3e677e21
+DATA c3e677e21<>+60(SB)/4, $0x3e677e21
+GLOBL c3e677e21<>(SB), RODATA|NOPTR, $64
+
+DATA c3f32222d<>+0(SB)/4, $0x3f32222d
+DATA c3f32222d<>+4(SB)/4, $0x3f32222d
+DATA c3f32222d<>+8(SB)/4, $0x3f32222d
+DATA c3f32222d<>+12(SB)/4, $0x3f32222d
+DATA c3f32222d<>+16(SB)/4, $0x3f32222d
+DATA c3f32222d<>+20(SB)/4, $0x3f32222d
+DATA c3f32222d<>+24(SB)/4, $0x3f32222d
+DATA c3f32222d<>+28(SB)/4, $0x3f32222d
+DATA c3f32222d<>+32(SB)/4, $0x3f32222d
+DATA c3f32222d<>+36(SB)/4, $0x3f32222d
+DATA c3f32222d<>+40(SB)/4, $0x3f32222d
+DATA c3f32222d<>+44(SB)/4, $0x3f32222d
+DATA c3f32222d<>+48(SB)/4, $0x3f32222d
+DATA c3f32222d<>+52(SB)/4, $0x3f32222d
+DATA c3f32222d<>+56(SB)/4, $0x3f32222d
+DATA c3f32222d<>+60(SB)/4, $0x3f32222d
+GLOBL c3f32222d<>(SB), RODATA|NOPTR, $64
+
+DATA c3f7ffb18<>+0(SB)/4, $0x3f7ffb18
+DATA c3f7ffb18<>+4(SB)/4, $0x3f7ffb18
+DATA c3f7ffb18<>+8(SB)/4, $0x3f7ffb18
+DATA c3f7ffb18<>+12(SB)/4, $0x3f7ffb18
+DATA c3f7ffb18<>+16(SB)/4, $0x3f7ffb18
+DATA c3f7ffb18<>+20(SB)/4, $0x3f7ffb18
+DATA c3f7ffb18<>+24(SB)/4, $0x3f7ffb18
+DATA c3f7ffb18<>+28(SB)/4, $0x3f7ffb18
+DATA c3f7ffb18<>+32(SB)/4, $0x3f7ffb18
+DATA c3f7ffb18<>+36(SB)/4, $0x3f7ffb18
+DATA c3f7ffb18<>+40(SB)/4, $0x3f7ffb18
+DATA c3f7ffb18<>+44(SB)/4, $0x3f7ffb18
+DATA c3f7ffb18<>+48(SB)/4, $0x3f7ffb18
+DATA c3f7ffb18<>+52(SB)/4, $0x3f7ffb18
+DATA c3f7ffb18<>+56(SB)/4, $0x3f7ffb18
+DATA c3f7ffb18<>+60(SB)/4, $0x3f7ffb18
+GLOBL c3f7ffb18<>(SB), RODATA|NOPTR, $64

@@ -95,14 +95,17 @@ func (v vec) activations() {
 
 	p, n = v.begin("siluMul", "func(y, gate, up []float32)", "y", "y", "gate", "up")
 	v.each(p, n, func(at place, _ int) {
-		VMOVUPS(v.siluUp(v.load(at("gate")), at("up")), at("y"))
+		g := v.load(at("gate"))
+		e := v.exp(v.xor(g, bits(1<<31)))
+		VADDPS(f32(1), e, e)
+		VMOVUPS(v.mul(v.div(g, e), at("up")), at("y"))
 	})
 	v.end()
 
 	p, n = v.begin("siluMulBack", "func(dgate, dup, dy, gate, up []float32)", "dgate", "dgate", "dup", "dy", "gate", "up")
 	v.each(p, n, func(at place, _ int) {
 		g, dy := v.load(at("gate")), v.load(at("dy"))
-		dgate, dup := v.siluSlopes(g, at("up"), dy)
+		dgate, dup := v.siluSlopes(g, v.logistic(g), at("up"), dy)
 		VMOVUPS(dup, at("dup"))
 		VMOVUPS(dgate, at("dgate"))
 	})
@@ -170,7 +173,7 @@ func narrow(x reg.VecVirtual, m Mem) {
 	VMOVDQU32(reg.Y30, m)
 }
 
-// siluHalf are siluMul and siluMulBack of bf16.
+// siluHalf are siluMul and siluMulBack of bf16, exact to what rounding to it costs.
 func (v vec) siluHalf() {
 	body := func(name, signature string, slices []string, f func(half, full place)) {
 		p, n := v.begin(name, signature, "gate", slices...)
@@ -184,25 +187,21 @@ func (v vec) siluHalf() {
 		v.end()
 	}
 	body("siluMulHalf", "func(y, gate, up []uint16)", []string{"y", "gate", "up"}, func(half, _ place) {
-		narrow(v.siluUp(wide(half("gate")), wide(half("up"))), half("y"))
+		g := wide(half("gate"))
+		y := v.mul(g, logisticHalf(g))
+		VMULPS(wide(half("up")), y, y)
+		narrow(y, half("y"))
 	})
 	body("siluMulHalfBack", "func(dgate, dup []uint16, dy []float32, gate, up []uint16)", []string{"dgate", "dup", "dy", "gate", "up"}, func(half, full place) {
-		dg, du := v.siluSlopes(wide(half("gate")), wide(half("up")), v.load(full("dy")))
+		g := wide(half("gate"))
+		dg, du := v.siluSlopes(g, logisticHalf(g), wide(half("up")), v.load(full("dy")))
 		narrow(dg, half("dgate"))
 		narrow(du, half("dup"))
 	})
 }
 
-// siluUp is silu(g)*up.
-func (v vec) siluUp(g reg.VecVirtual, up Op) reg.VecVirtual {
-	e := v.exp(v.xor(g, bits(1<<31)))
-	VADDPS(f32(1), e, e)
-	return v.mul(v.div(g, e), up)
-}
-
-// siluSlopes are dy*up*silu'(g) and dy*silu(g).
-func (v vec) siluSlopes(g reg.VecVirtual, up Op, dy reg.VecVirtual) (dgate, dup reg.VecVirtual) {
-	s := v.logistic(g)
+// siluSlopes are dy*up*silu'(g) and dy*silu(g), s being the logistic function of g.
+func (v vec) siluSlopes(g, s reg.VecVirtual, up Op, dy reg.VecVirtual) (dgate, dup reg.VecVirtual) {
 	du := v.mul(dy, up)
 	gs := v.mul(g, s)
 	VMULPS(dy, gs, gs)
@@ -280,6 +279,7 @@ func (v vec) formats() {
 	if v.bytes == 64 {
 		convertBF()
 		convertRows()
+		geluRows()
 		sumRows()
 		pairRows()
 		v.siluHalf()
@@ -328,10 +328,10 @@ func convertBF() {
 	SUBQ(U8(32), n)
 	JLT(LabelRef("rest"))
 	Label("next")
-	VMULPS(Mem{Base: src}, reg.Z3, reg.Z0)
-	VMULPS(Mem{Base: src, Disp: 64}, reg.Z3, reg.Z1)
+	VMULPS(Mem{Base: src}, reg.Z3, two[0])
+	VMULPS(Mem{Base: src, Disp: 64}, reg.Z3, two[1])
 	convertTwo()
-	VMOVDQU32(reg.Z2, Mem{Base: dst})
+	VMOVDQU32(both, Mem{Base: dst})
 	ADDQ(U8(128), src)
 	ADDQ(U8(64), dst)
 	SUBQ(U8(32), n)
@@ -347,8 +347,10 @@ func convertBF() {
 	RET()
 }
 
-// convertTwo is VCVTNE2PS2BF16 Z2 = Z1:Z0.
-func convertTwo() { raw("AVX512_BF16", 0x62, 0xf2, 0x77, 0x48, 0x72, 0xd0) }
+// two are the low and the high half of what convertTwo, VCVTNE2PS2BF16, rounds, 32 bf16 in both: registers that nothing else uses.
+var two, both = []reg.VecPhysical{reg.Z30, reg.Z31}, reg.Z29
+
+func convertTwo() { raw("AVX512_BF16", 0x62, 0x02, 0x07, 0x40, 0x72, 0xee) }
 
 // convertRows rounds the rows of a tile of 32 columns, and bias added to each, to bf16, in rows ldd apart.
 func convertRows() {
@@ -360,10 +362,50 @@ func convertRows() {
 	VMOVUPS(Mem{Base: b, Disp: 64}, reg.Z4)
 	SHLQ(U8(1), ldd)
 	Label("next")
-	VADDPS(Mem{Base: c}, reg.Z3, reg.Z0)
-	VADDPS(Mem{Base: c, Disp: 64}, reg.Z4, reg.Z1)
+	VADDPS(Mem{Base: c}, reg.Z3, two[0])
+	VADDPS(Mem{Base: c, Disp: 64}, reg.Z4, two[1])
 	convertTwo()
-	VMOVDQU32(reg.Z2, Mem{Base: dst})
+	VMOVDQU32(both, Mem{Base: dst})
+	ADDQ(U32(128), c)
+	ADDQ(ldd, dst)
+	DECQ(left)
+	JNZ(LabelRef("next"))
+	VZEROUPPER()
+	RET()
+}
+
+// geluRows is convertRows with x*logistic(x*q(min(x*x, coef[3]))) of each sum x, q having the coefficients coef[0:3], times -log2(e).
+func geluRows() {
+	TEXT("geluRowsAVX512", NOSPLIT, "func(dst *uint16, ldd, rows int, c, bias *float32, coef *[4]float32)")
+	Pragma("noescape")
+	dst, ldd, left, c := Load(Param("dst"), GP64()), Load(Param("ldd"), GP64()), Load(Param("rows"), GP64()), Load(Param("c"), GP64())
+	v := widths[1]
+	b, from := Load(Param("bias"), GP64()), Load(Param("coef"), GP64())
+	bias := []reg.VecVirtual{v.load(Mem{Base: b}), v.load(Mem{Base: b, Disp: 64})}
+	var coef [4]reg.VecVirtual
+	for i := range coef {
+		coef[i] = v.r()
+		VBROADCASTSS(Mem{Base: from, Disp: 4 * i}, coef[i])
+	}
+	one := v.con(f32(1))
+	SHLQ(U8(1), ldd)
+	Label("next")
+	for q, to := range two {
+		x, p := v.r(), v.r()
+		VADDPS(Mem{Base: c, Disp: 64 * q}, bias[q], x)
+		t := v.mul(x, x)
+		VMINPS(coef[3], t, t)
+		VMOVAPS(coef[2], p)
+		VFMADD213PS(coef[1], t, p)
+		VFMADD213PS(coef[0], t, p)
+		VMULPS(x, p, p)
+		e := exp2Half(p)
+		VADDPS(one, e, e)
+		VRCP14PS(e, e)
+		VMULPS(x, e, to)
+	}
+	convertTwo()
+	VMOVDQU32(both, Mem{Base: dst})
 	ADDQ(U32(128), c)
 	ADDQ(ldd, dst)
 	DECQ(left)

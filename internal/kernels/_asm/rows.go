@@ -1,6 +1,8 @@
 package main
 
 import (
+	"math"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -17,7 +19,7 @@ func rows() {
 }
 
 // softmaxHalf is SoftmaxHalf for rows one after another, row i of n + i*more numbers: exponentials in place, their rounded shares in
-// dst with zeros up to room. top and sum of each row go to stats, a pair a row.
+// dst with zeros up to room, a multiple of 32. top and sum of each row go to stats, a pair a row.
 func (v vec) softmaxHalf() {
 	TEXT("softmaxHalfAVX512", NOSPLIT, "func(dst *uint16, ldd int, s *float32, lds, rows, n, more, room int, scale float32, stats *float32)")
 	Pragma("noescape")
@@ -25,14 +27,19 @@ func (v vec) softmaxHalf() {
 	n, left := Load(Param("n"), GP64()), Load(Param("rows"), GP64())
 	stats := Load(Param("stats"), GP64())
 	scale := v.broadcast("scale")
-	i, whole, tail, end := GP64(), GP64(), K(), GP64()
-	full := Mem{Base: row, Index: i, Scale: 4}
-	each := func(label string, to reg.Register, body func()) {
+	by2 := v.mul(scale, f32(math.Log2E))
+	i, whole, end := GP64(), GP64(), GP64()
+	tail := []Op{K(), K()}
+	full := []Mem{{Base: row, Index: i, Scale: 4}, {Base: row, Index: i, Scale: 4, Disp: 64}}
+	// each runs body for every two vectors, of 32 numbers, up to to.
+	each := func(label string, to reg.Register, body func(q int)) {
 		XORQ(i, i)
 		JMP(LabelRef(label + "Test"))
 		Label(label)
-		body()
-		ADDQ(U8(16), i)
+		for q := range full {
+			body(q)
+		}
+		ADDQ(U8(32), i)
 		Label(label + "Test")
 		CMPQ(i, to)
 		JLT(LabelRef(label))
@@ -52,63 +59,78 @@ func (v vec) softmaxHalf() {
 	low, one := v.con(bits(0xff800000)), XMM()
 	VMOVSS(f32(1), one)
 	Label("row")
-	MOVQ(n, whole) // numbers in whole vectors, and the mask of the rest
-	ANDQ(I8(-16), whole)
+	MOVQ(n, whole) // numbers in whole pairs of vectors, and the masks of the rest
+	ANDQ(I8(-32), whole)
 	MOVQ(n, reg.RCX)
-	ANDQ(U8(15), reg.RCX)
-	mask := GP32()
-	MOVL(U32(1), mask)
-	SHLL(reg.CL, mask)
-	DECL(mask)
-	KMOVW(mask, tail)
+	ANDQ(U8(31), reg.RCX)
+	mask := GP64()
+	MOVQ(U32(1), mask)
+	SHLQ(reg.CL, mask)
+	DECQ(mask)
+	KMOVW(mask.As32(), tail[0])
+	SHRQ(U8(16), mask)
+	KMOVW(mask.As32(), tail[1])
 
-	most := v.r()
-	VMOVAPS(low, most)
-	each("largest", whole, func() { VMAXPS(full, most, most) })
-	x := v.r()
-	VMOVAPS(low, x)
-	VMOVUPS(full, tail, x)
-	VMAXPS(x, most, most)
-	top := fold(most, func(a, b, d Op) { VMAXPS(a, b, d) })
+	most := []reg.VecVirtual{v.r(), v.r()}
+	for _, m := range most {
+		VMOVAPS(low, m)
+	}
+	each("largest", whole, func(q int) { VMAXPS(full[q], most[q], most[q]) })
+	for q, m := range most {
+		VMAXPS(full[q], m, tail[q], m)
+	}
+	VMAXPS(most[1], most[0], most[0])
+	top := fold(most[0], func(a, b, d Op) { VMAXPS(a, b, d) })
+	shift := spread(top)
 	VMULSS(scale.AsX(), top, top)
 	VMOVSS(top, Mem{Base: stats})
-	shift := spread(top)
+	VMULPS(by2, shift, shift)
 
-	total := v.r()
-	VXORPS(total, total, total)
-	exponential := func(x reg.VecVirtual) reg.VecVirtual {
-		VMULPS(scale, x, x)
-		VSUBPS(shift, x, x)
-		return v.expNormal(x)
+	total := []reg.VecVirtual{v.r(), v.r()}
+	for _, t := range total {
+		VXORPS(t, t, t)
 	}
-	each("exponentials", whole, func() {
-		e := exponential(v.load(full))
-		VMOVUPS(e, full)
-		VADDPS(e, total, total)
+	exponential := func(x reg.VecVirtual) reg.VecVirtual {
+		VFMSUB213PS(shift, by2, x) // x*by2 - shift
+		return exp2Half(x)
+	}
+	each("exponentials", whole, func(q int) {
+		e := exponential(v.load(full[q]))
+		VMOVUPS(e, full[q])
+		VADDPS(e, total[q], total[q])
 	})
 	CMPQ(i, n)
 	JGE(LabelRef("summed"))
-	x = v.r()
-	VMOVUPS_Z(full, tail, x)
-	e := exponential(x)
-	VMOVAPS_Z(e, tail, e)
-	VMOVUPS(e, full)
-	VADDPS(e, total, total)
-	ADDQ(U8(16), whole)
+	for q, t := range total {
+		x := v.r()
+		VMOVUPS_Z(full[q], tail[q], x)
+		e := exponential(x)
+		VMOVAPS_Z(e, tail[q], e)
+		VMOVUPS(e, full[q])
+		VADDPS(e, t, t)
+	}
+	ADDQ(U8(32), whole)
 	Label("summed")
-	sum := fold(total, func(a, b, d Op) { VADDPS(a, b, d) })
+	VADDPS(total[1], total[0], total[0])
+	sum := fold(total[0], func(a, b, d Op) { VADDPS(a, b, d) })
 	VMOVSS(sum, Mem{Base: stats, Disp: 4})
 	VDIVSS(sum, one, sum)
 	by := spread(sum)
 	half := Mem{Base: dst, Index: i, Scale: 2}
-	each("rounded", whole, func() { narrow(v.mul(by, full), half) })
-	zero := YMM()
+	each("rounded", whole, func(q int) {
+		VMULPS(full[q], by, two[q])
+		if q == 1 {
+			convertTwo()
+			VMOVDQU32(both, half)
+		}
+	})
+	zero := v.r()
 	VXORPS(zero, zero, zero)
 	Load(Param("room"), end)
 	JMP(LabelRef("zeroTest"))
 	Label("zero")
 	VMOVUPS(zero, half)
-	ADDQ(U8(16), i)
+	ADDQ(U8(32), i)
 	Label("zeroTest")
 	CMPQ(i, end)
 	JLT(LabelRef("zero"))
