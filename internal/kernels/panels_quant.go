@@ -8,8 +8,9 @@ import (
 // QuantBlock is the number of columns that share a scale in PanelQ8 and PanelQ4.
 const QuantBlock = 32
 
-// A block of a panel, 32 rows by 32 columns: PanelQ8 [32] scales as float32, then [32 columns][32 rows] of int8; PanelQ4 [32]
-// scales, [32] offsets, then [16 pairs of columns][32 rows] bytes, the even column in the low half. Sizes in floats.
+// A block of a panel, 32 rows by 32 columns, of which products of integers read four columns at a time: PanelQ8 [32] scales as float32,
+// then [8][32 rows][4 columns] of int8; PanelQ4 [32] scales, [32] offsets, then [4][32 rows][4 columns] bytes, with columns 0 to 15 in the
+// low halves and 16 to 31 in the high ones. Sizes in floats.
 const (
 	q8Size = 32 + 32*32/4
 	q4Size = 64 + 16*32/4
@@ -50,7 +51,7 @@ func (p *Panels) setBlock(panel []float32, b, r int, q []int8, scale, offset flo
 		d[r] = scale
 		out := asBytes(d[32:])
 		for l, v := range q {
-			out[l*32+r] = byte(v)
+			out[q8At(l, r)] = byte(v)
 		}
 		return
 	}
@@ -58,9 +59,15 @@ func (p *Panels) setBlock(panel []float32, b, r int, q []int8, scale, offset flo
 	d[r], d[32+r] = scale, offset
 	out := asBytes(d[64:])
 	for l, v := range q {
-		out[l/2*32+r] |= byte(v&15) << (l & 1 * 4)
+		at, shift := q4At(l, r)
+		out[at] |= byte(v&15) << shift
 	}
 }
+
+// q8At is where column l of row r stands in the numbers of a block, q4At that and by how many bits it is shifted.
+func q8At(l, r int) int { return l/4*128 + r*4 + l%4 }
+
+func q4At(l, r int) (at, shift int) { return q8At(l%16, r), l / 16 * 4 }
 
 // standardNaN replaces a NaN by the one whose rounding to bf16 by integer arithmetic is safe.
 func standardNaN(x float32) float32 {
@@ -138,12 +145,12 @@ func (p *Panels) quantRow(dst, panel []float32, r int) {
 		b, c := l/QuantBlock, l%QuantBlock
 		if p.typ == PanelQ8 {
 			d := panel[b*q8Size:][:q8Size]
-			dst[l] = d[r] * float32(int8(asBytes(d[32:])[c*32+r]))
+			dst[l] = d[r] * float32(int8(asBytes(d[32:])[q8At(c, r)]))
 			continue
 		}
 		d := panel[b*q4Size:][:q4Size]
-		q := asBytes(d[64:])[c/2*32+r] >> (c & 1 * 4) & 15
-		dst[l] = multiplyAdd(d[r], float32(q), d[32+r])
+		at, shift := q4At(c, r)
+		dst[l] = multiplyAdd(d[r], float32(asBytes(d[64:])[at]>>shift&15), d[32+r])
 	}
 }
 
@@ -156,8 +163,9 @@ func expandQ8Generic(dst []float32, src []byte, blocks int) {
 	for i := range blocks {
 		s, d := src[i*4*q8Size:][:4*q8Size], dst[i*32*32:][:32*32]
 		scale := unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(s))), 32)
-		for j, v := range s[128:] {
-			d[j] = float32(int8(v)) * scale[j%32]
+		for j := range d {
+			l, r := j/32, j%32
+			d[j] = float32(int8(s[128:][q8At(l, r)])) * scale[r]
 		}
 	}
 }
@@ -166,10 +174,10 @@ func expandQ4Generic(dst []float32, src []byte, blocks int) {
 	for i := range blocks {
 		s, d := src[i*4*q4Size:][:4*q4Size], dst[i*32*32:][:32*32]
 		head := unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(s))), 64)
-		for j, v := range s[256:] {
+		for j := range d {
 			r := j % 32
-			d[j/32*64+r] = multiplyAdd(head[r], float32(v&15), head[32+r])
-			d[j/32*64+32+r] = multiplyAdd(head[r], float32(v>>4), head[32+r])
+			at, shift := q4At(j/32, r)
+			d[j] = multiplyAdd(head[r], float32(s[256:][at]>>shift&15), head[32+r])
 		}
 	}
 }

@@ -14,81 +14,173 @@ block:
 	FLDPQ 64(R1), (F27, F26)
 	FLDPQ 96(R1), (F25, F24)
 	ADD $128, R1
-	MOVD $16, R3
-row:
+	MOVD $8, R3
+line:
 	PRFM 2048(R1), PLDL1KEEP
 	FMOVQ 0(R1), F0
-	WORD $0x4f08a403 // sxtl2 v3.8h, v0.16b
-	WORD $0x0f08a401 // sxtl v1.8h, v0.8b
-	WORD $0x4f10a464 // sxtl2 v4.4s, v3.8h
-	WORD $0x0f10a463 // sxtl v3.4s, v3.4h
-	WORD $0x4f10a422 // sxtl2 v2.4s, v1.8h
-	WORD $0x0f10a421 // sxtl v1.4s, v1.4h
+	VSHL $24, V0.S4, V1.S4
+	WORD $0x4f280421 // sshr v1.4s, v1.4s, #24
 	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
-	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
-	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
-	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
 	WORD $0x6e3fdc21 // fmul v1.4s, v1.4s, v31.4s
-	WORD $0x6e3edc42 // fmul v2.4s, v2.4s, v30.4s
-	WORD $0x6e3ddc63 // fmul v3.4s, v3.4s, v29.4s
-	WORD $0x6e3cdc84 // fmul v4.4s, v4.4s, v28.4s
-	FMOVQ 32(R1), F0
-	WORD $0x4f08a407 // sxtl2 v7.8h, v0.16b
-	WORD $0x0f08a405 // sxtl v5.8h, v0.8b
-	WORD $0x4f10a4e8 // sxtl2 v8.4s, v7.8h
-	WORD $0x0f10a4e7 // sxtl v7.4s, v7.4h
-	WORD $0x4f10a4a6 // sxtl2 v6.4s, v5.8h
-	WORD $0x0f10a4a5 // sxtl v5.4s, v5.4h
-	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
-	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
-	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
-	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
-	WORD $0x6e3fdca5 // fmul v5.4s, v5.4s, v31.4s
-	WORD $0x6e3edcc6 // fmul v6.4s, v6.4s, v30.4s
-	WORD $0x6e3ddce7 // fmul v7.4s, v7.4s, v29.4s
-	WORD $0x6e3cdd08 // fmul v8.4s, v8.4s, v28.4s
-	FSTPQ (F1, F2), 0(R0)
-	FSTPQ (F3, F4), 32(R0)
-	FSTPQ (F5, F6), 128(R0)
-	FSTPQ (F7, F8), 160(R0)
-	FMOVQ 16(R1), F0
-	WORD $0x4f08a403 // sxtl2 v3.8h, v0.16b
-	WORD $0x0f08a401 // sxtl v1.8h, v0.8b
-	WORD $0x4f10a464 // sxtl2 v4.4s, v3.8h
-	WORD $0x0f10a463 // sxtl v3.4s, v3.4h
-	WORD $0x4f10a422 // sxtl2 v2.4s, v1.8h
-	WORD $0x0f10a421 // sxtl v1.4s, v1.4h
-	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VSHL $16, V0.S4, V2.S4
+	WORD $0x4f280442 // sshr v2.4s, v2.4s, #24
 	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
-	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
-	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
-	WORD $0x6e3bdc21 // fmul v1.4s, v1.4s, v27.4s
-	WORD $0x6e3adc42 // fmul v2.4s, v2.4s, v26.4s
-	WORD $0x6e39dc63 // fmul v3.4s, v3.4s, v25.4s
-	WORD $0x6e38dc84 // fmul v4.4s, v4.4s, v24.4s
+	WORD $0x6e3fdc42 // fmul v2.4s, v2.4s, v31.4s
+	FMOVQ F1, 0(R0)
+	FMOVQ F2, 128(R0)
+	VSHL $8, V0.S4, V1.S4
+	WORD $0x4f280421 // sshr v1.4s, v1.4s, #24
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e3fdc21 // fmul v1.4s, v1.4s, v31.4s
+	WORD $0x4f280402 // sshr v2.4s, v0.4s, #24
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x6e3fdc42 // fmul v2.4s, v2.4s, v31.4s
+	FMOVQ F1, 256(R0)
+	FMOVQ F2, 384(R0)
+	FMOVQ 16(R1), F0
+	VSHL $24, V0.S4, V1.S4
+	WORD $0x4f280421 // sshr v1.4s, v1.4s, #24
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e3edc21 // fmul v1.4s, v1.4s, v30.4s
+	VSHL $16, V0.S4, V2.S4
+	WORD $0x4f280442 // sshr v2.4s, v2.4s, #24
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x6e3edc42 // fmul v2.4s, v2.4s, v30.4s
+	FMOVQ F1, 16(R0)
+	FMOVQ F2, 144(R0)
+	VSHL $8, V0.S4, V1.S4
+	WORD $0x4f280421 // sshr v1.4s, v1.4s, #24
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e3edc21 // fmul v1.4s, v1.4s, v30.4s
+	WORD $0x4f280402 // sshr v2.4s, v0.4s, #24
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x6e3edc42 // fmul v2.4s, v2.4s, v30.4s
+	FMOVQ F1, 272(R0)
+	FMOVQ F2, 400(R0)
+	FMOVQ 32(R1), F0
+	VSHL $24, V0.S4, V1.S4
+	WORD $0x4f280421 // sshr v1.4s, v1.4s, #24
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e3ddc21 // fmul v1.4s, v1.4s, v29.4s
+	VSHL $16, V0.S4, V2.S4
+	WORD $0x4f280442 // sshr v2.4s, v2.4s, #24
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x6e3ddc42 // fmul v2.4s, v2.4s, v29.4s
+	FMOVQ F1, 32(R0)
+	FMOVQ F2, 160(R0)
+	VSHL $8, V0.S4, V1.S4
+	WORD $0x4f280421 // sshr v1.4s, v1.4s, #24
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e3ddc21 // fmul v1.4s, v1.4s, v29.4s
+	WORD $0x4f280402 // sshr v2.4s, v0.4s, #24
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x6e3ddc42 // fmul v2.4s, v2.4s, v29.4s
+	FMOVQ F1, 288(R0)
+	FMOVQ F2, 416(R0)
 	FMOVQ 48(R1), F0
-	WORD $0x4f08a407 // sxtl2 v7.8h, v0.16b
-	WORD $0x0f08a405 // sxtl v5.8h, v0.8b
-	WORD $0x4f10a4e8 // sxtl2 v8.4s, v7.8h
-	WORD $0x0f10a4e7 // sxtl v7.4s, v7.4h
-	WORD $0x4f10a4a6 // sxtl2 v6.4s, v5.8h
-	WORD $0x0f10a4a5 // sxtl v5.4s, v5.4h
-	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
-	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
-	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
-	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
-	WORD $0x6e3bdca5 // fmul v5.4s, v5.4s, v27.4s
-	WORD $0x6e3adcc6 // fmul v6.4s, v6.4s, v26.4s
-	WORD $0x6e39dce7 // fmul v7.4s, v7.4s, v25.4s
-	WORD $0x6e38dd08 // fmul v8.4s, v8.4s, v24.4s
-	FSTPQ (F1, F2), 64(R0)
-	FSTPQ (F3, F4), 96(R0)
-	FSTPQ (F5, F6), 192(R0)
-	FSTPQ (F7, F8), 224(R0)
-	ADD $64, R1
-	ADD $256, R0
+	VSHL $24, V0.S4, V1.S4
+	WORD $0x4f280421 // sshr v1.4s, v1.4s, #24
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e3cdc21 // fmul v1.4s, v1.4s, v28.4s
+	VSHL $16, V0.S4, V2.S4
+	WORD $0x4f280442 // sshr v2.4s, v2.4s, #24
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x6e3cdc42 // fmul v2.4s, v2.4s, v28.4s
+	FMOVQ F1, 48(R0)
+	FMOVQ F2, 176(R0)
+	VSHL $8, V0.S4, V1.S4
+	WORD $0x4f280421 // sshr v1.4s, v1.4s, #24
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e3cdc21 // fmul v1.4s, v1.4s, v28.4s
+	WORD $0x4f280402 // sshr v2.4s, v0.4s, #24
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x6e3cdc42 // fmul v2.4s, v2.4s, v28.4s
+	FMOVQ F1, 304(R0)
+	FMOVQ F2, 432(R0)
+	FMOVQ 64(R1), F0
+	VSHL $24, V0.S4, V1.S4
+	WORD $0x4f280421 // sshr v1.4s, v1.4s, #24
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e3bdc21 // fmul v1.4s, v1.4s, v27.4s
+	VSHL $16, V0.S4, V2.S4
+	WORD $0x4f280442 // sshr v2.4s, v2.4s, #24
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x6e3bdc42 // fmul v2.4s, v2.4s, v27.4s
+	FMOVQ F1, 64(R0)
+	FMOVQ F2, 192(R0)
+	VSHL $8, V0.S4, V1.S4
+	WORD $0x4f280421 // sshr v1.4s, v1.4s, #24
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e3bdc21 // fmul v1.4s, v1.4s, v27.4s
+	WORD $0x4f280402 // sshr v2.4s, v0.4s, #24
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x6e3bdc42 // fmul v2.4s, v2.4s, v27.4s
+	FMOVQ F1, 320(R0)
+	FMOVQ F2, 448(R0)
+	FMOVQ 80(R1), F0
+	VSHL $24, V0.S4, V1.S4
+	WORD $0x4f280421 // sshr v1.4s, v1.4s, #24
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e3adc21 // fmul v1.4s, v1.4s, v26.4s
+	VSHL $16, V0.S4, V2.S4
+	WORD $0x4f280442 // sshr v2.4s, v2.4s, #24
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x6e3adc42 // fmul v2.4s, v2.4s, v26.4s
+	FMOVQ F1, 80(R0)
+	FMOVQ F2, 208(R0)
+	VSHL $8, V0.S4, V1.S4
+	WORD $0x4f280421 // sshr v1.4s, v1.4s, #24
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e3adc21 // fmul v1.4s, v1.4s, v26.4s
+	WORD $0x4f280402 // sshr v2.4s, v0.4s, #24
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x6e3adc42 // fmul v2.4s, v2.4s, v26.4s
+	FMOVQ F1, 336(R0)
+	FMOVQ F2, 464(R0)
+	FMOVQ 96(R1), F0
+	VSHL $24, V0.S4, V1.S4
+	WORD $0x4f280421 // sshr v1.4s, v1.4s, #24
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e39dc21 // fmul v1.4s, v1.4s, v25.4s
+	VSHL $16, V0.S4, V2.S4
+	WORD $0x4f280442 // sshr v2.4s, v2.4s, #24
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x6e39dc42 // fmul v2.4s, v2.4s, v25.4s
+	FMOVQ F1, 96(R0)
+	FMOVQ F2, 224(R0)
+	VSHL $8, V0.S4, V1.S4
+	WORD $0x4f280421 // sshr v1.4s, v1.4s, #24
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e39dc21 // fmul v1.4s, v1.4s, v25.4s
+	WORD $0x4f280402 // sshr v2.4s, v0.4s, #24
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x6e39dc42 // fmul v2.4s, v2.4s, v25.4s
+	FMOVQ F1, 352(R0)
+	FMOVQ F2, 480(R0)
+	FMOVQ 112(R1), F0
+	VSHL $24, V0.S4, V1.S4
+	WORD $0x4f280421 // sshr v1.4s, v1.4s, #24
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e38dc21 // fmul v1.4s, v1.4s, v24.4s
+	VSHL $16, V0.S4, V2.S4
+	WORD $0x4f280442 // sshr v2.4s, v2.4s, #24
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x6e38dc42 // fmul v2.4s, v2.4s, v24.4s
+	FMOVQ F1, 112(R0)
+	FMOVQ F2, 240(R0)
+	VSHL $8, V0.S4, V1.S4
+	WORD $0x4f280421 // sshr v1.4s, v1.4s, #24
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e38dc21 // fmul v1.4s, v1.4s, v24.4s
+	WORD $0x4f280402 // sshr v2.4s, v0.4s, #24
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x6e38dc42 // fmul v2.4s, v2.4s, v24.4s
+	FMOVQ F1, 368(R0)
+	FMOVQ F2, 496(R0)
+	ADD $128, R1
+	ADD $512, R0
 	SUBS $1, R3
-	BNE row
+	BNE line
 	SUBS $1, R2
 	BNE block
 	RET
@@ -107,101 +199,398 @@ block:
 	FLDPQ 192(R1), (F19, F18)
 	FLDPQ 224(R1), (F17, F16)
 	ADD $256, R1
-	MOVD $16, R3
-row:
+	MOVD $4, R3
+line:
 	PRFM 2048(R1), PLDL1KEEP
 	FMOVQ 0(R1), F0
-	VUSHR $4, V0.B16, V1.B16
-	VSHL $4, V0.B16, V0.B16
-	VUSHR $4, V0.B16, V0.B16
-	WORD $0x4f08a404 // sxtl2 v4.8h, v0.16b
-	WORD $0x0f08a402 // sxtl v2.8h, v0.8b
-	WORD $0x4f10a485 // sxtl2 v5.4s, v4.8h
-	WORD $0x0f10a484 // sxtl v4.4s, v4.4h
-	WORD $0x4f10a443 // sxtl2 v3.4s, v2.8h
-	WORD $0x0f10a442 // sxtl v2.4s, v2.4h
-	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
-	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
-	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
-	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
-	VORR V23.B16, V23.B16, V0.B16
-	VFMLA V31.S4, V2.S4, V0.S4
-	VORR V22.B16, V22.B16, V2.B16
-	VFMLA V30.S4, V3.S4, V2.S4
-	VORR V21.B16, V21.B16, V3.B16
-	VFMLA V29.S4, V4.S4, V3.S4
-	VORR V20.B16, V20.B16, V4.B16
-	VFMLA V28.S4, V5.S4, V4.S4
-	WORD $0x4f08a427 // sxtl2 v7.8h, v1.16b
-	WORD $0x0f08a425 // sxtl v5.8h, v1.8b
-	WORD $0x4f10a4e8 // sxtl2 v8.4s, v7.8h
-	WORD $0x0f10a4e7 // sxtl v7.4s, v7.4h
-	WORD $0x4f10a4a6 // sxtl2 v6.4s, v5.8h
-	WORD $0x0f10a4a5 // sxtl v5.4s, v5.4h
-	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
-	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
-	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
-	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
-	VORR V23.B16, V23.B16, V1.B16
-	VFMLA V31.S4, V5.S4, V1.S4
-	VORR V22.B16, V22.B16, V5.B16
-	VFMLA V30.S4, V6.S4, V5.S4
-	VORR V21.B16, V21.B16, V6.B16
-	VFMLA V29.S4, V7.S4, V6.S4
-	VORR V20.B16, V20.B16, V7.B16
-	VFMLA V28.S4, V8.S4, V7.S4
-	FSTPQ (F0, F2), 0(R0)
-	FSTPQ (F3, F4), 32(R0)
-	FSTPQ (F1, F5), 128(R0)
-	FSTPQ (F6, F7), 160(R0)
+	VSHL $28, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V23.B16, V23.B16, V2.B16
+	VFMLA V31.S4, V1.S4, V2.S4
+	VSHL $20, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V23.B16, V23.B16, V3.B16
+	VFMLA V31.S4, V1.S4, V3.S4
+	FMOVQ F2, 0(R0)
+	FMOVQ F3, 128(R0)
+	VSHL $12, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V23.B16, V23.B16, V2.B16
+	VFMLA V31.S4, V1.S4, V2.S4
+	VSHL $4, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V23.B16, V23.B16, V3.B16
+	VFMLA V31.S4, V1.S4, V3.S4
+	FMOVQ F2, 256(R0)
+	FMOVQ F3, 384(R0)
+	VSHL $24, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V23.B16, V23.B16, V2.B16
+	VFMLA V31.S4, V1.S4, V2.S4
+	VSHL $16, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V23.B16, V23.B16, V3.B16
+	VFMLA V31.S4, V1.S4, V3.S4
+	FMOVQ F2, 2048(R0)
+	FMOVQ F3, 2176(R0)
+	VSHL $8, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V23.B16, V23.B16, V2.B16
+	VFMLA V31.S4, V1.S4, V2.S4
+	VUSHR $28, V0.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V23.B16, V23.B16, V3.B16
+	VFMLA V31.S4, V1.S4, V3.S4
+	FMOVQ F2, 2304(R0)
+	FMOVQ F3, 2432(R0)
 	FMOVQ 16(R1), F0
-	VUSHR $4, V0.B16, V1.B16
-	VSHL $4, V0.B16, V0.B16
-	VUSHR $4, V0.B16, V0.B16
-	WORD $0x4f08a404 // sxtl2 v4.8h, v0.16b
-	WORD $0x0f08a402 // sxtl v2.8h, v0.8b
-	WORD $0x4f10a485 // sxtl2 v5.4s, v4.8h
-	WORD $0x0f10a484 // sxtl v4.4s, v4.4h
-	WORD $0x4f10a443 // sxtl2 v3.4s, v2.8h
-	WORD $0x0f10a442 // sxtl v2.4s, v2.4h
-	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
-	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
-	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
-	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
-	VORR V19.B16, V19.B16, V0.B16
-	VFMLA V27.S4, V2.S4, V0.S4
+	VSHL $28, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V22.B16, V22.B16, V2.B16
+	VFMLA V30.S4, V1.S4, V2.S4
+	VSHL $20, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V22.B16, V22.B16, V3.B16
+	VFMLA V30.S4, V1.S4, V3.S4
+	FMOVQ F2, 16(R0)
+	FMOVQ F3, 144(R0)
+	VSHL $12, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V22.B16, V22.B16, V2.B16
+	VFMLA V30.S4, V1.S4, V2.S4
+	VSHL $4, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V22.B16, V22.B16, V3.B16
+	VFMLA V30.S4, V1.S4, V3.S4
+	FMOVQ F2, 272(R0)
+	FMOVQ F3, 400(R0)
+	VSHL $24, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V22.B16, V22.B16, V2.B16
+	VFMLA V30.S4, V1.S4, V2.S4
+	VSHL $16, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V22.B16, V22.B16, V3.B16
+	VFMLA V30.S4, V1.S4, V3.S4
+	FMOVQ F2, 2064(R0)
+	FMOVQ F3, 2192(R0)
+	VSHL $8, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V22.B16, V22.B16, V2.B16
+	VFMLA V30.S4, V1.S4, V2.S4
+	VUSHR $28, V0.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V22.B16, V22.B16, V3.B16
+	VFMLA V30.S4, V1.S4, V3.S4
+	FMOVQ F2, 2320(R0)
+	FMOVQ F3, 2448(R0)
+	FMOVQ 32(R1), F0
+	VSHL $28, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V21.B16, V21.B16, V2.B16
+	VFMLA V29.S4, V1.S4, V2.S4
+	VSHL $20, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V21.B16, V21.B16, V3.B16
+	VFMLA V29.S4, V1.S4, V3.S4
+	FMOVQ F2, 32(R0)
+	FMOVQ F3, 160(R0)
+	VSHL $12, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V21.B16, V21.B16, V2.B16
+	VFMLA V29.S4, V1.S4, V2.S4
+	VSHL $4, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V21.B16, V21.B16, V3.B16
+	VFMLA V29.S4, V1.S4, V3.S4
+	FMOVQ F2, 288(R0)
+	FMOVQ F3, 416(R0)
+	VSHL $24, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V21.B16, V21.B16, V2.B16
+	VFMLA V29.S4, V1.S4, V2.S4
+	VSHL $16, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V21.B16, V21.B16, V3.B16
+	VFMLA V29.S4, V1.S4, V3.S4
+	FMOVQ F2, 2080(R0)
+	FMOVQ F3, 2208(R0)
+	VSHL $8, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V21.B16, V21.B16, V2.B16
+	VFMLA V29.S4, V1.S4, V2.S4
+	VUSHR $28, V0.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V21.B16, V21.B16, V3.B16
+	VFMLA V29.S4, V1.S4, V3.S4
+	FMOVQ F2, 2336(R0)
+	FMOVQ F3, 2464(R0)
+	FMOVQ 48(R1), F0
+	VSHL $28, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V20.B16, V20.B16, V2.B16
+	VFMLA V28.S4, V1.S4, V2.S4
+	VSHL $20, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V20.B16, V20.B16, V3.B16
+	VFMLA V28.S4, V1.S4, V3.S4
+	FMOVQ F2, 48(R0)
+	FMOVQ F3, 176(R0)
+	VSHL $12, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V20.B16, V20.B16, V2.B16
+	VFMLA V28.S4, V1.S4, V2.S4
+	VSHL $4, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V20.B16, V20.B16, V3.B16
+	VFMLA V28.S4, V1.S4, V3.S4
+	FMOVQ F2, 304(R0)
+	FMOVQ F3, 432(R0)
+	VSHL $24, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V20.B16, V20.B16, V2.B16
+	VFMLA V28.S4, V1.S4, V2.S4
+	VSHL $16, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V20.B16, V20.B16, V3.B16
+	VFMLA V28.S4, V1.S4, V3.S4
+	FMOVQ F2, 2096(R0)
+	FMOVQ F3, 2224(R0)
+	VSHL $8, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V20.B16, V20.B16, V2.B16
+	VFMLA V28.S4, V1.S4, V2.S4
+	VUSHR $28, V0.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V20.B16, V20.B16, V3.B16
+	VFMLA V28.S4, V1.S4, V3.S4
+	FMOVQ F2, 2352(R0)
+	FMOVQ F3, 2480(R0)
+	FMOVQ 64(R1), F0
+	VSHL $28, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V19.B16, V19.B16, V2.B16
+	VFMLA V27.S4, V1.S4, V2.S4
+	VSHL $20, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V19.B16, V19.B16, V3.B16
+	VFMLA V27.S4, V1.S4, V3.S4
+	FMOVQ F2, 64(R0)
+	FMOVQ F3, 192(R0)
+	VSHL $12, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V19.B16, V19.B16, V2.B16
+	VFMLA V27.S4, V1.S4, V2.S4
+	VSHL $4, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V19.B16, V19.B16, V3.B16
+	VFMLA V27.S4, V1.S4, V3.S4
+	FMOVQ F2, 320(R0)
+	FMOVQ F3, 448(R0)
+	VSHL $24, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V19.B16, V19.B16, V2.B16
+	VFMLA V27.S4, V1.S4, V2.S4
+	VSHL $16, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V19.B16, V19.B16, V3.B16
+	VFMLA V27.S4, V1.S4, V3.S4
+	FMOVQ F2, 2112(R0)
+	FMOVQ F3, 2240(R0)
+	VSHL $8, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V19.B16, V19.B16, V2.B16
+	VFMLA V27.S4, V1.S4, V2.S4
+	VUSHR $28, V0.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V19.B16, V19.B16, V3.B16
+	VFMLA V27.S4, V1.S4, V3.S4
+	FMOVQ F2, 2368(R0)
+	FMOVQ F3, 2496(R0)
+	FMOVQ 80(R1), F0
+	VSHL $28, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
 	VORR V18.B16, V18.B16, V2.B16
-	VFMLA V26.S4, V3.S4, V2.S4
+	VFMLA V26.S4, V1.S4, V2.S4
+	VSHL $20, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V18.B16, V18.B16, V3.B16
+	VFMLA V26.S4, V1.S4, V3.S4
+	FMOVQ F2, 80(R0)
+	FMOVQ F3, 208(R0)
+	VSHL $12, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V18.B16, V18.B16, V2.B16
+	VFMLA V26.S4, V1.S4, V2.S4
+	VSHL $4, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V18.B16, V18.B16, V3.B16
+	VFMLA V26.S4, V1.S4, V3.S4
+	FMOVQ F2, 336(R0)
+	FMOVQ F3, 464(R0)
+	VSHL $24, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V18.B16, V18.B16, V2.B16
+	VFMLA V26.S4, V1.S4, V2.S4
+	VSHL $16, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V18.B16, V18.B16, V3.B16
+	VFMLA V26.S4, V1.S4, V3.S4
+	FMOVQ F2, 2128(R0)
+	FMOVQ F3, 2256(R0)
+	VSHL $8, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V18.B16, V18.B16, V2.B16
+	VFMLA V26.S4, V1.S4, V2.S4
+	VUSHR $28, V0.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V18.B16, V18.B16, V3.B16
+	VFMLA V26.S4, V1.S4, V3.S4
+	FMOVQ F2, 2384(R0)
+	FMOVQ F3, 2512(R0)
+	FMOVQ 96(R1), F0
+	VSHL $28, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V17.B16, V17.B16, V2.B16
+	VFMLA V25.S4, V1.S4, V2.S4
+	VSHL $20, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
 	VORR V17.B16, V17.B16, V3.B16
-	VFMLA V25.S4, V4.S4, V3.S4
-	VORR V16.B16, V16.B16, V4.B16
-	VFMLA V24.S4, V5.S4, V4.S4
-	WORD $0x4f08a427 // sxtl2 v7.8h, v1.16b
-	WORD $0x0f08a425 // sxtl v5.8h, v1.8b
-	WORD $0x4f10a4e8 // sxtl2 v8.4s, v7.8h
-	WORD $0x0f10a4e7 // sxtl v7.4s, v7.4h
-	WORD $0x4f10a4a6 // sxtl2 v6.4s, v5.8h
-	WORD $0x0f10a4a5 // sxtl v5.4s, v5.4h
-	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
-	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
-	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
-	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
-	VORR V19.B16, V19.B16, V1.B16
-	VFMLA V27.S4, V5.S4, V1.S4
-	VORR V18.B16, V18.B16, V5.B16
-	VFMLA V26.S4, V6.S4, V5.S4
-	VORR V17.B16, V17.B16, V6.B16
-	VFMLA V25.S4, V7.S4, V6.S4
-	VORR V16.B16, V16.B16, V7.B16
-	VFMLA V24.S4, V8.S4, V7.S4
-	FSTPQ (F0, F2), 64(R0)
-	FSTPQ (F3, F4), 96(R0)
-	FSTPQ (F1, F5), 192(R0)
-	FSTPQ (F6, F7), 224(R0)
-	ADD $32, R1
-	ADD $256, R0
+	VFMLA V25.S4, V1.S4, V3.S4
+	FMOVQ F2, 96(R0)
+	FMOVQ F3, 224(R0)
+	VSHL $12, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V17.B16, V17.B16, V2.B16
+	VFMLA V25.S4, V1.S4, V2.S4
+	VSHL $4, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V17.B16, V17.B16, V3.B16
+	VFMLA V25.S4, V1.S4, V3.S4
+	FMOVQ F2, 352(R0)
+	FMOVQ F3, 480(R0)
+	VSHL $24, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V17.B16, V17.B16, V2.B16
+	VFMLA V25.S4, V1.S4, V2.S4
+	VSHL $16, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V17.B16, V17.B16, V3.B16
+	VFMLA V25.S4, V1.S4, V3.S4
+	FMOVQ F2, 2144(R0)
+	FMOVQ F3, 2272(R0)
+	VSHL $8, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V17.B16, V17.B16, V2.B16
+	VFMLA V25.S4, V1.S4, V2.S4
+	VUSHR $28, V0.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V17.B16, V17.B16, V3.B16
+	VFMLA V25.S4, V1.S4, V3.S4
+	FMOVQ F2, 2400(R0)
+	FMOVQ F3, 2528(R0)
+	FMOVQ 112(R1), F0
+	VSHL $28, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V16.B16, V16.B16, V2.B16
+	VFMLA V24.S4, V1.S4, V2.S4
+	VSHL $20, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V16.B16, V16.B16, V3.B16
+	VFMLA V24.S4, V1.S4, V3.S4
+	FMOVQ F2, 112(R0)
+	FMOVQ F3, 240(R0)
+	VSHL $12, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V16.B16, V16.B16, V2.B16
+	VFMLA V24.S4, V1.S4, V2.S4
+	VSHL $4, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V16.B16, V16.B16, V3.B16
+	VFMLA V24.S4, V1.S4, V3.S4
+	FMOVQ F2, 368(R0)
+	FMOVQ F3, 496(R0)
+	VSHL $24, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V16.B16, V16.B16, V2.B16
+	VFMLA V24.S4, V1.S4, V2.S4
+	VSHL $16, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V16.B16, V16.B16, V3.B16
+	VFMLA V24.S4, V1.S4, V3.S4
+	FMOVQ F2, 2160(R0)
+	FMOVQ F3, 2288(R0)
+	VSHL $8, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V16.B16, V16.B16, V2.B16
+	VFMLA V24.S4, V1.S4, V2.S4
+	VUSHR $28, V0.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V16.B16, V16.B16, V3.B16
+	VFMLA V24.S4, V1.S4, V3.S4
+	FMOVQ F2, 2416(R0)
+	FMOVQ F3, 2544(R0)
+	ADD $128, R1
+	ADD $512, R0
 	SUBS $1, R3
-	BNE row
+	BNE line
+	ADD $2048, R0
 	SUBS $1, R2
 	BNE block
 	RET
@@ -217,181 +606,365 @@ block:
 	FLDPQ 64(R1), (F27, F26)
 	FLDPQ 96(R1), (F25, F24)
 	ADD $128, R1
-	MOVD $16, R3
-row:
+	MOVD $8, R3
+line:
 	PRFM 2048(R1), PLDL1KEEP
 	FMOVQ 0(R1), F0
-	WORD $0x4f08a403 // sxtl2 v3.8h, v0.16b
-	WORD $0x0f08a401 // sxtl v1.8h, v0.8b
-	WORD $0x4f10a464 // sxtl2 v4.4s, v3.8h
-	WORD $0x0f10a463 // sxtl v3.4s, v3.4h
-	WORD $0x4f10a422 // sxtl2 v2.4s, v1.8h
-	WORD $0x0f10a421 // sxtl v1.4s, v1.4h
+	VSHL $24, V0.S4, V1.S4
+	WORD $0x4f280421 // sshr v1.4s, v1.4s, #24
 	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
-	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
-	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
-	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
 	WORD $0x6e3fdc21 // fmul v1.4s, v1.4s, v31.4s
-	WORD $0x6e3edc42 // fmul v2.4s, v2.4s, v30.4s
-	WORD $0x6e3ddc63 // fmul v3.4s, v3.4s, v29.4s
-	WORD $0x6e3cdc84 // fmul v4.4s, v4.4s, v28.4s
-	FMOVQ 32(R1), F0
-	WORD $0x4f08a407 // sxtl2 v7.8h, v0.16b
-	WORD $0x0f08a405 // sxtl v5.8h, v0.8b
-	WORD $0x4f10a4e8 // sxtl2 v8.4s, v7.8h
-	WORD $0x0f10a4e7 // sxtl v7.4s, v7.4h
-	WORD $0x4f10a4a6 // sxtl2 v6.4s, v5.8h
-	WORD $0x0f10a4a5 // sxtl v5.4s, v5.4h
-	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
-	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
-	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
-	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
-	WORD $0x6e3fdca5 // fmul v5.4s, v5.4s, v31.4s
-	WORD $0x6e3edcc6 // fmul v6.4s, v6.4s, v30.4s
-	WORD $0x6e3ddce7 // fmul v7.4s, v7.4s, v29.4s
-	WORD $0x6e3cdd08 // fmul v8.4s, v8.4s, v28.4s
-	VUSHR $16, V1.S4, V0.S4
-	FMOVQ 0(R25), F9
-	VAND V9.B16, V0.B16, V0.B16
-	VADD V1.S4, V0.S4, V0.S4
-	FMOVQ 16(R25), F9
-	VADD V9.S4, V0.S4, V1.S4
-	VUSHR $16, V5.S4, V0.S4
-	FMOVQ 0(R25), F9
-	VAND V9.B16, V0.B16, V0.B16
-	VADD V5.S4, V0.S4, V0.S4
-	FMOVQ 16(R25), F9
-	VADD V9.S4, V0.S4, V5.S4
-	VSRI $16, V1.S4, V5.S4
-	VUSHR $16, V2.S4, V0.S4
-	FMOVQ 0(R25), F9
-	VAND V9.B16, V0.B16, V0.B16
-	VADD V2.S4, V0.S4, V0.S4
-	FMOVQ 16(R25), F9
-	VADD V9.S4, V0.S4, V2.S4
-	VUSHR $16, V6.S4, V0.S4
-	FMOVQ 0(R25), F9
-	VAND V9.B16, V0.B16, V0.B16
-	VADD V6.S4, V0.S4, V0.S4
-	FMOVQ 16(R25), F9
-	VADD V9.S4, V0.S4, V6.S4
-	VSRI $16, V2.S4, V6.S4
-	VUSHR $16, V3.S4, V0.S4
-	FMOVQ 0(R25), F9
-	VAND V9.B16, V0.B16, V0.B16
-	VADD V3.S4, V0.S4, V0.S4
-	FMOVQ 16(R25), F9
-	VADD V9.S4, V0.S4, V3.S4
-	VUSHR $16, V7.S4, V0.S4
-	FMOVQ 0(R25), F9
-	VAND V9.B16, V0.B16, V0.B16
-	VADD V7.S4, V0.S4, V0.S4
-	FMOVQ 16(R25), F9
-	VADD V9.S4, V0.S4, V7.S4
-	VSRI $16, V3.S4, V7.S4
-	VUSHR $16, V4.S4, V0.S4
-	FMOVQ 0(R25), F9
-	VAND V9.B16, V0.B16, V0.B16
-	VADD V4.S4, V0.S4, V0.S4
-	FMOVQ 16(R25), F9
-	VADD V9.S4, V0.S4, V4.S4
-	VUSHR $16, V8.S4, V0.S4
-	FMOVQ 0(R25), F9
-	VAND V9.B16, V0.B16, V0.B16
-	VADD V8.S4, V0.S4, V0.S4
-	FMOVQ 16(R25), F9
-	VADD V9.S4, V0.S4, V8.S4
-	VSRI $16, V4.S4, V8.S4
-	FSTPQ (F5, F6), 0(R0)
-	FSTPQ (F7, F8), 32(R0)
-	FMOVQ 16(R1), F0
-	WORD $0x4f08a403 // sxtl2 v3.8h, v0.16b
-	WORD $0x0f08a401 // sxtl v1.8h, v0.8b
-	WORD $0x4f10a464 // sxtl2 v4.4s, v3.8h
-	WORD $0x0f10a463 // sxtl v3.4s, v3.4h
-	WORD $0x4f10a422 // sxtl2 v2.4s, v1.8h
-	WORD $0x0f10a421 // sxtl v1.4s, v1.4h
-	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VSHL $16, V0.S4, V2.S4
+	WORD $0x4f280442 // sshr v2.4s, v2.4s, #24
 	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
-	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
-	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
-	WORD $0x6e3bdc21 // fmul v1.4s, v1.4s, v27.4s
-	WORD $0x6e3adc42 // fmul v2.4s, v2.4s, v26.4s
-	WORD $0x6e39dc63 // fmul v3.4s, v3.4s, v25.4s
-	WORD $0x6e38dc84 // fmul v4.4s, v4.4s, v24.4s
+	WORD $0x6e3fdc42 // fmul v2.4s, v2.4s, v31.4s
+	VUSHR $16, V1.S4, V3.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V3.B16, V3.B16
+	VADD V1.S4, V3.S4, V3.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V3.S4, V1.S4
+	VUSHR $16, V2.S4, V3.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V3.B16, V3.B16
+	VADD V2.S4, V3.S4, V3.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V3.S4, V2.S4
+	VSRI $16, V1.S4, V2.S4
+	FMOVQ F2, 0(R0)
+	VSHL $8, V0.S4, V1.S4
+	WORD $0x4f280421 // sshr v1.4s, v1.4s, #24
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e3fdc21 // fmul v1.4s, v1.4s, v31.4s
+	WORD $0x4f280402 // sshr v2.4s, v0.4s, #24
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x6e3fdc42 // fmul v2.4s, v2.4s, v31.4s
+	VUSHR $16, V1.S4, V3.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V3.B16, V3.B16
+	VADD V1.S4, V3.S4, V3.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V3.S4, V1.S4
+	VUSHR $16, V2.S4, V3.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V3.B16, V3.B16
+	VADD V2.S4, V3.S4, V3.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V3.S4, V2.S4
+	VSRI $16, V1.S4, V2.S4
+	FMOVQ F2, 128(R0)
+	FMOVQ 16(R1), F0
+	VSHL $24, V0.S4, V1.S4
+	WORD $0x4f280421 // sshr v1.4s, v1.4s, #24
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e3edc21 // fmul v1.4s, v1.4s, v30.4s
+	VSHL $16, V0.S4, V2.S4
+	WORD $0x4f280442 // sshr v2.4s, v2.4s, #24
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x6e3edc42 // fmul v2.4s, v2.4s, v30.4s
+	VUSHR $16, V1.S4, V3.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V3.B16, V3.B16
+	VADD V1.S4, V3.S4, V3.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V3.S4, V1.S4
+	VUSHR $16, V2.S4, V3.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V3.B16, V3.B16
+	VADD V2.S4, V3.S4, V3.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V3.S4, V2.S4
+	VSRI $16, V1.S4, V2.S4
+	FMOVQ F2, 16(R0)
+	VSHL $8, V0.S4, V1.S4
+	WORD $0x4f280421 // sshr v1.4s, v1.4s, #24
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e3edc21 // fmul v1.4s, v1.4s, v30.4s
+	WORD $0x4f280402 // sshr v2.4s, v0.4s, #24
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x6e3edc42 // fmul v2.4s, v2.4s, v30.4s
+	VUSHR $16, V1.S4, V3.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V3.B16, V3.B16
+	VADD V1.S4, V3.S4, V3.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V3.S4, V1.S4
+	VUSHR $16, V2.S4, V3.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V3.B16, V3.B16
+	VADD V2.S4, V3.S4, V3.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V3.S4, V2.S4
+	VSRI $16, V1.S4, V2.S4
+	FMOVQ F2, 144(R0)
+	FMOVQ 32(R1), F0
+	VSHL $24, V0.S4, V1.S4
+	WORD $0x4f280421 // sshr v1.4s, v1.4s, #24
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e3ddc21 // fmul v1.4s, v1.4s, v29.4s
+	VSHL $16, V0.S4, V2.S4
+	WORD $0x4f280442 // sshr v2.4s, v2.4s, #24
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x6e3ddc42 // fmul v2.4s, v2.4s, v29.4s
+	VUSHR $16, V1.S4, V3.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V3.B16, V3.B16
+	VADD V1.S4, V3.S4, V3.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V3.S4, V1.S4
+	VUSHR $16, V2.S4, V3.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V3.B16, V3.B16
+	VADD V2.S4, V3.S4, V3.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V3.S4, V2.S4
+	VSRI $16, V1.S4, V2.S4
+	FMOVQ F2, 32(R0)
+	VSHL $8, V0.S4, V1.S4
+	WORD $0x4f280421 // sshr v1.4s, v1.4s, #24
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e3ddc21 // fmul v1.4s, v1.4s, v29.4s
+	WORD $0x4f280402 // sshr v2.4s, v0.4s, #24
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x6e3ddc42 // fmul v2.4s, v2.4s, v29.4s
+	VUSHR $16, V1.S4, V3.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V3.B16, V3.B16
+	VADD V1.S4, V3.S4, V3.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V3.S4, V1.S4
+	VUSHR $16, V2.S4, V3.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V3.B16, V3.B16
+	VADD V2.S4, V3.S4, V3.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V3.S4, V2.S4
+	VSRI $16, V1.S4, V2.S4
+	FMOVQ F2, 160(R0)
 	FMOVQ 48(R1), F0
-	WORD $0x4f08a407 // sxtl2 v7.8h, v0.16b
-	WORD $0x0f08a405 // sxtl v5.8h, v0.8b
-	WORD $0x4f10a4e8 // sxtl2 v8.4s, v7.8h
-	WORD $0x0f10a4e7 // sxtl v7.4s, v7.4h
-	WORD $0x4f10a4a6 // sxtl2 v6.4s, v5.8h
-	WORD $0x0f10a4a5 // sxtl v5.4s, v5.4h
-	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
-	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
-	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
-	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
-	WORD $0x6e3bdca5 // fmul v5.4s, v5.4s, v27.4s
-	WORD $0x6e3adcc6 // fmul v6.4s, v6.4s, v26.4s
-	WORD $0x6e39dce7 // fmul v7.4s, v7.4s, v25.4s
-	WORD $0x6e38dd08 // fmul v8.4s, v8.4s, v24.4s
-	VUSHR $16, V1.S4, V0.S4
-	FMOVQ 0(R25), F9
-	VAND V9.B16, V0.B16, V0.B16
-	VADD V1.S4, V0.S4, V0.S4
-	FMOVQ 16(R25), F9
-	VADD V9.S4, V0.S4, V1.S4
-	VUSHR $16, V5.S4, V0.S4
-	FMOVQ 0(R25), F9
-	VAND V9.B16, V0.B16, V0.B16
-	VADD V5.S4, V0.S4, V0.S4
-	FMOVQ 16(R25), F9
-	VADD V9.S4, V0.S4, V5.S4
-	VSRI $16, V1.S4, V5.S4
-	VUSHR $16, V2.S4, V0.S4
-	FMOVQ 0(R25), F9
-	VAND V9.B16, V0.B16, V0.B16
-	VADD V2.S4, V0.S4, V0.S4
-	FMOVQ 16(R25), F9
-	VADD V9.S4, V0.S4, V2.S4
-	VUSHR $16, V6.S4, V0.S4
-	FMOVQ 0(R25), F9
-	VAND V9.B16, V0.B16, V0.B16
-	VADD V6.S4, V0.S4, V0.S4
-	FMOVQ 16(R25), F9
-	VADD V9.S4, V0.S4, V6.S4
-	VSRI $16, V2.S4, V6.S4
-	VUSHR $16, V3.S4, V0.S4
-	FMOVQ 0(R25), F9
-	VAND V9.B16, V0.B16, V0.B16
-	VADD V3.S4, V0.S4, V0.S4
-	FMOVQ 16(R25), F9
-	VADD V9.S4, V0.S4, V3.S4
-	VUSHR $16, V7.S4, V0.S4
-	FMOVQ 0(R25), F9
-	VAND V9.B16, V0.B16, V0.B16
-	VADD V7.S4, V0.S4, V0.S4
-	FMOVQ 16(R25), F9
-	VADD V9.S4, V0.S4, V7.S4
-	VSRI $16, V3.S4, V7.S4
-	VUSHR $16, V4.S4, V0.S4
-	FMOVQ 0(R25), F9
-	VAND V9.B16, V0.B16, V0.B16
-	VADD V4.S4, V0.S4, V0.S4
-	FMOVQ 16(R25), F9
-	VADD V9.S4, V0.S4, V4.S4
-	VUSHR $16, V8.S4, V0.S4
-	FMOVQ 0(R25), F9
-	VAND V9.B16, V0.B16, V0.B16
-	VADD V8.S4, V0.S4, V0.S4
-	FMOVQ 16(R25), F9
-	VADD V9.S4, V0.S4, V8.S4
-	VSRI $16, V4.S4, V8.S4
-	FSTPQ (F5, F6), 64(R0)
-	FSTPQ (F7, F8), 96(R0)
-	ADD $64, R1
-	ADD $128, R0
+	VSHL $24, V0.S4, V1.S4
+	WORD $0x4f280421 // sshr v1.4s, v1.4s, #24
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e3cdc21 // fmul v1.4s, v1.4s, v28.4s
+	VSHL $16, V0.S4, V2.S4
+	WORD $0x4f280442 // sshr v2.4s, v2.4s, #24
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x6e3cdc42 // fmul v2.4s, v2.4s, v28.4s
+	VUSHR $16, V1.S4, V3.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V3.B16, V3.B16
+	VADD V1.S4, V3.S4, V3.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V3.S4, V1.S4
+	VUSHR $16, V2.S4, V3.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V3.B16, V3.B16
+	VADD V2.S4, V3.S4, V3.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V3.S4, V2.S4
+	VSRI $16, V1.S4, V2.S4
+	FMOVQ F2, 48(R0)
+	VSHL $8, V0.S4, V1.S4
+	WORD $0x4f280421 // sshr v1.4s, v1.4s, #24
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e3cdc21 // fmul v1.4s, v1.4s, v28.4s
+	WORD $0x4f280402 // sshr v2.4s, v0.4s, #24
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x6e3cdc42 // fmul v2.4s, v2.4s, v28.4s
+	VUSHR $16, V1.S4, V3.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V3.B16, V3.B16
+	VADD V1.S4, V3.S4, V3.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V3.S4, V1.S4
+	VUSHR $16, V2.S4, V3.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V3.B16, V3.B16
+	VADD V2.S4, V3.S4, V3.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V3.S4, V2.S4
+	VSRI $16, V1.S4, V2.S4
+	FMOVQ F2, 176(R0)
+	FMOVQ 64(R1), F0
+	VSHL $24, V0.S4, V1.S4
+	WORD $0x4f280421 // sshr v1.4s, v1.4s, #24
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e3bdc21 // fmul v1.4s, v1.4s, v27.4s
+	VSHL $16, V0.S4, V2.S4
+	WORD $0x4f280442 // sshr v2.4s, v2.4s, #24
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x6e3bdc42 // fmul v2.4s, v2.4s, v27.4s
+	VUSHR $16, V1.S4, V3.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V3.B16, V3.B16
+	VADD V1.S4, V3.S4, V3.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V3.S4, V1.S4
+	VUSHR $16, V2.S4, V3.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V3.B16, V3.B16
+	VADD V2.S4, V3.S4, V3.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V3.S4, V2.S4
+	VSRI $16, V1.S4, V2.S4
+	FMOVQ F2, 64(R0)
+	VSHL $8, V0.S4, V1.S4
+	WORD $0x4f280421 // sshr v1.4s, v1.4s, #24
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e3bdc21 // fmul v1.4s, v1.4s, v27.4s
+	WORD $0x4f280402 // sshr v2.4s, v0.4s, #24
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x6e3bdc42 // fmul v2.4s, v2.4s, v27.4s
+	VUSHR $16, V1.S4, V3.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V3.B16, V3.B16
+	VADD V1.S4, V3.S4, V3.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V3.S4, V1.S4
+	VUSHR $16, V2.S4, V3.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V3.B16, V3.B16
+	VADD V2.S4, V3.S4, V3.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V3.S4, V2.S4
+	VSRI $16, V1.S4, V2.S4
+	FMOVQ F2, 192(R0)
+	FMOVQ 80(R1), F0
+	VSHL $24, V0.S4, V1.S4
+	WORD $0x4f280421 // sshr v1.4s, v1.4s, #24
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e3adc21 // fmul v1.4s, v1.4s, v26.4s
+	VSHL $16, V0.S4, V2.S4
+	WORD $0x4f280442 // sshr v2.4s, v2.4s, #24
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x6e3adc42 // fmul v2.4s, v2.4s, v26.4s
+	VUSHR $16, V1.S4, V3.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V3.B16, V3.B16
+	VADD V1.S4, V3.S4, V3.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V3.S4, V1.S4
+	VUSHR $16, V2.S4, V3.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V3.B16, V3.B16
+	VADD V2.S4, V3.S4, V3.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V3.S4, V2.S4
+	VSRI $16, V1.S4, V2.S4
+	FMOVQ F2, 80(R0)
+	VSHL $8, V0.S4, V1.S4
+	WORD $0x4f280421 // sshr v1.4s, v1.4s, #24
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e3adc21 // fmul v1.4s, v1.4s, v26.4s
+	WORD $0x4f280402 // sshr v2.4s, v0.4s, #24
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x6e3adc42 // fmul v2.4s, v2.4s, v26.4s
+	VUSHR $16, V1.S4, V3.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V3.B16, V3.B16
+	VADD V1.S4, V3.S4, V3.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V3.S4, V1.S4
+	VUSHR $16, V2.S4, V3.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V3.B16, V3.B16
+	VADD V2.S4, V3.S4, V3.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V3.S4, V2.S4
+	VSRI $16, V1.S4, V2.S4
+	FMOVQ F2, 208(R0)
+	FMOVQ 96(R1), F0
+	VSHL $24, V0.S4, V1.S4
+	WORD $0x4f280421 // sshr v1.4s, v1.4s, #24
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e39dc21 // fmul v1.4s, v1.4s, v25.4s
+	VSHL $16, V0.S4, V2.S4
+	WORD $0x4f280442 // sshr v2.4s, v2.4s, #24
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x6e39dc42 // fmul v2.4s, v2.4s, v25.4s
+	VUSHR $16, V1.S4, V3.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V3.B16, V3.B16
+	VADD V1.S4, V3.S4, V3.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V3.S4, V1.S4
+	VUSHR $16, V2.S4, V3.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V3.B16, V3.B16
+	VADD V2.S4, V3.S4, V3.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V3.S4, V2.S4
+	VSRI $16, V1.S4, V2.S4
+	FMOVQ F2, 96(R0)
+	VSHL $8, V0.S4, V1.S4
+	WORD $0x4f280421 // sshr v1.4s, v1.4s, #24
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e39dc21 // fmul v1.4s, v1.4s, v25.4s
+	WORD $0x4f280402 // sshr v2.4s, v0.4s, #24
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x6e39dc42 // fmul v2.4s, v2.4s, v25.4s
+	VUSHR $16, V1.S4, V3.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V3.B16, V3.B16
+	VADD V1.S4, V3.S4, V3.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V3.S4, V1.S4
+	VUSHR $16, V2.S4, V3.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V3.B16, V3.B16
+	VADD V2.S4, V3.S4, V3.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V3.S4, V2.S4
+	VSRI $16, V1.S4, V2.S4
+	FMOVQ F2, 224(R0)
+	FMOVQ 112(R1), F0
+	VSHL $24, V0.S4, V1.S4
+	WORD $0x4f280421 // sshr v1.4s, v1.4s, #24
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e38dc21 // fmul v1.4s, v1.4s, v24.4s
+	VSHL $16, V0.S4, V2.S4
+	WORD $0x4f280442 // sshr v2.4s, v2.4s, #24
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x6e38dc42 // fmul v2.4s, v2.4s, v24.4s
+	VUSHR $16, V1.S4, V3.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V3.B16, V3.B16
+	VADD V1.S4, V3.S4, V3.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V3.S4, V1.S4
+	VUSHR $16, V2.S4, V3.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V3.B16, V3.B16
+	VADD V2.S4, V3.S4, V3.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V3.S4, V2.S4
+	VSRI $16, V1.S4, V2.S4
+	FMOVQ F2, 112(R0)
+	VSHL $8, V0.S4, V1.S4
+	WORD $0x4f280421 // sshr v1.4s, v1.4s, #24
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e38dc21 // fmul v1.4s, v1.4s, v24.4s
+	WORD $0x4f280402 // sshr v2.4s, v0.4s, #24
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x6e38dc42 // fmul v2.4s, v2.4s, v24.4s
+	VUSHR $16, V1.S4, V3.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V3.B16, V3.B16
+	VADD V1.S4, V3.S4, V3.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V3.S4, V1.S4
+	VUSHR $16, V2.S4, V3.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V3.B16, V3.B16
+	VADD V2.S4, V3.S4, V3.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V3.S4, V2.S4
+	VSRI $16, V1.S4, V2.S4
+	FMOVQ F2, 240(R0)
+	ADD $128, R1
+	ADD $256, R0
 	SUBS $1, R3
-	BNE row
+	BNE line
 	SUBS $1, R2
 	BNE block
 	RET
@@ -411,201 +984,782 @@ block:
 	FLDPQ 192(R1), (F19, F18)
 	FLDPQ 224(R1), (F17, F16)
 	ADD $256, R1
-	MOVD $16, R3
-row:
+	MOVD $4, R3
+line:
 	PRFM 2048(R1), PLDL1KEEP
 	FMOVQ 0(R1), F0
-	VUSHR $4, V0.B16, V1.B16
-	VSHL $4, V0.B16, V0.B16
-	VUSHR $4, V0.B16, V0.B16
-	WORD $0x4f08a404 // sxtl2 v4.8h, v0.16b
-	WORD $0x0f08a402 // sxtl v2.8h, v0.8b
-	WORD $0x4f10a485 // sxtl2 v5.4s, v4.8h
-	WORD $0x0f10a484 // sxtl v4.4s, v4.4h
-	WORD $0x4f10a443 // sxtl2 v3.4s, v2.8h
-	WORD $0x0f10a442 // sxtl v2.4s, v2.4h
-	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
-	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
-	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
-	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
-	VORR V23.B16, V23.B16, V0.B16
-	VFMLA V31.S4, V2.S4, V0.S4
-	VORR V22.B16, V22.B16, V2.B16
-	VFMLA V30.S4, V3.S4, V2.S4
-	VORR V21.B16, V21.B16, V3.B16
-	VFMLA V29.S4, V4.S4, V3.S4
-	VORR V20.B16, V20.B16, V4.B16
-	VFMLA V28.S4, V5.S4, V4.S4
-	WORD $0x4f08a427 // sxtl2 v7.8h, v1.16b
-	WORD $0x0f08a425 // sxtl v5.8h, v1.8b
-	WORD $0x4f10a4e8 // sxtl2 v8.4s, v7.8h
-	WORD $0x0f10a4e7 // sxtl v7.4s, v7.4h
-	WORD $0x4f10a4a6 // sxtl2 v6.4s, v5.8h
-	WORD $0x0f10a4a5 // sxtl v5.4s, v5.4h
-	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
-	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
-	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
-	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
-	VORR V23.B16, V23.B16, V1.B16
-	VFMLA V31.S4, V5.S4, V1.S4
-	VORR V22.B16, V22.B16, V5.B16
-	VFMLA V30.S4, V6.S4, V5.S4
-	VORR V21.B16, V21.B16, V6.B16
-	VFMLA V29.S4, V7.S4, V6.S4
-	VORR V20.B16, V20.B16, V7.B16
-	VFMLA V28.S4, V8.S4, V7.S4
-	VUSHR $16, V0.S4, V8.S4
-	FMOVQ 0(R25), F9
-	VAND V9.B16, V8.B16, V8.B16
-	VADD V0.S4, V8.S4, V8.S4
-	FMOVQ 16(R25), F9
-	VADD V9.S4, V8.S4, V0.S4
-	VUSHR $16, V1.S4, V8.S4
-	FMOVQ 0(R25), F9
-	VAND V9.B16, V8.B16, V8.B16
-	VADD V1.S4, V8.S4, V8.S4
-	FMOVQ 16(R25), F9
-	VADD V9.S4, V8.S4, V1.S4
-	VSRI $16, V0.S4, V1.S4
-	VUSHR $16, V2.S4, V8.S4
-	FMOVQ 0(R25), F9
-	VAND V9.B16, V8.B16, V8.B16
-	VADD V2.S4, V8.S4, V8.S4
-	FMOVQ 16(R25), F9
-	VADD V9.S4, V8.S4, V2.S4
-	VUSHR $16, V5.S4, V8.S4
-	FMOVQ 0(R25), F9
-	VAND V9.B16, V8.B16, V8.B16
-	VADD V5.S4, V8.S4, V8.S4
-	FMOVQ 16(R25), F9
-	VADD V9.S4, V8.S4, V5.S4
-	VSRI $16, V2.S4, V5.S4
-	VUSHR $16, V3.S4, V8.S4
-	FMOVQ 0(R25), F9
-	VAND V9.B16, V8.B16, V8.B16
-	VADD V3.S4, V8.S4, V8.S4
-	FMOVQ 16(R25), F9
-	VADD V9.S4, V8.S4, V3.S4
-	VUSHR $16, V6.S4, V8.S4
-	FMOVQ 0(R25), F9
-	VAND V9.B16, V8.B16, V8.B16
-	VADD V6.S4, V8.S4, V8.S4
-	FMOVQ 16(R25), F9
-	VADD V9.S4, V8.S4, V6.S4
-	VSRI $16, V3.S4, V6.S4
-	VUSHR $16, V4.S4, V8.S4
-	FMOVQ 0(R25), F9
-	VAND V9.B16, V8.B16, V8.B16
-	VADD V4.S4, V8.S4, V8.S4
-	FMOVQ 16(R25), F9
-	VADD V9.S4, V8.S4, V4.S4
-	VUSHR $16, V7.S4, V8.S4
-	FMOVQ 0(R25), F9
-	VAND V9.B16, V8.B16, V8.B16
-	VADD V7.S4, V8.S4, V8.S4
-	FMOVQ 16(R25), F9
-	VADD V9.S4, V8.S4, V7.S4
-	VSRI $16, V4.S4, V7.S4
-	FSTPQ (F1, F5), 0(R0)
-	FSTPQ (F6, F7), 32(R0)
+	VSHL $28, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V23.B16, V23.B16, V2.B16
+	VFMLA V31.S4, V1.S4, V2.S4
+	VSHL $20, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V23.B16, V23.B16, V3.B16
+	VFMLA V31.S4, V1.S4, V3.S4
+	VUSHR $16, V2.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V2.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V2.S4
+	VUSHR $16, V3.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V3.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V3.S4
+	VSRI $16, V2.S4, V3.S4
+	FMOVQ F3, 0(R0)
+	VSHL $12, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V23.B16, V23.B16, V2.B16
+	VFMLA V31.S4, V1.S4, V2.S4
+	VSHL $4, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V23.B16, V23.B16, V3.B16
+	VFMLA V31.S4, V1.S4, V3.S4
+	VUSHR $16, V2.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V2.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V2.S4
+	VUSHR $16, V3.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V3.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V3.S4
+	VSRI $16, V2.S4, V3.S4
+	FMOVQ F3, 128(R0)
+	VSHL $24, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V23.B16, V23.B16, V2.B16
+	VFMLA V31.S4, V1.S4, V2.S4
+	VSHL $16, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V23.B16, V23.B16, V3.B16
+	VFMLA V31.S4, V1.S4, V3.S4
+	VUSHR $16, V2.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V2.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V2.S4
+	VUSHR $16, V3.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V3.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V3.S4
+	VSRI $16, V2.S4, V3.S4
+	FMOVQ F3, 1024(R0)
+	VSHL $8, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V23.B16, V23.B16, V2.B16
+	VFMLA V31.S4, V1.S4, V2.S4
+	VUSHR $28, V0.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V23.B16, V23.B16, V3.B16
+	VFMLA V31.S4, V1.S4, V3.S4
+	VUSHR $16, V2.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V2.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V2.S4
+	VUSHR $16, V3.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V3.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V3.S4
+	VSRI $16, V2.S4, V3.S4
+	FMOVQ F3, 1152(R0)
 	FMOVQ 16(R1), F0
-	VUSHR $4, V0.B16, V1.B16
-	VSHL $4, V0.B16, V0.B16
-	VUSHR $4, V0.B16, V0.B16
-	WORD $0x4f08a404 // sxtl2 v4.8h, v0.16b
-	WORD $0x0f08a402 // sxtl v2.8h, v0.8b
-	WORD $0x4f10a485 // sxtl2 v5.4s, v4.8h
-	WORD $0x0f10a484 // sxtl v4.4s, v4.4h
-	WORD $0x4f10a443 // sxtl2 v3.4s, v2.8h
-	WORD $0x0f10a442 // sxtl v2.4s, v2.4h
-	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
-	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
-	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
-	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
-	VORR V19.B16, V19.B16, V0.B16
-	VFMLA V27.S4, V2.S4, V0.S4
+	VSHL $28, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V22.B16, V22.B16, V2.B16
+	VFMLA V30.S4, V1.S4, V2.S4
+	VSHL $20, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V22.B16, V22.B16, V3.B16
+	VFMLA V30.S4, V1.S4, V3.S4
+	VUSHR $16, V2.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V2.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V2.S4
+	VUSHR $16, V3.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V3.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V3.S4
+	VSRI $16, V2.S4, V3.S4
+	FMOVQ F3, 16(R0)
+	VSHL $12, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V22.B16, V22.B16, V2.B16
+	VFMLA V30.S4, V1.S4, V2.S4
+	VSHL $4, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V22.B16, V22.B16, V3.B16
+	VFMLA V30.S4, V1.S4, V3.S4
+	VUSHR $16, V2.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V2.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V2.S4
+	VUSHR $16, V3.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V3.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V3.S4
+	VSRI $16, V2.S4, V3.S4
+	FMOVQ F3, 144(R0)
+	VSHL $24, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V22.B16, V22.B16, V2.B16
+	VFMLA V30.S4, V1.S4, V2.S4
+	VSHL $16, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V22.B16, V22.B16, V3.B16
+	VFMLA V30.S4, V1.S4, V3.S4
+	VUSHR $16, V2.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V2.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V2.S4
+	VUSHR $16, V3.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V3.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V3.S4
+	VSRI $16, V2.S4, V3.S4
+	FMOVQ F3, 1040(R0)
+	VSHL $8, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V22.B16, V22.B16, V2.B16
+	VFMLA V30.S4, V1.S4, V2.S4
+	VUSHR $28, V0.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V22.B16, V22.B16, V3.B16
+	VFMLA V30.S4, V1.S4, V3.S4
+	VUSHR $16, V2.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V2.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V2.S4
+	VUSHR $16, V3.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V3.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V3.S4
+	VSRI $16, V2.S4, V3.S4
+	FMOVQ F3, 1168(R0)
+	FMOVQ 32(R1), F0
+	VSHL $28, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V21.B16, V21.B16, V2.B16
+	VFMLA V29.S4, V1.S4, V2.S4
+	VSHL $20, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V21.B16, V21.B16, V3.B16
+	VFMLA V29.S4, V1.S4, V3.S4
+	VUSHR $16, V2.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V2.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V2.S4
+	VUSHR $16, V3.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V3.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V3.S4
+	VSRI $16, V2.S4, V3.S4
+	FMOVQ F3, 32(R0)
+	VSHL $12, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V21.B16, V21.B16, V2.B16
+	VFMLA V29.S4, V1.S4, V2.S4
+	VSHL $4, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V21.B16, V21.B16, V3.B16
+	VFMLA V29.S4, V1.S4, V3.S4
+	VUSHR $16, V2.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V2.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V2.S4
+	VUSHR $16, V3.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V3.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V3.S4
+	VSRI $16, V2.S4, V3.S4
+	FMOVQ F3, 160(R0)
+	VSHL $24, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V21.B16, V21.B16, V2.B16
+	VFMLA V29.S4, V1.S4, V2.S4
+	VSHL $16, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V21.B16, V21.B16, V3.B16
+	VFMLA V29.S4, V1.S4, V3.S4
+	VUSHR $16, V2.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V2.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V2.S4
+	VUSHR $16, V3.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V3.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V3.S4
+	VSRI $16, V2.S4, V3.S4
+	FMOVQ F3, 1056(R0)
+	VSHL $8, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V21.B16, V21.B16, V2.B16
+	VFMLA V29.S4, V1.S4, V2.S4
+	VUSHR $28, V0.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V21.B16, V21.B16, V3.B16
+	VFMLA V29.S4, V1.S4, V3.S4
+	VUSHR $16, V2.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V2.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V2.S4
+	VUSHR $16, V3.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V3.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V3.S4
+	VSRI $16, V2.S4, V3.S4
+	FMOVQ F3, 1184(R0)
+	FMOVQ 48(R1), F0
+	VSHL $28, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V20.B16, V20.B16, V2.B16
+	VFMLA V28.S4, V1.S4, V2.S4
+	VSHL $20, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V20.B16, V20.B16, V3.B16
+	VFMLA V28.S4, V1.S4, V3.S4
+	VUSHR $16, V2.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V2.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V2.S4
+	VUSHR $16, V3.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V3.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V3.S4
+	VSRI $16, V2.S4, V3.S4
+	FMOVQ F3, 48(R0)
+	VSHL $12, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V20.B16, V20.B16, V2.B16
+	VFMLA V28.S4, V1.S4, V2.S4
+	VSHL $4, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V20.B16, V20.B16, V3.B16
+	VFMLA V28.S4, V1.S4, V3.S4
+	VUSHR $16, V2.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V2.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V2.S4
+	VUSHR $16, V3.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V3.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V3.S4
+	VSRI $16, V2.S4, V3.S4
+	FMOVQ F3, 176(R0)
+	VSHL $24, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V20.B16, V20.B16, V2.B16
+	VFMLA V28.S4, V1.S4, V2.S4
+	VSHL $16, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V20.B16, V20.B16, V3.B16
+	VFMLA V28.S4, V1.S4, V3.S4
+	VUSHR $16, V2.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V2.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V2.S4
+	VUSHR $16, V3.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V3.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V3.S4
+	VSRI $16, V2.S4, V3.S4
+	FMOVQ F3, 1072(R0)
+	VSHL $8, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V20.B16, V20.B16, V2.B16
+	VFMLA V28.S4, V1.S4, V2.S4
+	VUSHR $28, V0.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V20.B16, V20.B16, V3.B16
+	VFMLA V28.S4, V1.S4, V3.S4
+	VUSHR $16, V2.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V2.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V2.S4
+	VUSHR $16, V3.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V3.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V3.S4
+	VSRI $16, V2.S4, V3.S4
+	FMOVQ F3, 1200(R0)
+	FMOVQ 64(R1), F0
+	VSHL $28, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V19.B16, V19.B16, V2.B16
+	VFMLA V27.S4, V1.S4, V2.S4
+	VSHL $20, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V19.B16, V19.B16, V3.B16
+	VFMLA V27.S4, V1.S4, V3.S4
+	VUSHR $16, V2.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V2.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V2.S4
+	VUSHR $16, V3.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V3.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V3.S4
+	VSRI $16, V2.S4, V3.S4
+	FMOVQ F3, 64(R0)
+	VSHL $12, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V19.B16, V19.B16, V2.B16
+	VFMLA V27.S4, V1.S4, V2.S4
+	VSHL $4, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V19.B16, V19.B16, V3.B16
+	VFMLA V27.S4, V1.S4, V3.S4
+	VUSHR $16, V2.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V2.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V2.S4
+	VUSHR $16, V3.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V3.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V3.S4
+	VSRI $16, V2.S4, V3.S4
+	FMOVQ F3, 192(R0)
+	VSHL $24, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V19.B16, V19.B16, V2.B16
+	VFMLA V27.S4, V1.S4, V2.S4
+	VSHL $16, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V19.B16, V19.B16, V3.B16
+	VFMLA V27.S4, V1.S4, V3.S4
+	VUSHR $16, V2.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V2.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V2.S4
+	VUSHR $16, V3.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V3.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V3.S4
+	VSRI $16, V2.S4, V3.S4
+	FMOVQ F3, 1088(R0)
+	VSHL $8, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V19.B16, V19.B16, V2.B16
+	VFMLA V27.S4, V1.S4, V2.S4
+	VUSHR $28, V0.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V19.B16, V19.B16, V3.B16
+	VFMLA V27.S4, V1.S4, V3.S4
+	VUSHR $16, V2.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V2.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V2.S4
+	VUSHR $16, V3.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V3.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V3.S4
+	VSRI $16, V2.S4, V3.S4
+	FMOVQ F3, 1216(R0)
+	FMOVQ 80(R1), F0
+	VSHL $28, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
 	VORR V18.B16, V18.B16, V2.B16
-	VFMLA V26.S4, V3.S4, V2.S4
+	VFMLA V26.S4, V1.S4, V2.S4
+	VSHL $20, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V18.B16, V18.B16, V3.B16
+	VFMLA V26.S4, V1.S4, V3.S4
+	VUSHR $16, V2.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V2.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V2.S4
+	VUSHR $16, V3.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V3.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V3.S4
+	VSRI $16, V2.S4, V3.S4
+	FMOVQ F3, 80(R0)
+	VSHL $12, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V18.B16, V18.B16, V2.B16
+	VFMLA V26.S4, V1.S4, V2.S4
+	VSHL $4, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V18.B16, V18.B16, V3.B16
+	VFMLA V26.S4, V1.S4, V3.S4
+	VUSHR $16, V2.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V2.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V2.S4
+	VUSHR $16, V3.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V3.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V3.S4
+	VSRI $16, V2.S4, V3.S4
+	FMOVQ F3, 208(R0)
+	VSHL $24, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V18.B16, V18.B16, V2.B16
+	VFMLA V26.S4, V1.S4, V2.S4
+	VSHL $16, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V18.B16, V18.B16, V3.B16
+	VFMLA V26.S4, V1.S4, V3.S4
+	VUSHR $16, V2.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V2.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V2.S4
+	VUSHR $16, V3.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V3.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V3.S4
+	VSRI $16, V2.S4, V3.S4
+	FMOVQ F3, 1104(R0)
+	VSHL $8, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V18.B16, V18.B16, V2.B16
+	VFMLA V26.S4, V1.S4, V2.S4
+	VUSHR $28, V0.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V18.B16, V18.B16, V3.B16
+	VFMLA V26.S4, V1.S4, V3.S4
+	VUSHR $16, V2.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V2.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V2.S4
+	VUSHR $16, V3.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V3.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V3.S4
+	VSRI $16, V2.S4, V3.S4
+	FMOVQ F3, 1232(R0)
+	FMOVQ 96(R1), F0
+	VSHL $28, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V17.B16, V17.B16, V2.B16
+	VFMLA V25.S4, V1.S4, V2.S4
+	VSHL $20, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
 	VORR V17.B16, V17.B16, V3.B16
-	VFMLA V25.S4, V4.S4, V3.S4
-	VORR V16.B16, V16.B16, V4.B16
-	VFMLA V24.S4, V5.S4, V4.S4
-	WORD $0x4f08a427 // sxtl2 v7.8h, v1.16b
-	WORD $0x0f08a425 // sxtl v5.8h, v1.8b
-	WORD $0x4f10a4e8 // sxtl2 v8.4s, v7.8h
-	WORD $0x0f10a4e7 // sxtl v7.4s, v7.4h
-	WORD $0x4f10a4a6 // sxtl2 v6.4s, v5.8h
-	WORD $0x0f10a4a5 // sxtl v5.4s, v5.4h
-	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
-	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
-	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
-	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
-	VORR V19.B16, V19.B16, V1.B16
-	VFMLA V27.S4, V5.S4, V1.S4
-	VORR V18.B16, V18.B16, V5.B16
-	VFMLA V26.S4, V6.S4, V5.S4
-	VORR V17.B16, V17.B16, V6.B16
-	VFMLA V25.S4, V7.S4, V6.S4
-	VORR V16.B16, V16.B16, V7.B16
-	VFMLA V24.S4, V8.S4, V7.S4
-	VUSHR $16, V0.S4, V8.S4
-	FMOVQ 0(R25), F9
-	VAND V9.B16, V8.B16, V8.B16
-	VADD V0.S4, V8.S4, V8.S4
-	FMOVQ 16(R25), F9
-	VADD V9.S4, V8.S4, V0.S4
-	VUSHR $16, V1.S4, V8.S4
-	FMOVQ 0(R25), F9
-	VAND V9.B16, V8.B16, V8.B16
-	VADD V1.S4, V8.S4, V8.S4
-	FMOVQ 16(R25), F9
-	VADD V9.S4, V8.S4, V1.S4
-	VSRI $16, V0.S4, V1.S4
-	VUSHR $16, V2.S4, V8.S4
-	FMOVQ 0(R25), F9
-	VAND V9.B16, V8.B16, V8.B16
-	VADD V2.S4, V8.S4, V8.S4
-	FMOVQ 16(R25), F9
-	VADD V9.S4, V8.S4, V2.S4
-	VUSHR $16, V5.S4, V8.S4
-	FMOVQ 0(R25), F9
-	VAND V9.B16, V8.B16, V8.B16
-	VADD V5.S4, V8.S4, V8.S4
-	FMOVQ 16(R25), F9
-	VADD V9.S4, V8.S4, V5.S4
-	VSRI $16, V2.S4, V5.S4
-	VUSHR $16, V3.S4, V8.S4
-	FMOVQ 0(R25), F9
-	VAND V9.B16, V8.B16, V8.B16
-	VADD V3.S4, V8.S4, V8.S4
-	FMOVQ 16(R25), F9
-	VADD V9.S4, V8.S4, V3.S4
-	VUSHR $16, V6.S4, V8.S4
-	FMOVQ 0(R25), F9
-	VAND V9.B16, V8.B16, V8.B16
-	VADD V6.S4, V8.S4, V8.S4
-	FMOVQ 16(R25), F9
-	VADD V9.S4, V8.S4, V6.S4
-	VSRI $16, V3.S4, V6.S4
-	VUSHR $16, V4.S4, V8.S4
-	FMOVQ 0(R25), F9
-	VAND V9.B16, V8.B16, V8.B16
-	VADD V4.S4, V8.S4, V8.S4
-	FMOVQ 16(R25), F9
-	VADD V9.S4, V8.S4, V4.S4
-	VUSHR $16, V7.S4, V8.S4
-	FMOVQ 0(R25), F9
-	VAND V9.B16, V8.B16, V8.B16
-	VADD V7.S4, V8.S4, V8.S4
-	FMOVQ 16(R25), F9
-	VADD V9.S4, V8.S4, V7.S4
-	VSRI $16, V4.S4, V7.S4
-	FSTPQ (F1, F5), 64(R0)
-	FSTPQ (F6, F7), 96(R0)
-	ADD $32, R1
-	ADD $128, R0
+	VFMLA V25.S4, V1.S4, V3.S4
+	VUSHR $16, V2.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V2.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V2.S4
+	VUSHR $16, V3.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V3.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V3.S4
+	VSRI $16, V2.S4, V3.S4
+	FMOVQ F3, 96(R0)
+	VSHL $12, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V17.B16, V17.B16, V2.B16
+	VFMLA V25.S4, V1.S4, V2.S4
+	VSHL $4, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V17.B16, V17.B16, V3.B16
+	VFMLA V25.S4, V1.S4, V3.S4
+	VUSHR $16, V2.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V2.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V2.S4
+	VUSHR $16, V3.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V3.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V3.S4
+	VSRI $16, V2.S4, V3.S4
+	FMOVQ F3, 224(R0)
+	VSHL $24, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V17.B16, V17.B16, V2.B16
+	VFMLA V25.S4, V1.S4, V2.S4
+	VSHL $16, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V17.B16, V17.B16, V3.B16
+	VFMLA V25.S4, V1.S4, V3.S4
+	VUSHR $16, V2.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V2.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V2.S4
+	VUSHR $16, V3.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V3.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V3.S4
+	VSRI $16, V2.S4, V3.S4
+	FMOVQ F3, 1120(R0)
+	VSHL $8, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V17.B16, V17.B16, V2.B16
+	VFMLA V25.S4, V1.S4, V2.S4
+	VUSHR $28, V0.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V17.B16, V17.B16, V3.B16
+	VFMLA V25.S4, V1.S4, V3.S4
+	VUSHR $16, V2.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V2.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V2.S4
+	VUSHR $16, V3.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V3.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V3.S4
+	VSRI $16, V2.S4, V3.S4
+	FMOVQ F3, 1248(R0)
+	FMOVQ 112(R1), F0
+	VSHL $28, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V16.B16, V16.B16, V2.B16
+	VFMLA V24.S4, V1.S4, V2.S4
+	VSHL $20, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V16.B16, V16.B16, V3.B16
+	VFMLA V24.S4, V1.S4, V3.S4
+	VUSHR $16, V2.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V2.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V2.S4
+	VUSHR $16, V3.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V3.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V3.S4
+	VSRI $16, V2.S4, V3.S4
+	FMOVQ F3, 112(R0)
+	VSHL $12, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V16.B16, V16.B16, V2.B16
+	VFMLA V24.S4, V1.S4, V2.S4
+	VSHL $4, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V16.B16, V16.B16, V3.B16
+	VFMLA V24.S4, V1.S4, V3.S4
+	VUSHR $16, V2.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V2.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V2.S4
+	VUSHR $16, V3.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V3.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V3.S4
+	VSRI $16, V2.S4, V3.S4
+	FMOVQ F3, 240(R0)
+	VSHL $24, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V16.B16, V16.B16, V2.B16
+	VFMLA V24.S4, V1.S4, V2.S4
+	VSHL $16, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V16.B16, V16.B16, V3.B16
+	VFMLA V24.S4, V1.S4, V3.S4
+	VUSHR $16, V2.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V2.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V2.S4
+	VUSHR $16, V3.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V3.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V3.S4
+	VSRI $16, V2.S4, V3.S4
+	FMOVQ F3, 1136(R0)
+	VSHL $8, V0.S4, V1.S4
+	VUSHR $28, V1.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V16.B16, V16.B16, V2.B16
+	VFMLA V24.S4, V1.S4, V2.S4
+	VUSHR $28, V0.S4, V1.S4
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	VORR V16.B16, V16.B16, V3.B16
+	VFMLA V24.S4, V1.S4, V3.S4
+	VUSHR $16, V2.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V2.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V2.S4
+	VUSHR $16, V3.S4, V1.S4
+	FMOVQ 0(R25), F4
+	VAND V4.B16, V1.B16, V1.B16
+	VADD V3.S4, V1.S4, V1.S4
+	FMOVQ 16(R25), F4
+	VADD V4.S4, V1.S4, V3.S4
+	VSRI $16, V2.S4, V3.S4
+	FMOVQ F3, 1264(R0)
+	ADD $128, R1
+	ADD $256, R0
 	SUBS $1, R3
-	BNE row
+	BNE line
+	ADD $1024, R0
 	SUBS $1, R2
 	BNE block
 	RET

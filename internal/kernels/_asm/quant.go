@@ -20,9 +20,9 @@ func quant() {
 // vectors is how many vectors hold 32 words.
 func (v vec) vectors() int { return 128 / v.bytes }
 
-// expansion opens a function, loops over blocks of head bytes before the numbers and over their pairs of columns, and
-// calls body for each vector of rows of a pair to get both columns' weights.
-func (v vec) expansion(name string, pairs bool, head uint32, step uint8, body func(src, head reg.Register, j int, scale reg.VecVirtual) (even, odd reg.VecVirtual)) {
+// expansion opens a function and loops over blocks of head bytes before the numbers and over their lines, each of which holds four columns
+// from each of those in first on. column makes the weights of column c of a line from its words, for vector j of rows.
+func (v vec) expansion(name string, pairs bool, head uint32, lines int, first []int, column func(head reg.Register, words, scale reg.VecVirtual, c, j int) reg.VecVirtual) {
 	if pairs {
 		name += "Pairs"
 	}
@@ -39,32 +39,41 @@ func (v vec) expansion(name string, pairs bool, head uint32, step uint8, body fu
 		scale = append(scale, v.load(Mem{Base: src, Disp: j * v.bytes}))
 	}
 	ADDQ(U32(head), src)
-	row := GP64()
-	MOVQ(U32(16), row)
-	Label("row")
+	line, size := GP64(), 128 // bytes of a column
+	if pairs {
+		size = 64
+	}
+	MOVQ(U32(uint32(lines)), line)
+	Label("line")
 	PREFETCHT0(Mem{Base: src, Disp: 2048})
+	PREFETCHT0(Mem{Base: src, Disp: 2048 + 64})
 	for j := range v.vectors() {
-		even, odd := body(src, top, j, scale[j])
-		if pairs {
-			v.roundHigh(even)
-			v.roundHigh(odd)
-			VPSRLD(U8(16), even, even)
-			VANDPS(bits(0xffff0000), odd, odd)
-			VORPS(even, odd, odd)
-			VMOVUPS(odd, Mem{Base: dst, Disp: j * v.bytes})
-		} else {
-			VMOVUPS(even, Mem{Base: dst, Disp: j * v.bytes})
-			VMOVUPS(odd, Mem{Base: dst, Disp: 128 + j*v.bytes})
+		words := v.load(Mem{Base: src, Disp: j * v.bytes})
+		for _, from := range first {
+			for c := from; c < from+4; c += 2 {
+				even, odd := column(top, words, scale[j], c, j), column(top, words, scale[j], c+1, j)
+				at := Mem{Base: dst, Disp: c*size + j*v.bytes}
+				if pairs {
+					v.roundHigh(even)
+					v.roundHigh(odd)
+					VPSRLD(U8(16), even, even)
+					VANDPS(bits(0xffff0000), odd, odd)
+					VORPS(even, odd, odd)
+					VMOVUPS(odd, at)
+				} else {
+					VMOVUPS(even, at)
+					VMOVUPS(odd, at.Offset(size))
+				}
+			}
 		}
 	}
-	ADDQ(U8(step), src)
-	if pairs {
-		ADDQ(U32(128), dst)
-	} else {
-		ADDQ(U32(256), dst)
+	ADDQ(U32(128), src)
+	ADDQ(U32(uint32(4*size)), dst)
+	DECQ(line)
+	JNZ(LabelRef("line"))
+	if rest := 32 - 4*lines; rest > 0 {
+		ADDQ(U32(uint32(rest*size)), dst)
 	}
-	DECQ(row)
-	JNZ(LabelRef("row"))
 	DECQ(n)
 	JNZ(LabelRef("block"))
 	v.end()
@@ -80,28 +89,31 @@ func (v vec) roundHigh(x reg.VecVirtual) {
 }
 
 func (v vec) expandQ8(pairs bool) {
-	v.expansion("expandQ8", pairs, 128, 64, func(src, _ reg.Register, j int, scale reg.VecVirtual) (even, odd reg.VecVirtual) {
-		column := func(at int) reg.VecVirtual {
-			x := v.r()
-			VPMOVSXBD(Mem{Base: src, Disp: at + j*v.bytes/4}, x)
-			VCVTDQ2PS(x, x)
-			VMULPS(scale, x, x)
-			return x
+	v.expansion("expandQ8", pairs, 128, 8, []int{0}, func(_ reg.Register, words, scale reg.VecVirtual, c, _ int) reg.VecVirtual {
+		x := v.r()
+		if c < 3 {
+			VPSLLD(U8(uint8(24-8*c)), words, x)
+			VPSRAD(U8(24), x, x)
+		} else {
+			VPSRAD(U8(24), words, x)
 		}
-		return column(0), column(32)
+		VCVTDQ2PS(x, x)
+		VMULPS(scale, x, x)
+		return x
 	})
 }
 
 func (v vec) expandQ4(pairs bool) {
-	v.expansion("expandQ4", pairs, 256, 32, func(src, head reg.Register, j int, scale reg.VecVirtual) (even, odd reg.VecVirtual) {
-		even, odd = v.r(), v.r()
-		VPMOVZXBD(Mem{Base: src, Disp: j * v.bytes / 4}, even)
-		VPSRLD(U8(4), even, odd)
-		VANDPS(bits(15), even, even)
-		for _, x := range []reg.VecVirtual{even, odd} {
-			VCVTDQ2PS(x, x)
-			VFMADD213PS(Mem{Base: head, Disp: 128 + j*v.bytes}, scale, x) // q*scale + offset
+	v.expansion("expandQ4", pairs, 256, 4, []int{0, 16}, func(head reg.Register, words, scale reg.VecVirtual, c, j int) reg.VecVirtual {
+		x := v.r()
+		if at := c%16*8 + c/16*4; at == 28 {
+			VPSRLD(U8(28), words, x)
+		} else {
+			VPSLLD(U8(uint8(28-at)), words, x)
+			VPSRLD(U8(28), x, x)
 		}
-		return even, odd
+		VCVTDQ2PS(x, x)
+		VFMADD213PS(Mem{Base: head, Disp: 128 + j*v.bytes}, scale, x) // q*scale + offset
+		return x
 	})
 }

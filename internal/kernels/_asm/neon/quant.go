@@ -9,15 +9,18 @@ func quant(f *file) {
 	}
 }
 
-// expansion opens a function, loops over blocks of head bytes before the numbers and over their pairs of columns, and calls body
-// for each half of 16 rows to make the weights of both columns, 4 vectors each.
-func expansion(f *file, name string, pairs bool, head, step int, body func(g *fn, src r, half int, held []v) (even, odd [4]v)) {
+// expansion opens a function and loops over blocks of head bytes before the numbers and over their lines, each of which holds four columns
+// from each of those in first on. column makes the weights of column c of a line from its words, for vector j of rows.
+func expansion(f *file, name string, pairs bool, head, lines int, first []int, column func(g *fn, words v, held []v, c, j int) v) {
 	if pairs {
 		name += "Pairs"
 	}
 	g := f.open(name+"NEON", "func(dst *float32, src *byte, blocks int)", "")
 	dst, src, n := g.param("dst"), g.param("src"), g.param("blocks")
-	row := g.gp()
+	line, size := g.gp(), 128 // bytes of a column
+	if pairs {
+		size = 64
+	}
 	var held []v // scales, offsets
 	for range head / 16 {
 		held = append(held, g.stay())
@@ -27,38 +30,38 @@ func expansion(f *file, name string, pairs bool, head, step int, body func(g *fn
 		g.load2(held[i], held[i+1], src, 16*i)
 	}
 	g.op("ADD $%d, %s", head, src)
-	g.op("MOVD $16, %s", row)
-	g.label("row")
+	g.op("MOVD $%d, %s", lines, line)
+	g.label("line")
 	g.op("PRFM 2048(%s), PLDL1KEEP", src)
-	for half := range 2 {
-		even, odd := body(g, src, half, held)
-		if pairs {
-			for j := range 4 {
-				g.roundHigh(even[j])
-				g.roundHigh(odd[j])
-				g.sri(odd[j], even[j], 16)
+	for j := range 8 {
+		words := g.loadNew(src, 16*j)
+		for _, from := range first {
+			for c := from; c < from+4; c += 2 {
+				even, odd := column(g, words, held, c, j), column(g, words, held, c+1, j)
+				if pairs {
+					g.roundHigh(even)
+					g.roundHigh(odd)
+					g.sri(odd, even, 16)
+				} else {
+					g.store(even, dst, c*size+16*j)
+				}
+				at := c * size
+				if !pairs {
+					at += size
+				}
+				g.store(odd, dst, at+16*j)
+				g.done(even, odd)
 			}
-		} else {
-			g.store2(even[0], even[1], dst, 64*half)
-			g.store2(even[2], even[3], dst, 64*half+32)
 		}
-		at := 64 * half
-		if !pairs {
-			at += 128
-		}
-		g.store2(odd[0], odd[1], dst, at)
-		g.store2(odd[2], odd[3], dst, at+32)
-		g.done(even[:]...)
-		g.done(odd[:]...)
+		g.done(words)
 	}
-	g.op("ADD $%d, %s", step, src)
-	if pairs {
-		g.op("ADD $128, %s", dst)
-	} else {
-		g.op("ADD $256, %s", dst)
+	g.op("ADD $128, %s", src)
+	g.op("ADD $%d, %s", 4*size, dst)
+	g.op("SUBS $1, %s", line)
+	g.op("BNE line")
+	if rest := 32 - 4*lines; rest > 0 {
+		g.op("ADD $%d, %s", rest*size, dst)
 	}
-	g.op("SUBS $1, %s", row)
-	g.op("BNE row")
 	g.op("SUBS $1, %s", n)
 	g.op("BNE block")
 	g.close()
@@ -77,55 +80,34 @@ func (g *fn) roundHigh(x v) {
 	g.done(odd, one)
 }
 
-// widened makes float32 of the 16 signed bytes in x.
-func (g *fn) widened(x v) (w [4]v) {
-	for i := range w {
-		w[i] = g.temp()
-	}
-	g.sxtl8hi(w[2], x)
-	g.sxtl8(w[0], x)
-	g.sxtlHi(w[3], w[2])
-	g.sxtl(w[2], w[2])
-	g.sxtlHi(w[1], w[0])
-	g.sxtl(w[0], w[0])
-	for _, y := range w {
-		g.scvtf(y, y)
-	}
-	return w
-}
-
 func expandQ8(f *file, pairs bool) {
-	expansion(f, "expandQ8", pairs, 128, 64, func(g *fn, src r, half int, scale []v) (even, odd [4]v) {
-		column := func(at int) [4]v {
-			x := g.loadNew(src, at+16*half)
-			w := g.widened(x)
-			g.done(x)
-			for j, y := range w {
-				g.fmul(y, y, scale[4*half+j])
-			}
-			return w
+	expansion(f, "expandQ8", pairs, 128, 8, []int{0}, func(g *fn, words v, scale []v, c, j int) v {
+		x := g.temp()
+		if c < 3 {
+			g.shl(x, words, 24-8*c)
+			g.sshr(x, x, 24)
+		} else {
+			g.sshr(x, words, 24)
 		}
-		return column(0), column(32)
+		g.scvtf(x, x)
+		g.fmul(x, x, scale[j])
+		return x
 	})
 }
 
 func expandQ4(f *file, pairs bool) {
-	expansion(f, "expandQ4", pairs, 256, 32, func(g *fn, src r, half int, held []v) (even, odd [4]v) {
-		x := g.loadNew(src, 16*half)
-		y := g.temp()
-		g.op("VUSHR $4, %s.B16, %s.B16", x, y)
-		g.op("VSHL $4, %s.B16, %s.B16", x, x)
-		g.op("VUSHR $4, %s.B16, %s.B16", x, x)
-		column := func(x v) [4]v {
-			w := g.widened(x)
-			for j, q := range w {
-				g.op("VORR %s.B16, %s.B16, %s.B16", held[8+4*half+j], held[8+4*half+j], x)
-				g.fmla(x, q, held[4*half+j]) // q*scale + offset
-				w[j], x = x, q
-			}
-			g.done(x)
-			return w
+	expansion(f, "expandQ4", pairs, 256, 4, []int{0, 16}, func(g *fn, words v, held []v, c, j int) v {
+		q, x := g.temp(), g.temp()
+		if at := c%16*8 + c/16*4; at == 28 {
+			g.ushr(q, words, 28)
+		} else {
+			g.shl(q, words, 28-at)
+			g.ushr(q, q, 28)
 		}
-		return column(x), column(y)
+		g.scvtf(q, q)
+		g.op("VORR %s.B16, %s.B16, %s.B16", held[8+j], held[8+j], x)
+		g.fmla(x, q, held[j]) // q*scale + offset
+		g.done(q)
+		return x
 	})
 }
