@@ -238,14 +238,8 @@ func (g *generator) drawAll(samples []*sample, logits func(i int) []float32) []d
 	}
 	out := make([]draw, len(samples))
 	kernels.Parallel(len(samples), func(i int) {
-		l := logits(i)
-		lse := ops.LogSumExpRow(l)
-		if math.IsNaN(lse) || math.IsInf(lse, 0) {
-			out[i].logProb = float32(math.NaN())
-			return
-		}
-		tok := g.picks[i].token(l, lse, samples[i].rng)
-		out[i] = draw{tok, ops.LogProb(l[tok], lse)}
+		tok, logProb := g.picks[i].token(logits(i), samples[i].rng)
+		out[i] = draw{tok, logProb}
 	})
 	return out
 }
@@ -271,88 +265,4 @@ func (g *generator) take(s *sample, d draw) (done bool) {
 		}
 	}
 	return done
-}
-
-// picker chooses a token from scaled logits.
-type picker struct {
-	greedy bool
-	topP   float64
-	topK   int
-	p      []float32
-	order  []int32
-}
-
-func (k *picker) token(logits []float32, lse float64, rng *rand.Rand) int32 {
-	if k.greedy {
-		best := 0
-		for i, l := range logits {
-			if l > logits[best] {
-				best = i
-			}
-		}
-		return int32(best)
-	}
-	u := rng.Float64()
-	k.p = append(k.p[:0], logits...)
-	for i := range k.p {
-		k.p[i] -= float32(lse)
-	}
-	kernels.Exp(k.p, k.p)
-	if k.topK == 0 && (k.topP == 0 || k.topP == 1) {
-		return k.invert(u, len(k.p), func(i int) int32 { return int32(i) })
-	}
-	k.order = k.order[:0]
-	for i := range k.p {
-		k.order = append(k.order, int32(i))
-	}
-	slices.SortFunc(k.order, func(a, b int32) int { // by probability, ties by id
-		switch {
-		case logits[a] > logits[b]:
-			return -1
-		case logits[a] < logits[b]:
-			return 1
-		}
-		return int(a - b)
-	})
-	n := len(k.order)
-	if k.topK > 0 {
-		// Transformers keeps all that are as likely as the last of the K.
-		for n = min(n, k.topK); n < len(k.order) && logits[k.order[n]] == logits[k.order[n-1]]; {
-			n++
-		}
-	}
-	if k.topP > 0 && k.topP < 1 {
-		var kept float64
-		for i := range n {
-			kept += float64(k.p[k.order[i]])
-		}
-		var sum float64
-		for i := range n {
-			if sum += float64(k.p[k.order[i]]); sum >= k.topP*kept {
-				n = i + 1
-				break
-			}
-		}
-	}
-	return k.invert(u, n, func(i int) int32 { return k.order[i] })
-}
-
-// invert draws from the first n tokens in proportion to p by inverting the cumulative distribution at u.
-func (k *picker) invert(u float64, n int, id func(int) int32) int32 {
-	var total float64
-	for i := range n {
-		total += float64(k.p[id(i)])
-	}
-	var sum float64
-	for i := range n {
-		if sum += float64(k.p[id(i)]); sum > u*total {
-			return id(i)
-		}
-	}
-	for i := n - 1; i > 0; i-- { // rounding left u at the very end: the last possible token
-		if k.p[id(i)] > 0 {
-			return id(i)
-		}
-	}
-	return id(0)
 }

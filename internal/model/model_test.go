@@ -380,35 +380,6 @@ func TestGenerateRefuses(t *testing.T) {
 	}
 }
 
-func TestTopKAndTopP(t *testing.T) {
-	l := []float32{0, 3, 1, 2.9, -5}
-	lse := ops.LogSumExpRow(l)
-	for _, c := range []struct {
-		k    picker
-		only []int32
-	}{
-		{picker{topK: 1}, []int32{1}},
-		{picker{topK: 2}, []int32{1, 3}},
-		{picker{topP: 0.4}, []int32{1}},
-		{picker{topP: 0.9}, []int32{1, 3}},
-		{picker{greedy: true}, []int32{1}},
-	} {
-		seen := map[int32]bool{}
-		rng := run.Rand(1, "pick")
-		for range 200 {
-			seen[c.k.token(l, lse, rng)] = true
-		}
-		for id := range seen {
-			if !slices.Contains(c.only, id) {
-				t.Errorf("%+v: drew %d", c.k, id)
-			}
-		}
-		if len(seen) != len(c.only) {
-			t.Errorf("top k %d, p %v: drew %v, want %v", c.k.topK, c.k.topP, seen, c.only)
-		}
-	}
-}
-
 func TestTokenKL(t *testing.T) {
 	m, a := tiny(t)
 	b := &batch.Tree{}

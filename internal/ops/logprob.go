@@ -10,9 +10,9 @@ import (
 	"github.com/nlpodyssey/spago/mat"
 )
 
-// vocabChunk is how many columns of the vocabulary are computed at a time; the order in which chunks
+// VocabChunk is how many columns of the vocabulary are computed at a time; the order in which chunks
 // are summed is part of the result, so that sampling and training agree bit for bit.
-const vocabChunk = 2048
+const VocabChunk = 2048
 
 // keepLogits is how many floats of logits a tape keeps for Backward; beyond it they are computed again.
 const keepLogits = 16 << 20
@@ -66,11 +66,11 @@ func (f *logProbs) chunks(do func(lo, hi int, l []float32, ld int)) {
 	v, _ := f.w.Dims()
 	var buf []float32
 	if f.logits == nil {
-		buf = alloc(f.n * vocabChunk)
+		buf = alloc(f.n * VocabChunk)
 		defer free(buf)
 	}
-	for lo := 0; lo < v; lo += vocabChunk {
-		hi := min(lo+vocabChunk, v)
+	for lo := 0; lo < v; lo += VocabChunk {
+		hi := min(lo+VocabChunk, v)
 		if f.logits != nil {
 			do(lo, hi, f.logits[lo:], v)
 			continue
@@ -84,20 +84,25 @@ func (f *logProbs) chunks(do func(lo, hi int, l []float32, ld int)) {
 func Logits(dst []float32, ld int, x []float32, w *Weight, n, lo, hi int, invT float32, c kernels.Compute) {
 	w.mul(dst, ld, x, n, lo, hi, false, c)
 	if invT != 1 {
-		for i := range n {
-			kernels.Scale(invT, dst[i*ld:i*ld+hi-lo])
-		}
+		kernels.Parallel(n, func(i int) { kernels.Scale(invT, dst[i*ld:i*ld+hi-lo]) })
 	}
 }
 
 // LogSumExpRow returns log Σ exp over one row of the vocabulary's scaled logits, in the chunks and the
 // order of LogProbs.
 func LogSumExpRow(row []float32) float64 {
-	lse := math.Inf(-1)
-	for lo := 0; lo < len(row); lo += vocabChunk {
-		lse = logAddExp(lse, float64(kernels.LogSumExp(row[lo:min(lo+vocabChunk, len(row))])))
-	}
+	lse, _ := LogSumExpChunks(row, nil)
 	return lse
+}
+
+// LogSumExpChunks is LogSumExpRow that appends log Σ exp of each chunk of VocabChunk columns to chunks.
+func LogSumExpChunks(row []float32, chunks []float64) (float64, []float64) {
+	lse := math.Inf(-1)
+	for lo := 0; lo < len(row); lo += VocabChunk {
+		c := float64(kernels.LogSumExp(row[lo:min(lo+VocabChunk, len(row))]))
+		lse, chunks = logAddExp(lse, c), append(chunks, c)
+	}
+	return lse, chunks
 }
 
 // LogProb returns the log-probability of a token whose scaled logit is l.
@@ -117,8 +122,8 @@ func (f *logProbs) Forward() (mat.Tensor, error) {
 	v, _ := f.w.Dims()
 	if f.keep && f.n*v <= keepLogits {
 		f.logits = alloc(f.n * v)
-		for lo := 0; lo < v; lo += vocabChunk {
-			Logits(f.logits[lo:], v, F32(f.x), f.w, f.n, lo, min(lo+vocabChunk, v), f.invT, f.compute)
+		for lo := 0; lo < v; lo += VocabChunk {
+			Logits(f.logits[lo:], v, F32(f.x), f.w, f.n, lo, min(lo+VocabChunk, v), f.invT, f.compute)
 		}
 	}
 	y := newValue(len(f.rows), 1)
@@ -204,7 +209,7 @@ func (f *logProbs) Backward(gy mat.Tensor) error {
 		at[r] = append(at[r], i)
 		total[r] += g[i]
 	}
-	dl := alloc(f.n * vocabChunk)
+	dl := alloc(f.n * VocabChunk)
 	defer free(dl)
 	f.chunks(func(lo, hi int, l []float32, ld int) {
 		w := hi - lo
