@@ -248,3 +248,33 @@ func TestSoftmaxHalf(t *testing.T) {
 		}
 	})
 }
+
+// TestSoftmaxHalfBackward: probabilities and slopes are those in float32, rounded, whatever lies behind a row's end.
+func TestSoftmaxHalfBackward(t *testing.T) {
+	pairLevels(t, func(t *testing.T, r *rand.Rand, g *guards) {
+		for _, s := range [][4]int{{1, 1, 0, 32}, {3, 16, 0, 32}, {2, 64, 0, 96}, {5, 29, 1, 64}, {40, 1, 1, 64}, {7, 133, 0, 160}} {
+			rows, n, more, room := s[0], s[1], s[2], s[3]
+			lds := room + 16
+			x, d, p, ds := g.copy(random(r, rows*lds)), g.copy(random(r, rows*lds)), g.half(rows*room), g.half(rows*room)
+			if n > 1 {
+				x[0] = float32(math.Inf(-1))
+			}
+			lse := g.make(rows)
+			wantP, wantD := make([]float32, rows*room), make([]float32, rows*room)
+			for i := range rows {
+				seen := n + i*more
+				pi, di := wantP[i*room:][:seen], wantD[i*room:][:seen]
+				copy(pi, x[i*lds:])
+				copy(di, d[i*lds:])
+				lse[i] = LSE(exponentials(slices.Clone(pi), 0.3))
+				ExpScaled(pi, 0.3, lse[i])
+				SoftmaxBackward(di, pi, Dot(di, pi), 0.7)
+			}
+			SoftmaxHalfBackward(p, ds, room, x, d, lds, rows, n, more, room, 0.3, 0.7, lse)
+			if i, j := nearRounded(p, wantP, 0), nearRounded(ds, wantD, 3e-4); i >= 0 || j >= 0 {
+				t.Fatalf("%v: probability %d or slope %d: %v, %v, want %v, %v", s, i, j, p, ds, wantP, wantD)
+			}
+			g.check("softmax's gradient in bf16")
+		}
+	})
+}

@@ -82,6 +82,11 @@ func makeImpls() (two, vnni, five, bf, amx impl) {
 		_, _, _ = dst[(rows-1)*ldd+room-1], s[(rows-1)*lds+room-1], stats[2*rows-1]
 		softmaxHalfAVX512(&dst[0], ldd, &s[0], lds, rows, n, more, room, scale, &stats[0])
 	}
+	bf.softmaxHalfBack = func(p, ds []uint16, ldd int, s, d []float32, lds, rows, n, more, room int, scale, by float32, lse []float32) {
+		_, _ = p[(rows-1)*ldd+room-1], ds[(rows-1)*ldd+room-1]
+		_, _, _ = s[(rows-1)*lds+room-1], d[(rows-1)*lds+room-1], lse[rows-1]
+		softmaxHalfBackAVX512(&p[0], &ds[0], ldd, &s[0], &d[0], lds, rows, n, more, room, scale, by, &lse[0])
+	}
 	bf.siluHalf, bf.siluHalfBack = siluMulHalfAVX512, siluMulHalfBackAVX512
 	bf.roundRows = func(dst []uint16, ldd, rows int, c, bias []float32) {
 		_, _, _ = dst[(rows-1)*ldd+31], c[32*rows-1], bias[31]

@@ -123,12 +123,18 @@ type impl struct {
 	pairRows func(dst, src []uint16, lds, pairs int)
 	// softmaxHalf is SoftmaxHalf; there where tileDot is.
 	softmaxHalf func(dst []uint16, ldd int, s []float32, lds, rows, n, more, room int, scale float32, stats []float32)
+	// softmaxHalfBack is SoftmaxHalfBackward; there where tileDot is.
+	softmaxHalfBack func(p, ds []uint16, ldd int, s, d []float32, lds, rows, n, more, room int, scale, by float32, lse []float32)
 	// siluHalf and siluHalfBack are siluMul and siluMulBack of bf16, dy in float32; there where tileDot is.
 	siluHalf     func(y, gate, up []uint16)
 	siluHalfBack func(dgate, dup []uint16, dy []float32, gate, up []uint16)
 	// tileInt: c(mr,32) (+)= xs(mr)·ws(32)·a·b, a and b as for tileDot but of 16-bit integers; then, where intTail is set,
 	// c += low.
 	tileInt func(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, xs, ws []float32, to fetching, low lowTile)
+	// tileBlocks: c(mr,32) (+)= a·b, a's rows lda bytes apart as quantRow makes them, b blocks of a panel of four or eight bits.
+	tileBlocks func(four bool, mr, blocks int, a []byte, lda int, b []float32, c []float32, ldc int, acc bool)
+	// quantRow rounds a row of whole blocks (blocks.go).
+	quantRow func(dst []byte, x []float32)
 	// transpose16: n blocks; dst[j*ldd+i] = src[i*lds+j] for 16x16 words; block by block src moves 16 columns
 	// right, dst 16 rows down.
 	transpose16 func(dst []uint32, ldd int, src []uint32, lds int, n int)

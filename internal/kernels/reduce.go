@@ -101,10 +101,24 @@ func Softmax(row []float32, scale float32) (top, sum float32) {
 // those that Softmax returns; exponentials have a relative error of 8e-5, a 50th of what rounding may cost. It is for levels that multiply pairs (DotsPairs).
 func SoftmaxHalf(dst []uint16, ldd int, s []float32, lds, rows, n, more, room int, scale float32, stats []float32) {
 	if rows > 0 {
-		if n < 1 || more < 0 || n+(rows-1)*more > room || room%32 != 0 {
-			panic("kernels: SoftmaxHalf wants rows of at least a number, with room for it in whole vectors")
-		}
+		checkHalfRows(rows, n, more, room)
 		active.Load().softmaxHalf(dst, ldd, s, lds, rows, n, more, room, scale, stats)
+	}
+}
+
+// SoftmaxHalfBackward is the gradient through rows of SoftmaxHalf, in the same layout: of scores s, whose log(sum(e^x)) is lse (rows), and d,
+// the gradient of their softmax, it makes that softmax anew, p, and ds = (d - sum(d*p))*p*by, by being what scores were scaled with,
+// both in bf16. s and d are written over.
+func SoftmaxHalfBackward(p, ds []uint16, ldd int, s, d []float32, lds, rows, n, more, room int, scale, by float32, lse []float32) {
+	if rows > 0 {
+		checkHalfRows(rows, n, more, room)
+		active.Load().softmaxHalfBack(p, ds, ldd, s, d, lds, rows, n, more, room, scale, by, lse)
+	}
+}
+
+func checkHalfRows(rows, n, more, room int) {
+	if n < 1 || more < 0 || n+(rows-1)*more > room || room%32 != 0 {
+		panic("kernels: a softmax in bf16 wants rows of at least a number, with room for it in whole vectors")
 	}
 }
 

@@ -84,3 +84,6 @@ func foldMaxAVX2(lanes *[32]float32) (top float32, bits uint32)
 
 //go:noescape
 func softmaxHalfAVX512(dst *uint16, ldd int, s *float32, lds int, rows int, n int, more int, room int, scale float32, stats *float32)
+
+//go:noescape
+func softmaxHalfBackAVX512(p *uint16, ds *uint16, ldd int, s *float32, d *float32, lds int, rows int, n int, more int, room int, scale float32, by float32, lse *float32)

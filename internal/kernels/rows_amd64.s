@@ -1145,18 +1145,19 @@ TEXT ·foldMaxAVX2(SB), NOSPLIT, $0-16
 TEXT ·softmaxHalfAVX512(SB), NOSPLIT, $0-80
 	MOVQ         dst+0(FP), AX
 	MOVQ         s+16(FP), DX
-	MOVQ         n+40(FP), BX
-	MOVQ         rows+32(FP), SI
-	MOVQ         stats+72(FP), DI
+	MOVQ         rows+32(FP), BX
+	MOVQ         stats+72(FP), SI
+	MOVQ         n+40(FP), DI
 	VBROADCASTSS scale+64(FP), Z0
 	VMULPS       c3fb8aa3b<>+0(SB), Z0, Z1
 	VMOVUPS      cff800000<>+0(SB), Z2
 	VMOVSS       c3f800000<>+0(SB), X3
+	VXORPS       Z4, Z4, Z4
 
 row:
-	MOVQ    BX, R8
+	MOVQ    DI, R8
 	ANDQ    $-32, R8
-	MOVQ    BX, CX
+	MOVQ    DI, CX
 	ANDQ    $0x1f, CX
 	MOVQ    $0x00000001, R9
 	SHLQ    CL, R9
@@ -1164,110 +1165,110 @@ row:
 	KMOVW   R9, K1
 	SHRQ    $0x10, R9
 	KMOVW   R9, K2
-	VMOVAPS Z2, Z4
 	VMOVAPS Z2, Z5
+	VMOVAPS Z2, Z6
 	XORQ    CX, CX
 	JMP     largestTest
 
 largest:
-	VMAXPS (DX)(CX*4), Z4, Z4
-	VMAXPS 64(DX)(CX*4), Z5, Z5
+	VMAXPS (DX)(CX*4), Z5, Z5
+	VMAXPS 64(DX)(CX*4), Z6, Z6
 	ADDQ   $0x20, CX
 
 largestTest:
 	CMPQ          CX, R8
 	JLT           largest
-	VMAXPS        (DX)(CX*4), Z4, K1, Z4
-	VMAXPS        64(DX)(CX*4), Z5, K2, Z5
-	VMAXPS        Z5, Z4, Z4
-	VEXTRACTF64X4 $0x01, Z4, Y5
-	VMAXPS        Y5, Y4, Y5
-	VEXTRACTF128  $0x01, Y5, X4
-	VMAXPS        X4, X5, X5
-	VPSRLDQ       $0x08, X5, X4
-	VMAXPS        X4, X5, X5
-	VPSRLDQ       $0x04, X5, X4
-	VMAXPS        X4, X5, X5
-	VBROADCASTSS  X5, Z4
-	VMULSS        X0, X5, X5
-	VMOVSS        X5, (DI)
-	VMULPS        Z1, Z4, Z4
-	VXORPS        Z5, Z5, Z5
-	VXORPS        Z6, Z6, Z6
+	VMAXPS        (DX)(CX*4), Z5, K1, Z5
+	VMAXPS        64(DX)(CX*4), Z6, K2, Z6
+	VMAXPS        Z6, Z5, Z5
+	VEXTRACTF64X4 $0x01, Z5, Y6
+	VMAXPS        Y6, Y5, Y6
+	VEXTRACTF128  $0x01, Y6, X5
+	VMAXPS        X5, X6, X6
+	VPSRLDQ       $0x08, X6, X5
+	VMAXPS        X5, X6, X6
+	VPSRLDQ       $0x04, X6, X5
+	VMAXPS        X5, X6, X6
+	VBROADCASTSS  X6, Z5
+	VMULSS        X0, X6, X6
+	VMOVSS        X6, (SI)
+	VMULPS        Z1, Z5, Z5
+	VMOVAPS       Z4, Z6
+	VMOVAPS       Z4, Z7
 	XORQ          CX, CX
 	JMP           exponentialsTest
 
 exponentials:
-	VMOVUPS     (DX)(CX*4), Z7
-	VFMSUB213PS Z4, Z1, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     c3d9fcb10<>+0(SB), Z9
-	VFMADD213PS c3e677e21<>+0(SB), Z8, Z9
-	VFMADD213PS c3f32222d<>+0(SB), Z8, Z9
-	VFMADD213PS c3f7ffb18<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
-	VMOVUPS     Z9, (DX)(CX*4)
-	VADDPS      Z9, Z5, Z5
-	VMOVUPS     64(DX)(CX*4), Z7
-	VFMSUB213PS Z4, Z1, Z7
-	VREDUCEPS   $0x01, Z7, Z8
-	VMOVUPS     c3d9fcb10<>+0(SB), Z9
-	VFMADD213PS c3e677e21<>+0(SB), Z8, Z9
-	VFMADD213PS c3f32222d<>+0(SB), Z8, Z9
-	VFMADD213PS c3f7ffb18<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
-	VMOVUPS     Z9, 64(DX)(CX*4)
-	VADDPS      Z9, Z6, Z6
+	VMOVUPS     (DX)(CX*4), Z8
+	VFMSUB213PS Z5, Z1, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     c3d9fcb10<>+0(SB), Z10
+	VFMADD213PS c3e677e21<>+0(SB), Z9, Z10
+	VFMADD213PS c3f32222d<>+0(SB), Z9, Z10
+	VFMADD213PS c3f7ffb18<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VMOVUPS     Z10, (DX)(CX*4)
+	VADDPS      Z10, Z6, Z6
+	VMOVUPS     64(DX)(CX*4), Z8
+	VFMSUB213PS Z5, Z1, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     c3d9fcb10<>+0(SB), Z10
+	VFMADD213PS c3e677e21<>+0(SB), Z9, Z10
+	VFMADD213PS c3f32222d<>+0(SB), Z9, Z10
+	VFMADD213PS c3f7ffb18<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VMOVUPS     Z10, 64(DX)(CX*4)
+	VADDPS      Z10, Z7, Z7
 	ADDQ        $0x20, CX
 
 exponentialsTest:
 	CMPQ        CX, R8
 	JLT         exponentials
-	CMPQ        CX, BX
+	CMPQ        CX, DI
 	JGE         summed
-	VMOVUPS.Z   (DX)(CX*4), K1, Z7
-	VFMSUB213PS Z4, Z1, Z7
-	VREDUCEPS   $0x01, Z7, Z8
+	VMOVUPS.Z   (DX)(CX*4), K1, Z8
+	VFMSUB213PS Z5, Z1, Z8
+	VREDUCEPS   $0x01, Z8, Z9
+	VMOVUPS     c3d9fcb10<>+0(SB), Z10
+	VFMADD213PS c3e677e21<>+0(SB), Z9, Z10
+	VFMADD213PS c3f32222d<>+0(SB), Z9, Z10
+	VFMADD213PS c3f7ffb18<>+0(SB), Z9, Z10
+	VSCALEFPS   Z8, Z10, Z10
+	VMOVAPS.Z   Z10, K1, Z10
+	VMOVUPS     Z10, (DX)(CX*4)
+	VADDPS      Z10, Z6, Z6
+	VMOVUPS.Z   64(DX)(CX*4), K2, Z8
+	VFMSUB213PS Z5, Z1, Z8
+	VREDUCEPS   $0x01, Z8, Z5
 	VMOVUPS     c3d9fcb10<>+0(SB), Z9
-	VFMADD213PS c3e677e21<>+0(SB), Z8, Z9
-	VFMADD213PS c3f32222d<>+0(SB), Z8, Z9
-	VFMADD213PS c3f7ffb18<>+0(SB), Z8, Z9
-	VSCALEFPS   Z7, Z9, Z9
-	VMOVAPS.Z   Z9, K1, Z9
-	VMOVUPS     Z9, (DX)(CX*4)
-	VADDPS      Z9, Z5, Z5
-	VMOVUPS.Z   64(DX)(CX*4), K2, Z7
-	VFMSUB213PS Z4, Z1, Z7
-	VREDUCEPS   $0x01, Z7, Z4
-	VMOVUPS     c3d9fcb10<>+0(SB), Z8
-	VFMADD213PS c3e677e21<>+0(SB), Z4, Z8
-	VFMADD213PS c3f32222d<>+0(SB), Z4, Z8
-	VFMADD213PS c3f7ffb18<>+0(SB), Z4, Z8
-	VSCALEFPS   Z7, Z8, Z8
-	VMOVAPS.Z   Z8, K2, Z8
-	VMOVUPS     Z8, 64(DX)(CX*4)
-	VADDPS      Z8, Z6, Z6
+	VFMADD213PS c3e677e21<>+0(SB), Z5, Z9
+	VFMADD213PS c3f32222d<>+0(SB), Z5, Z9
+	VFMADD213PS c3f7ffb18<>+0(SB), Z5, Z9
+	VSCALEFPS   Z8, Z9, Z9
+	VMOVAPS.Z   Z9, K2, Z9
+	VMOVUPS     Z9, 64(DX)(CX*4)
+	VADDPS      Z9, Z7, Z7
 	ADDQ        $0x20, R8
 
 summed:
-	VADDPS        Z6, Z5, Z5
-	VEXTRACTF64X4 $0x01, Z5, Y4
-	VADDPS        Y4, Y5, Y4
-	VEXTRACTF128  $0x01, Y4, X5
-	VADDPS        X5, X4, X4
-	VPSRLDQ       $0x08, X4, X5
-	VADDPS        X5, X4, X4
-	VPSRLDQ       $0x04, X4, X5
-	VADDPS        X5, X4, X4
-	VMOVSS        X4, 4(DI)
-	VDIVSS        X4, X3, X4
-	VBROADCASTSS  X4, Z4
+	VADDPS        Z7, Z6, Z6
+	VEXTRACTF64X4 $0x01, Z6, Y5
+	VADDPS        Y5, Y6, Y5
+	VEXTRACTF128  $0x01, Y5, X6
+	VADDPS        X6, X5, X5
+	VPSRLDQ       $0x08, X5, X6
+	VADDPS        X6, X5, X5
+	VPSRLDQ       $0x04, X5, X6
+	VADDPS        X6, X5, X5
+	VMOVSS        X5, 4(SI)
+	VDIVSS        X5, X3, X5
+	VBROADCASTSS  X5, Z5
 	XORQ          CX, CX
 	JMP           roundedTest
 
 rounded:
-	VMULPS    (DX)(CX*4), Z4, Z30
-	VMULPS    64(DX)(CX*4), Z4, Z31
+	VMULPS    (DX)(CX*4), Z5, Z30
+	VMULPS    64(DX)(CX*4), Z5, Z31
 	LONG      $0x40070262
 	WORD      $0xee72
 	VMOVDQU32 Z29, (AX)(CX*2)
@@ -1276,12 +1277,12 @@ rounded:
 roundedTest:
 	CMPQ   CX, R8
 	JLT    rounded
-	VXORPS Z4, Z4, Z4
+	VXORPS Z5, Z5, Z5
 	MOVQ   room+56(FP), R8
 	JMP    zeroTest
 
 zero:
-	VMOVUPS Z4, (AX)(CX*2)
+	VMOVUPS Z5, (AX)(CX*2)
 	ADDQ    $0x20, CX
 
 zeroTest:
@@ -1292,9 +1293,9 @@ zeroTest:
 	MOVQ lds+24(FP), CX
 	LEAQ (DX)(CX*4), DX
 	MOVQ more+48(FP), CX
-	ADDQ CX, BX
-	ADDQ $0x08, DI
-	DECQ SI
+	LEAQ (DI)(CX*1), DI
+	ADDQ $0x08, SI
+	DECQ BX
 	JNZ  row
 	VZEROUPPER
 	RET
@@ -1388,3 +1389,163 @@ DATA c3f7ffb18<>+52(SB)/4, $0x3f7ffb18
 DATA c3f7ffb18<>+56(SB)/4, $0x3f7ffb18
 DATA c3f7ffb18<>+60(SB)/4, $0x3f7ffb18
 GLOBL c3f7ffb18<>(SB), RODATA|NOPTR, $64
+
+// func softmaxHalfBackAVX512(p *uint16, ds *uint16, ldd int, s *float32, d *float32, lds int, rows int, n int, more int, room int, scale float32, by float32, lse *float32)
+// Requires: AVX, AVX512DQ, AVX512F, AVX512_BF16
+TEXT ·softmaxHalfBackAVX512(SB), NOSPLIT, $0-96
+	MOVQ         p+0(FP), AX
+	MOVQ         ds+8(FP), DX
+	MOVQ         s+24(FP), BX
+	MOVQ         d+32(FP), SI
+	MOVQ         rows+48(FP), DI
+	MOVQ         lse+88(FP), R8
+	MOVQ         n+56(FP), R9
+	VBROADCASTSS scale+80(FP), Z0
+	VMULPS       c3fb8aa3b<>+0(SB), Z0, Z0
+	VBROADCASTSS by+84(FP), Z1
+	VXORPS       Z2, Z2, Z2
+
+row:
+	MOVQ         R9, R10
+	ANDQ         $-32, R10
+	MOVQ         R9, CX
+	ANDQ         $0x1f, CX
+	MOVQ         $0x00000001, R11
+	SHLQ         CL, R11
+	DECQ         R11
+	KMOVW        R11, K1
+	SHRQ         $0x10, R11
+	KMOVW        R11, K2
+	VBROADCASTSS (R8), Z3
+	VMULPS       c3fb8aa3b<>+0(SB), Z3, Z3
+	VMOVAPS      Z2, Z4
+	VMOVAPS      Z2, Z5
+	XORQ         CX, CX
+	JMP          probabilitiesTest
+
+probabilities:
+	VMOVUPS     (BX)(CX*4), Z6
+	VFMSUB213PS Z3, Z0, Z6
+	VREDUCEPS   $0x01, Z6, Z7
+	VMOVUPS     c3d9fcb10<>+0(SB), Z8
+	VFMADD213PS c3e677e21<>+0(SB), Z7, Z8
+	VFMADD213PS c3f32222d<>+0(SB), Z7, Z8
+	VFMADD213PS c3f7ffb18<>+0(SB), Z7, Z8
+	VSCALEFPS   Z6, Z8, Z8
+	VMOVUPS     Z8, (BX)(CX*4)
+	VFMADD231PS (SI)(CX*4), Z8, Z4
+	VMOVUPS     64(BX)(CX*4), Z6
+	VFMSUB213PS Z3, Z0, Z6
+	VREDUCEPS   $0x01, Z6, Z7
+	VMOVUPS     c3d9fcb10<>+0(SB), Z8
+	VFMADD213PS c3e677e21<>+0(SB), Z7, Z8
+	VFMADD213PS c3f32222d<>+0(SB), Z7, Z8
+	VFMADD213PS c3f7ffb18<>+0(SB), Z7, Z8
+	VSCALEFPS   Z6, Z8, Z8
+	VMOVUPS     Z8, 64(BX)(CX*4)
+	VFMADD231PS 64(SI)(CX*4), Z8, Z5
+	ADDQ        $0x20, CX
+
+probabilitiesTest:
+	CMPQ        CX, R10
+	JLT         probabilities
+	CMPQ        CX, R9
+	JGE         summed
+	VMOVUPS.Z   (BX)(CX*4), K1, Z6
+	VFMSUB213PS Z3, Z0, Z6
+	VREDUCEPS   $0x01, Z6, Z7
+	VMOVUPS     c3d9fcb10<>+0(SB), Z8
+	VFMADD213PS c3e677e21<>+0(SB), Z7, Z8
+	VFMADD213PS c3f32222d<>+0(SB), Z7, Z8
+	VFMADD213PS c3f7ffb18<>+0(SB), Z7, Z8
+	VSCALEFPS   Z6, Z8, Z8
+	VMOVAPS.Z   Z8, K1, Z8
+	VMOVUPS     Z8, (BX)(CX*4)
+	VMOVUPS.Z   (SI)(CX*4), K1, Z6
+	VMOVUPS     Z6, (SI)(CX*4)
+	VFMADD231PS Z6, Z8, Z4
+	VMOVUPS.Z   64(BX)(CX*4), K2, Z6
+	VFMSUB213PS Z3, Z0, Z6
+	VREDUCEPS   $0x01, Z6, Z3
+	VMOVUPS     c3d9fcb10<>+0(SB), Z7
+	VFMADD213PS c3e677e21<>+0(SB), Z3, Z7
+	VFMADD213PS c3f32222d<>+0(SB), Z3, Z7
+	VFMADD213PS c3f7ffb18<>+0(SB), Z3, Z7
+	VSCALEFPS   Z6, Z7, Z7
+	VMOVAPS.Z   Z7, K2, Z7
+	VMOVUPS     Z7, 64(BX)(CX*4)
+	VMOVUPS.Z   64(SI)(CX*4), K2, Z3
+	VMOVUPS     Z3, 64(SI)(CX*4)
+	VFMADD231PS Z3, Z7, Z5
+	ADDQ        $0x20, R10
+
+summed:
+	VADDPS        Z5, Z4, Z4
+	VEXTRACTF64X4 $0x01, Z4, Y3
+	VADDPS        Y3, Y4, Y3
+	VEXTRACTF128  $0x01, Y3, X4
+	VADDPS        X4, X3, X3
+	VPSRLDQ       $0x08, X3, X4
+	VADDPS        X4, X3, X3
+	VPSRLDQ       $0x04, X3, X4
+	VADDPS        X4, X3, X3
+	VBROADCASTSS  X3, Z3
+	XORQ          CX, CX
+	JMP           roundedTest
+
+rounded:
+	VMOVUPS   (BX)(CX*4), Z30
+	VMOVUPS   64(BX)(CX*4), Z31
+	LONG      $0x40070262
+	WORD      $0xee72
+	VMOVDQU32 Z29, (AX)(CX*2)
+	ADDQ      $0x20, CX
+
+roundedTest:
+	CMPQ CX, R10
+	JLT  rounded
+	XORQ CX, CX
+	JMP  slopesTest
+
+slopes:
+	VMOVUPS   (SI)(CX*4), Z4
+	VSUBPS    Z3, Z4, Z4
+	VMULPS    (BX)(CX*4), Z4, Z4
+	VMULPS    Z4, Z1, Z30
+	VMOVUPS   64(SI)(CX*4), Z4
+	VSUBPS    Z3, Z4, Z4
+	VMULPS    64(BX)(CX*4), Z4, Z4
+	VMULPS    Z4, Z1, Z31
+	LONG      $0x40070262
+	WORD      $0xee72
+	VMOVDQU32 Z29, (DX)(CX*2)
+	ADDQ      $0x20, CX
+
+slopesTest:
+	CMPQ   CX, R10
+	JLT    slopes
+	VXORPS Z3, Z3, Z3
+	MOVQ   room+72(FP), R10
+	JMP    zeroTest
+
+zero:
+	VMOVUPS Z3, (AX)(CX*2)
+	VMOVUPS Z3, (DX)(CX*2)
+	ADDQ    $0x20, CX
+
+zeroTest:
+	CMPQ CX, R10
+	JLT  zero
+	MOVQ ldd+16(FP), CX
+	LEAQ (AX)(CX*2), AX
+	LEAQ (DX)(CX*2), DX
+	MOVQ lds+40(FP), CX
+	LEAQ (BX)(CX*4), BX
+	LEAQ (SI)(CX*4), SI
+	MOVQ more+64(FP), CX
+	LEAQ (R9)(CX*1), R9
+	ADDQ $0x04, R8
+	DECQ DI
+	JNZ  row
+	VZEROUPPER
+	RET

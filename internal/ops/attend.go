@@ -69,11 +69,12 @@ type path interface {
 	// softmax replaces scores of the band from row i on, so many rows of n scores and more of them in each that follows, by the softmax
 	// of scale times them, for mix. stats gets what kernels.Softmax returns, two numbers a row.
 	softmax(i, rows int, s []float32, ld, n, more int, scale float32, b band, stats []float32)
-	// hold takes row i of what mix and back shall read next.
-	hold(i int, row []float32, b band)
+	// slopes makes of scores p and of d, gradients of their softmax, in the layout of softmax, that softmax, for back of values, and the
+	// gradients of scores before they were scaled with by, for back and mix of keys. lse is what softmax's stats make.
+	slopes(i, rows int, p, d []float32, ld, n, more int, scale, by float32, b band, lse []float32)
 	// columns computes s(rows, band.total) = x·kᵀ, or x·vᵀ: x has the band's rows.
 	columns(s []float32, ld int, x matrix, b band, of operand)
-	// mix computes out = s·v, or s·k, in the band's rows of out.
+	// mix computes out = s·v, or s·k with the gradients of scores, in the band's rows of out.
 	mix(out matrix, s []float32, ld int, b band, of operand)
 	// back adds sᵀ·x to grad (T, KV*Dim), x being what columns of that operand was given.
 	back(grad, s []float32, ld int, x matrix, b band, of operand)
@@ -197,8 +198,16 @@ func (t *run) forward(out matrix, lse []float32) {
 	}
 }
 
-// softmax masks the band's scores and takes the softmax of its rows: of a head's at once, unless each is masked in its own way.
+// softmax masks the band's scores and takes the softmax of its rows.
 func (t *run) softmax(s []float32, ld int, b band, stats []float32) {
+	t.masked(s, ld, b, func(i, rows, n, more int, scale float32) {
+		t.path.softmax(i, rows, s[i*ld:], ld, n, more, scale, b, stats[2*i:])
+	})
+}
+
+// masked masks scores s of the band and calls do with its rows, from i on so many of n scores and more of them in each that follows: a
+// head's at once, unless each is masked in its own way.
+func (t *run) masked(s []float32, ld int, b band, do func(i, rows, n, more int, scale float32)) {
 	more, step := 0, b.per
 	if t.plan.Causal {
 		more = 1
@@ -209,50 +218,39 @@ func (t *run) softmax(s []float32, ld int, b band, stats []float32) {
 	for i := 0; i < b.rows(); i += step {
 		r, head := b.line(i)
 		n := t.seen(r)
-		scale := t.mask(s[i*ld:][:n], r, head)
-		t.path.softmax(i, step, s[i*ld:], ld, n, more, scale, b, stats[2*i:])
+		do(i, step, n, more, t.mask(s[i*ld:][:n], r, head))
 	}
 }
 
-// backward adds the gradients of one group and key/value head: dS = P*(dO·Vᵀ - rowsum(dO*O)).
-func (in inputs) backward(items []AttnItem, kv int, out matrix, lse []float32, dy, dq matrix, dk, dv []float32) {
+// backward adds the gradients of one group and key/value head: dS = P*(dP - rowsum(dP*P)), dP = dO·Vᵀ.
+func (in inputs) backward(items []AttnItem, kv int, lse []float32, dy, dq matrix, dk, dv []float32) {
 	for i := range items {
 		for lo := items[i].QLo; lo < items[i].QHi; lo += queryRun {
 			t := run{inputs: in, it: &items[i], lo: lo, hi: min(lo+queryRun, items[i].QHi), kv: kv}
-			t.backward(out, lse, dy, dq, dk, dv)
+			t.backward(lse, dy, dq, dk, dv)
 		}
 	}
 }
 
-func (t *run) backward(out matrix, lse []float32, dy, dq matrix, dk, dv []float32) {
+func (t *run) backward(lse []float32, dy, dq matrix, dk, dv []float32) {
 	t.open(true)
 	defer t.path.close()
-	bands, d := t.bands(), t.h.Dim
-	ld := t.path.room(t.total)
-	p, ds := alloc(bands[0].rows()*ld), alloc(bands[0].rows()*ld)
-	defer free(p)
-	defer free(ds)
-	pair := alloc(2 * d)
-	defer free(pair)
+	bands := t.bands()
+	rows, ld := bands[0].rows(), t.path.room(t.total)
+	buf := alloc(2*rows*ld + rows)
+	defer free(buf)
+	p, ds, sums := buf[:rows*ld], buf[rows*ld:2*rows*ld], buf[2*rows*ld:]
 	for _, b := range bands {
-		t.path.columns(p, ld, t.q, b, keys)
-		t.path.columns(ds, ld, dy, b, values)
 		for i := range b.rows() {
 			r, head := b.line(i)
-			row, n := p[i*ld:][:t.path.room(b.total)], t.seen(r)
-			kernels.ExpScaled(row[:n], t.mask(row[:n], r, head), lse[r*t.h.Q+head])
-			clear(row[n:])
-			t.path.hold(i, row, b)
+			sums[i] = lse[r*t.h.Q+head]
 		}
+		t.path.columns(p, ld, t.q, b, keys)
+		t.path.columns(ds, ld, dy, b, values)
+		t.masked(p, ld, b, func(i, rows, n, more int, scale float32) {
+			t.path.slopes(i, rows, p[i*ld:], ds[i*ld:], ld, n, more, scale, t.h.Scale, b, sums[i:])
+		})
 		t.path.back(dv, p, ld, dy, b, values)
-		for i := range b.rows() {
-			r, _ := b.line(i)
-			row, n := ds[i*ld:][:t.path.room(b.total)], t.seen(r)
-			g, o := dy.float(pair[:d], t.h.at(dy, b, i), d), out.float(pair[d:], t.h.at(out, b, i), d)
-			kernels.SoftmaxBackward(row[:n], p[i*ld:], kernels.Dot(g, o), t.h.Scale)
-			clear(row[n:])
-			t.path.hold(i, row, b)
-		}
 		t.path.back(dk, ds, ld, t.q, b, keys)
 		t.path.mix(dq, ds, ld, b, keys)
 	}

@@ -73,7 +73,16 @@ func (p *floatPath) softmax(_, rows int, s []float32, ld, n, more int, scale flo
 	}
 }
 
-func (p *floatPath) hold(int, []float32, band) {}
+func (p *floatPath) slopes(_, rows int, s, d []float32, ld, n, more int, scale, by float32, b band, lse []float32) {
+	for i := range rows {
+		seen, room := n+i*more, p.room(b.total)
+		row, slope := s[i*ld:][:room], d[i*ld:][:room]
+		kernels.ExpScaled(row[:seen], scale, lse[i])
+		kernels.SoftmaxBackward(slope[:seen], row, kernels.Dot(slope[:seen], row[:seen]), by)
+		clear(row[seen:])
+		clear(slope[seen:])
+	}
+}
 
 func (p *floatPath) columns(s []float32, ld int, x matrix, b band, of operand) {
 	p.each(b.total, func(i, at, n int) {

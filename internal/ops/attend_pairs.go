@@ -14,7 +14,8 @@ type pairPath struct {
 	left  []float32
 	x     [2][]uint16 // rows of a band (rows, Dim) that meet keys, and values
 	xr    []uint16    // one of them in panels of rows
-	s, st []uint16    // scores of a band as mix and back read them: (rows, room), and turned
+	s     [2][]uint16 // (rows, room) of a band: gradients of scores, which meet keys, and probabilities, which meet values
+	st    []uint16    // one of them turned
 }
 
 // pairPart is a run of positions, n of them. cols are panels of 32 positions, rows are panels of 32 columns, step numbers apart.
@@ -29,10 +30,18 @@ func openPairs(t *run, spans []Span, grad bool) *pairPath {
 	p := &pairPath{h: t.h, kv: t.kv, grad: grad, spans: spans}
 	rows := roundUp(t.bands()[0].rows())
 	all := roundUp(t.total) * d // numbers of keys, or of values
-	p.buf = alloc((3*rows*d+2*rows*p.room(t.total))/2 + 6*all/2)
+	scores := rows * p.room(t.total)
+	n := 3*rows*d + 2*scores + 6*all
+	if grad {
+		n += scores
+	}
+	p.buf = alloc(n / 2)
 	p.left = p.buf
 	p.x[keys], p.x[values], p.xr = p.take(rows*d), p.take(rows*d), p.take(rows*d)
-	p.s, p.st = p.take(rows*p.room(t.total)), p.take(rows*p.room(t.total))
+	p.s[values], p.st = p.take(scores), p.take(scores)
+	if grad {
+		p.s[keys] = p.take(scores)
+	}
 	if t.plan.Packed {
 		p.cached(t)
 		return p
@@ -92,18 +101,15 @@ func (p *pairPath) cached(t *run) {
 
 func (p *pairPath) room(n int) int { return roundUp(n) }
 
-// row is row i of p.s.
-func (p *pairPath) row(i int, b band) []uint16 {
-	room := p.room(b.total)
-	return p.s[i*room : (i+1)*room]
-}
-
 func (p *pairPath) softmax(i, rows int, s []float32, ld, n, more int, scale float32, b band, stats []float32) {
 	room := p.room(b.total)
-	kernels.SoftmaxHalf(p.s[i*room:], room, s, ld, rows, n, more, room, scale, stats)
+	kernels.SoftmaxHalf(p.s[values][i*room:], room, s, ld, rows, n, more, room, scale, stats)
 }
 
-func (p *pairPath) hold(i int, row []float32, b band) { kernels.F32ToBF16(p.row(i, b), row) }
+func (p *pairPath) slopes(i, rows int, s, d []float32, ld, n, more int, scale, by float32, b band, lse []float32) {
+	room := p.room(b.total)
+	kernels.SoftmaxHalfBackward(p.s[values][i*room:], p.s[keys][i*room:], room, s, d, ld, rows, n, more, room, scale, by, lse)
+}
 
 func (p *pairPath) columns(s []float32, ld int, x matrix, b band, of operand) {
 	d := p.h.Dim
@@ -129,7 +135,7 @@ func (p *pairPath) mix(out matrix, _ []float32, _ int, b band, of operand) {
 	}
 	p.eachPart(b, func(q *pairPart, at, n int) {
 		p.h.eachHead(out, b, func(from, to, rows, ld int) {
-			kernels.GemmPairs(rows, p.h.Dim/32, roundUp(n), p.s[from*p.room(b.total)+at:], p.room(b.total), q.rows[of], q.step, out.f[to:], ld, at > 0)
+			kernels.GemmPairs(rows, p.h.Dim/32, roundUp(n), p.s[of][from*p.room(b.total)+at:], p.room(b.total), q.rows[of], q.step, out.f[to:], ld, at > 0)
 		})
 	})
 }
@@ -141,7 +147,7 @@ func (p *pairPath) mixHalf(out matrix, b band, of operand) {
 	defer free(o)
 	for c := 0; c < p.h.Dim; c += 32 {
 		p.eachPart(b, func(q *pairPart, at, n int) {
-			kernels.GemmPairs(rows, 1, roundUp(n), p.s[at:], room, q.rows[of][c/32*q.step:], 0, o, 32, at > 0)
+			kernels.GemmPairs(rows, 1, roundUp(n), p.s[of][at:], room, q.rows[of][c/32*q.step:], 0, o, 32, at > 0)
 		})
 		p.h.eachHead(out, b, func(from, to, n, ld int) { kernels.RoundTile(out.b[to+c:], ld, n, o[32*from:]) })
 	}
@@ -163,7 +169,7 @@ func (p *pairPath) back(grad, _ []float32, _ int, _ matrix, b band, of operand) 
 	d, ldk, deep := p.h.Dim, p.h.KV*p.h.Dim, roundUp(b.rows())
 	room := p.room(b.total)
 	kernels.PairRows(p.xr, deep*32, p.x[of], d, b.rows(), d)
-	kernels.PairTranspose(p.st, deep, p.s, room, b.rows(), room)
+	kernels.PairTranspose(p.st, deep, p.s[of], room, b.rows(), room)
 	at := 0
 	for _, sp := range p.spans {
 		if n := min(sp.len(), b.total-at); n > 0 {

@@ -98,22 +98,12 @@ func (x matrix) half(dst []uint16, at, n int) {
 	kernels.F32ToBF16(dst[:n], x.f[at:at+n])
 }
 
-// float returns n numbers from the at-th in float32, in scratch where they are bf16.
-func (x matrix) float(scratch []float32, at, n int) []float32 {
-	if x.b != nil {
-		kernels.BF16ToF32(scratch[:n], x.b[at:at+n])
-		return scratch[:n]
-	}
-	return x.f[at : at+n]
-}
-
 type attention struct {
 	q, k, v mat.Tensor
 	plan    *AttnPlan
 	h       Heads
 	bias    PathBias
 	keep    bool
-	out     *value
 	lse     []float32 // (T, Q heads): log of the sum of exponentials of each row's scores
 }
 
@@ -136,8 +126,7 @@ func (f *attention) Forward() (mat.Tensor, error) {
 	if f.keep {
 		f.lse = alloc(rows * f.h.Q)
 	}
-	f.out = attend(f.inputs(), f.lse)
-	return f.out, nil
+	return attend(f.inputs(), f.lse), nil
 }
 
 func (f *attention) inputs() inputs {
@@ -149,11 +138,11 @@ func (f *attention) Backward(gy mat.Tensor) error {
 	gradAssign(func(g [][]float32) {
 		clear(g[1]) // those of keys and values are added to
 		clear(g[2])
-		groups, in, out, dy := f.plan.Groups, f.inputs(), f.h.matrix(f.out), f.h.matrix(gy)
+		groups, in, dy := f.plan.Groups, f.inputs(), f.h.matrix(gy)
 		dq := matrix{f: g[0], ld: f.h.Q * f.h.Dim}
 		// A group's keys take gradients from all of its queries: one job does them all, in order.
 		kernels.Parallel(len(groups)*f.h.KV, func(i int) {
-			in.backward(groups[i/f.h.KV], i%f.h.KV, out, f.lse, dy, dq, g[1], g[2])
+			in.backward(groups[i/f.h.KV], i%f.h.KV, f.lse, dy, dq, g[1], g[2])
 		})
 	}, f.q, f.k, f.v)
 	return nil
