@@ -29,7 +29,7 @@ func (s *sampling) flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "model", Aliases: []string{"m"}, Usage: "`MODEL`: folder, .gguf file or hub name", Destination: &s.Model},
 		&cli.StringSliceFlag{Name: "adapter", Aliases: []string{"a"}, Usage: "adapter `DIR` on that model (repeatable)"},
-		&cli.StringFlag{Name: "compute", Usage: "auto, f32, bf16 or int16; auto is f32 for a quantised model, which suits few answers at once", Value: "auto", Destination: &s.Compute},
+		&cli.StringFlag{Name: "compute", Usage: "auto, f32, bf16 or int16; auto is int16 for a quantised model, which suits few answers at once (f32 without AVX2)", Value: "auto", Destination: &s.Compute},
 		&cli.IntFlag{Name: "max-new", Usage: "at most `N` new tokens", Value: 128, Destination: &s.MaxNew},
 		&cli.Float64Flag{Name: "temperature", Usage: "0 is greedy", Value: 0.7, Destination: &s.Temperature},
 		&cli.Float64Flag{Name: "top-p", Usage: "keep the likeliest tokens up to this mass; 0: all", Destination: &s.TopP},

@@ -96,6 +96,7 @@ type impl struct {
 	pairs    heights // of products in bf16, where tileDot exists
 	ints16   heights // of products in 16-bit integers
 	fastInts bool    // those outrun products in f32
+	blocks   heights // of products of integers with quantised panels
 	converts bool    // to bf16 in one instruction
 	intTail  bool    // tileInt adds a low rank and knows fetching.slow
 	ahead    int     // bytes that weights are fetched ahead of use when few rows share them
@@ -131,7 +132,8 @@ type impl struct {
 	// tileInt: c(mr,32) (+)= xs(mr)·ws(32)·a·b, a and b as for tileDot but of 16-bit integers; then, where intTail is set,
 	// c += low.
 	tileInt func(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, xs, ws []float32, to fetching, low lowTile)
-	// tileBlocks: c(mr,32) (+)= a·b, a's rows lda bytes apart as quantRow makes them, b blocks of a panel of four or eight bits.
+	// tileBlocks: c(mr,32) (+)= a·b, a's rows lda bytes apart as quantRow makes them, b blocks of a panel of four or eight bits; nil where the
+	// product in f32 is faster.
 	tileBlocks func(four bool, mr, blocks int, a []byte, lda int, b []float32, c []float32, ldc int, acc bool)
 	// quantRow rounds a row of whole blocks (blocks.go).
 	quantRow func(dst []byte, x []float32)

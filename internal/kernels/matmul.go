@@ -122,6 +122,10 @@ func (f *forward) start(x Rows, m int, c Compute) {
 			f.xi, f.steps = s.intsAndSteps(m, p.k)
 			IntRows(f.xi, f.steps, x.F, m, p.k)
 		}
+	case p.Blocks(c):
+		s := getScratch()
+		defer putScratch(s)
+		f.x8 = blockRows(s, x.F, m, p.k)
 	case p.Dots(c):
 		f.xb, f.ldx = x.B, pairStride(p.k)
 		if f.xb == nil {
@@ -155,13 +159,15 @@ func pairsOf(dst []uint16, ldx int, x []float32, lds, m, k int) {
 	})
 }
 
-// forward is one product with panels into dst, or half, rows ldd apart. xb is x in bf16, for the dot product; xi in integers, with steps.
+// forward is one product with panels into dst, or half, rows ldd apart. xb is x in bf16, for the dot product; xi in integers, with steps; x8
+// in blocks of integers.
 type forward struct {
 	im       *impl
 	p        *Panels
 	dst, x   []float32
 	half     []uint16 // nil, or the result in bf16 instead of dst
 	xb, xi   []uint16
+	x8       []byte
 	steps    []float32
 	ldd, ldx int
 	n0, n1   int
@@ -169,7 +175,12 @@ type forward struct {
 	tail     Tail
 }
 
-func (f *forward) heights() heights { return f.im.heights(f.xb != nil, f.xi != nil) }
+func (f *forward) heights() heights {
+	if f.x8 != nil {
+		return f.im.blocks
+	}
+	return f.im.heights(f.xb != nil, f.xi != nil)
+}
 
 // heights are those of products of bf16 pairs, of integers, or else in float32.
 func (im *impl) heights(pairs, ints bool) heights {
@@ -219,6 +230,9 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 	}
 	if f.p.typ >= PanelQ8 && tiles == 1 {
 		depth = expandDepth
+	}
+	if f.x8 != nil {
+		depth = f.p.k
 	}
 	whole := f.half != nil || f.tail.Add != nil // the tile is not the result: its sums are made at one go
 	if whole {
@@ -362,10 +376,12 @@ func sharedFetching(t, tiles, kp int) fetching {
 
 // weights is the part [k0,k1) of a panel in the form that tile reads; quantised ones are expanded into scratch.
 func (f *forward) weights(s *scratch, panel []float32, k0, k1 int) []float32 {
-	switch f.p.typ {
-	case PanelF32:
+	switch {
+	case f.x8 != nil:
+		return panel
+	case f.p.typ == PanelF32:
 		return panel[32*k0:]
-	case PanelBF16, PanelI16:
+	case f.p.typ == PanelBF16, f.p.typ == PanelI16:
 		return panel[16*k0:]
 	}
 	b := s.panel((k1 - k0) * 32)
@@ -377,6 +393,9 @@ func (f *forward) weights(s *scratch, panel []float32, k0, k1 int) []float32 {
 func (f *forward) tile(mr, i, j, k0, k1 int, b, c []float32, ldc int, acc bool, v []float32, to fetching) {
 	k := f.p.k
 	switch {
+	case f.x8 != nil:
+		blocks := k / QuantBlock
+		f.im.tileBlocks(f.p.typ == PanelQ4, mr, blocks, f.x8[i*blocks*rowBlock:], blocks*rowBlock, b, c, ldc, acc)
 	case f.xi != nil:
 		f.im.tileInt(mr, (k1-k0+1)/2, f.xi[i*f.ldx+k0:], f.ldx, asU16(b), c, ldc, acc, f.steps[i:], f.p.ints.step[f.n0+32*j:], to, f.tail.Low.tile(f.im, i, v, 32))
 	case f.xb != nil:

@@ -12,8 +12,9 @@ type Compute uint8
 // bfloat16 pairs, adding in float32: done where the level has the instruction (AVX512BF16) and the panels hold
 // bfloat16; everywhere else the product is the F32 one, operands unrounded.
 //
-// I16 rounds both operands to 16-bit integers, a row at a time, and adds them exactly (ints.go). The weights must be in PanelI16;
-// products with any other panels are the F32 ones.
+// I16 rounds both operands to 16-bit integers, a row at a time, and adds them exactly (ints.go), with weights in PanelI16. With
+// quantised panels, PanelQ8 and PanelQ4, it rounds the left operand, a block at a time (blocks.go); there the product with W's
+// transpose is the F32 one, as are all products with other panels.
 const (
 	F32 Compute = iota
 	BF16

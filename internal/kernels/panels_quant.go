@@ -1,6 +1,7 @@
 package kernels
 
 import (
+	"encoding/binary"
 	"math"
 	"unsafe"
 )
@@ -43,24 +44,25 @@ func (p *Panels) FillBlocks(row func(n int, q []int8, scale, offset []float32)) 
 	})
 }
 
-// setBlock writes row r of block b of a panel of zeros.
+// setBlock writes row r of block b of a panel, four columns at a time.
 func (p *Panels) setBlock(panel []float32, b, r int, q []int8, scale, offset float32) {
 	scale, offset = standardNaN(scale), standardNaN(offset)
+	q = q[:QuantBlock]
 	if p.typ == PanelQ8 {
 		d := panel[b*q8Size:][:q8Size]
 		d[r] = scale
-		out := asBytes(d[32:])
-		for l, v := range q {
-			out[q8At(l, r)] = byte(v)
+		for l := 0; l < QuantBlock; l += 4 {
+			word := uint32(byte(q[l])) | uint32(byte(q[l+1]))<<8 | uint32(byte(q[l+2]))<<16 | uint32(byte(q[l+3]))<<24
+			binary.LittleEndian.PutUint32(asBytes(d[32:])[q8At(l, r):], word)
 		}
 		return
 	}
 	d := panel[b*q4Size:][:q4Size]
 	d[r], d[32+r] = scale, offset
-	out := asBytes(d[64:])
-	for l, v := range q {
-		at, shift := q4At(l, r)
-		out[at] |= byte(v&15) << shift
+	for l := 0; l < 16; l += 4 {
+		byteOf := func(l int) uint32 { return uint32(q[l]&15 | q[16+l]<<4&-16) & 255 }
+		word := byteOf(l) | byteOf(l+1)<<8 | byteOf(l+2)<<16 | byteOf(l+3)<<24
+		binary.LittleEndian.PutUint32(asBytes(d[64:])[q8At(l, r):], word)
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 type Options struct {
 	Compute   kernels.Compute // arithmetic of products with frozen weights
 	Trainable bool            // full training: weights become f32 parameters
-	FewRows   bool            // few rows share each weight: a quantised model then computes in f32, to which blocks expand fastest
+	FewRows   bool            // few rows share each weight: a quantised model then computes in what kernels.FewRows says
 }
 
 // Bundle is a model with the tokenizer that belongs to it.
@@ -95,7 +95,7 @@ func fromSet(set *weights.Set, src []byte, opt Options) (*Model, error) {
 		return nil, err
 	}
 	if opt.FewRows && set.Quantised() {
-		opt.Compute = kernels.F32
+		opt.Compute = kernels.FewRows()
 	}
 	s := opt.source(set)
 	m := build(c, s)

@@ -135,6 +135,16 @@ func dot512(isa string, prefix byte, acc, x, y int) {
 	raw(isa, 0x62, p0, p1, p2, 0x52, 0xc0|byte(acc&7)<<3|byte(y&7))
 }
 
+// dpwssd256 is dpwssd of 256 bits in VEX, which the assembler lacks; dpbusd256 adds four unsigned bytes of x times four signed ones of y.
+func dpwssd256(acc, x, y int) { dot256(0x52, acc, x, y) }
+func dpbusd256(acc, x, y int) { dot256(0x50, acc, x, y) }
+
+// dot256 is VEX.256.66.0F38.W0 code /r.
+func dot256(code byte, acc, x, y int) {
+	not := func(v int) byte { return byte(v>>3&1 ^ 1) }
+	raw("AVX_VNNI", 0xc4, not(acc)<<7|1<<6|not(y)<<5|2, byte(^x&15)<<3|5, code, 0xc0|byte(acc&7)<<3|byte(y&7))
+}
+
 // fetchOwned is PREFETCHW disp(AX), of a cache line to be written, which the assembler lacks too.
 func fetchOwned(disp int) { raw("PREFETCHW", 0x0f, 0x0d, 0x48, byte(disp)) }
 

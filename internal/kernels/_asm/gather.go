@@ -21,10 +21,10 @@ func gather() {
 }
 
 // dpbusd is VPDPBUSD, which the generator lacks and the assembler has: acc += the 64 numbers at signed times those of unsigned, four
-// to a sum, exact.
-func dpbusd(signed Op, unsigned, acc reg.VecVirtual) {
-	Instruction(&ir.Instruction{Opcode: "VPDPBUSD", Operands: []Op{signed, unsigned, acc}, Inputs: []Op{signed, unsigned, acc}, Outputs: []Op{acc},
-		ISA: []string{"AVX512_VNNI"}})
+// to a sum, exact. With BCST signed is four numbers in memory, for all.
+func dpbusd(signed Op, unsigned, acc reg.Register, suffixes ...string) {
+	Instruction(&ir.Instruction{Opcode: "VPDPBUSD", Suffixes: suffixes, Operands: []Op{signed, unsigned, acc}, Inputs: []Op{signed, unsigned, acc},
+		Outputs: []Op{acc}, ISA: []string{"AVX512_VNNI"}})
 }
 
 // fetch asks for the cache lines of a slice.

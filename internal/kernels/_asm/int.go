@@ -30,13 +30,6 @@ func tilesInt() {
 	peakInts()
 }
 
-// dpwssd256 is VPDPWSSD in VEX, which the assembler lacks: acc += pairs of x times pairs of y; the arguments are numbers of
-// YMM registers. VEX.256.66.0F38.W0 52 /r.
-func dpwssd256(acc, x, y int) {
-	not := func(v int) byte { return byte(v>>3&1 ^ 1) }
-	raw("AVX_VNNI", 0xc4, not(acc)<<7|1<<6|not(y)<<5|2, byte(^x&15)<<3|5, 0x52, 0xc0|byte(acc&7)<<3|byte(y&7))
-}
-
 // tileInt256: c(mr,cols) (+)= xs(mr)·ws(cols)·a(mr,2*kp)·b, both in pairs of integers, b's rows 32 pairs apart; then
 // c += u(mr,r)·v(r,cols), v's rows vs apart. What is fetched ahead moves on by slow bytes less than b in four steps.
 func tileInt256(mr, cols int, dot bool) {

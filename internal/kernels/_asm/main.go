@@ -18,6 +18,7 @@ var sets = map[string]func(){
 	"rows":    rows,
 	"quant":   quant,
 	"gather":  gather,
+	"blocks":  blocks,
 }
 
 func main() {

@@ -3,6 +3,7 @@ package model
 import (
 	"context"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -72,6 +73,58 @@ func TestInt16OnSmolLM2(t *testing.T) {
 	t.Logf("bf16: log-probabilities off by %.2g nats, gradients by %.2g", halfLP, halfG)
 	if !(offLP < halfLP/2) || !(offG < halfG) {
 		t.Error("int16 is no nearer than bf16")
+	}
+}
+
+// TestBlocksOnSmolLM2 holds log-probabilities of a quantised model in integers near to those in float32, and the same in sampling, alone
+// and in company, as in training.
+func TestBlocksOnSmolLM2(t *testing.T) {
+	score := func(c kernels.Compute, prompt []int32, answers ...[]int32) (lp []float32, m *Model) {
+		stored, err := Open(testpaths.SmolLM2(t), Options{Compute: c})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &batch.Tree{}
+		root := b.Add(-1, prompt, 0)
+		var all []batch.Target
+		for _, x := range answers {
+			_, targets := b.AddCompletion(root, x, 0)
+			all = append(all, targets...)
+		}
+		out := stored.Model.Score(nil, b, nil, all, 1, nil)
+		return append(lp, ops.F32(out)...), stored.Model
+	}
+	prompt := tokens(3, 60)
+	want, _ := score(kernels.F32, prompt, tokens(4, 40))
+	got, m := score(kernels.I16, prompt, tokens(4, 40))
+	sum := 0.0
+	for i, v := range got {
+		sum += math.Pow(float64(v-want[i]), 2)
+	}
+	off := math.Sqrt(sum / float64(len(got)))
+	t.Logf("integers times blocks: log-probabilities off by %.2g nats", off)
+	if !(off > 0 && off <= 1e-2) {
+		t.Errorf("off by %.2g nats", off)
+	}
+	opt := GenOptions{MaxNew: 12, Temperature: 1, Seed: 3}
+	draws, err := m.Generate(context.Background(), []GenPrompt{{Tokens: prompt, N: 3}}, nil, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alone, err := m.Generate(context.Background(), []GenPrompt{{Tokens: prompt, N: 1}}, nil, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(alone[0][0].LogProbs, draws[0][0].LogProbs) {
+		t.Error("a sample alone is not the one in company")
+	}
+	var answers [][]int32
+	var sampled []float32
+	for _, c := range draws[0] {
+		answers, sampled = append(answers, c.Tokens), append(sampled, c.LogProbs...)
+	}
+	if trained, _ := score(kernels.I16, prompt, answers...); !slices.Equal(trained, sampled) {
+		t.Error("log-probabilities of sampling and of training differ")
 	}
 }
 
