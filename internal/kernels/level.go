@@ -175,25 +175,41 @@ func (h heights) each(m int, f func(m0, m1 int)) {
 	}
 }
 
-// share cuts m rows and panels of 32 columns into items for the threads and runs f on their bounds: blocks of whole tiles,
-// and fewer panels an item until there are enough items to balance. A product too small to share is done in one piece.
+// share cuts m rows and panels of 32 columns into items for the threads and runs f on their bounds. A product too small to share is done in
+// one piece.
 func (h heights) share(m, panels, k int, f func(m0, m1, j0, j1 int)) {
 	if m < 1 || panels < 1 {
 		return
 	}
-	t := Threads()
-	if t < 2 || m*panels*32*k < 1<<16 {
+	c := h.cut(m, panels, k)
+	if c.pieces == 0 {
 		h.each(m, func(m0, m1 int) { f(m0, m1, 0, panels) })
 		return
 	}
-	tiles := h.tiles(m)
-	n := h.blocks(tiles)
-	pieces := min(panels, max(1, (4*t+n-1)/n))
-	if pieces == 1 {
-		n = min(tiles, (n+t-1)/t*t) // no thread waits for the last block of another
+	Parallel(c.items(), func(i int) { f(c.bounds(i)) })
+}
+
+// cut is how a product is cut into items: blocks of whole tiles, and fewer panels an item until there are enough items to balance.
+// pieces is 0 where it is too small.
+type cut struct{ m, panels, tiles, blocks, pieces int }
+
+func (h heights) cut(m, panels, k int) cut {
+	t, tiles := Threads(), h.tiles(m)
+	c := cut{m: m, panels: panels, tiles: tiles, blocks: h.blocks(tiles)}
+	if t < 2 || m*panels*32*k < 1<<16 {
+		return c
 	}
-	Parallel(n*pieces, func(i int) {
-		b, p := i%n, i/n
-		f(m*(tiles*b/n)/tiles, m*(tiles*(b+1)/n)/tiles, panels*p/pieces, panels*(p+1)/pieces)
-	})
+	c.pieces = min(panels, max(1, (4*t+c.blocks-1)/c.blocks))
+	if c.pieces == 1 {
+		c.blocks = min(tiles, (c.blocks+t-1)/t*t) // no thread waits for the last block of another
+	}
+	return c
+}
+
+func (c cut) items() int { return c.blocks * max(c.pieces, 1) }
+
+// bounds are the rows and the panels of an item.
+func (c cut) bounds(i int) (m0, m1, j0, j1 int) {
+	b, p, pieces := i%c.blocks, i/c.blocks, max(c.pieces, 1)
+	return c.m * (c.tiles * b / c.blocks) / c.tiles, c.m * (c.tiles * (b + 1) / c.blocks) / c.tiles, c.panels * p / pieces, c.panels * (p + 1) / pieces
 }

@@ -112,31 +112,80 @@ func (p *Panels) product(dst []float32, ldd int, x Rows, m, n0, n1 int, acc bool
 
 // start rounds x, unless that was done, and runs the product on all threads.
 func (f *forward) start(x Rows, m int, c Compute) {
+	if s := f.round(x, m, c); s != nil {
+		defer putScratch(s)
+	}
+	f.heights().share(m, f.panels(), f.p.k, f.run)
+}
+
+func (f *forward) panels() int { return (f.n1 - f.n0 + 31) / 32 }
+
+// round makes x what the product reads, in memory of the scratch that it returns, if any.
+func (f *forward) round(x Rows, m int, c Compute) (s *scratch) {
 	p := f.p
 	switch {
 	case p.Ints():
 		f.xi, f.steps, f.ldx = x.I, x.Steps, pairStride(p.k)
 		if f.xi == nil {
-			s := getScratch()
-			defer putScratch(s)
+			s = getScratch()
 			f.xi, f.steps = s.intsAndSteps(m, p.k)
 			IntRows(f.xi, f.steps, x.F, m, p.k)
 		}
 	case p.Blocks(c):
-		s := getScratch()
-		defer putScratch(s)
+		s = getScratch()
 		f.x8 = blockRows(s, x.F, m, p.k)
 	case p.Dots(c):
 		f.xb, f.ldx = x.B, pairStride(p.k)
 		if f.xb == nil {
-			s := getScratch()
-			defer putScratch(s)
+			s = getScratch()
 			f.xb = asU16(s.extra(HalfLen(m, p.k) / 2))
 			HalfRows(f.xb, x.F, m, p.k)
 		}
 	}
-	panels := (f.n1 - f.n0 + 31) / 32
-	f.heights().share(m, panels, p.k, f.run)
+	return s
+}
+
+// Product is one of several products with the same x: MatMul's into Dst, or MatMulHalf's into Half.
+type Product struct {
+	P    *Panels
+	X    Rows
+	Dst  []float32
+	Half []uint16
+	Tail Tail
+}
+
+// MatMulTogether computes products with the same x(m,K), each as it would be alone, their items shared by all threads in one go: of few
+// rows products are so short that waiting for the last of each costs more than a little.
+func MatMulTogether(products []Product, m int, c Compute) {
+	if m < 1 {
+		return
+	}
+	im := active.Load()
+	fs, cuts, total := make([]forward, len(products)), make([]cut, len(products)), 0
+	for i, p := range products {
+		f := &fs[i]
+		*f = forward{im: im, p: p.P, dst: p.Dst, x: p.X.F, half: p.Half, ldd: p.P.n, n1: p.P.n, tail: p.Tail}
+		if p.Half != nil {
+			f.ldd = pairStride(p.P.n)
+		}
+		if first := &fs[0]; i > 0 && first.x8 != nil && p.P.Blocks(c) {
+			f.x8 = first.x8
+		} else if s := f.round(p.X, m, c); s != nil {
+			defer putScratch(s)
+		}
+		cuts[i] = f.heights().cut(m, f.panels(), f.p.k)
+		total += cuts[i].items()
+	}
+	Parallel(total, func(i int) {
+		for j := range fs {
+			if n := cuts[j].items(); i >= n {
+				i -= n
+				continue
+			}
+			fs[j].run(cuts[j].bounds(i))
+			return
+		}
+	})
 }
 
 // pairStride is the distance of rows of k bf16: an odd number of cache lines, so that the rows of a tile do not fall on the

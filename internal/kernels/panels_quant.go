@@ -60,7 +60,7 @@ func (p *Panels) setBlock(panel []float32, b, r int, q []int8, scale, offset flo
 	d := panel[b*q4Size:][:q4Size]
 	d[r], d[32+r] = scale, offset
 	for l := 0; l < 16; l += 4 {
-		byteOf := func(l int) uint32 { return uint32(q[l]&15 | q[16+l]<<4&-16) & 255 }
+		byteOf := func(l int) uint32 { return uint32(q[l]&15|q[16+l]<<4&-16) & 255 }
 		word := byteOf(l) | byteOf(l+1)<<8 | byteOf(l+2)<<16 | byteOf(l+3)<<24
 		binary.LittleEndian.PutUint32(asBytes(d[64:])[q8At(l, r):], word)
 	}

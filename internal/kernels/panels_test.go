@@ -259,3 +259,48 @@ func TestQuantising(t *testing.T) {
 		}
 	}
 }
+
+// TestMatMulTogether: products that share the threads have the bits of each alone.
+func TestMatMulTogether(t *testing.T) {
+	levels(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(61, 62))
+		const k = 96
+		for _, c := range []Compute{F32, BF16, I16} {
+			for _, typ := range []PanelType{c.Panel(), PanelQ8, PanelQ4} {
+				for _, m := range []int{1, 5, 40} {
+					x := Rows{F: random(r, m*k)}
+					var together []Product
+					var alone [][]float32
+					for i, n := range []int{576, 192, 30} {
+						p := panelsOf(random(r, n*k), n, k, typ)
+						tail := Tail{Bias: random(r, n)}
+						y := make([]float32, m*n)
+						if i == 1 && p.HasHalf(c) {
+							half := make([]uint16, HalfLen(m, n))
+							p.MatMulHalf(half, x, m, tail)
+							BF16ToF32(y, half[:m*n])
+							together = append(together, Product{P: p, X: x, Half: make([]uint16, len(half)), Tail: tail})
+						} else {
+							p.MatMul(y, x, m, false, c, tail)
+							together = append(together, Product{P: p, X: x, Dst: make([]float32, m*n), Tail: tail})
+						}
+						alone = append(alone, y)
+					}
+					SetThreads(3)
+					MatMulTogether(together, m, c)
+					SetThreads(0)
+					for i, p := range together {
+						got := p.Dst
+						if p.Half != nil {
+							got = make([]float32, len(alone[i]))
+							BF16ToF32(got, p.Half[:len(got)])
+						}
+						if at := equalBits(got, alone[i]); at >= 0 {
+							t.Fatalf("%v, type %d, %d rows: product %d, element %d is %v, alone %v", c, typ, m, i, at, got[at], alone[i][at])
+						}
+					}
+				}
+			}
+		}
+	})
+}

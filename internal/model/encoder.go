@@ -189,7 +189,8 @@ func (e *Encoder) Forward(t *ops.Tape, b *batch.Tree, a *adapters.Adapter) mat.T
 
 func (b *encoderBlock) forward(p *pass, x mat.Tensor, bias ops.PathBias, tanh bool) mat.Tensor {
 	t := p.t
-	q, k, v := p.attended(b.Q, x), p.attended(b.K, x), p.attended(b.V, x)
+	qkv := ops.Together(t, x, p.attended(b.Q), p.attended(b.K), p.attended(b.V))
+	q, k, v := qkv[0], qkv[1], qkv[2]
 	o := ops.Attention(t, q, k, v, p.plan, p.heads, bias)
 	ops.Release(t, q, k, v)
 	s := p.plus(b.O, o, x)

@@ -21,7 +21,8 @@ type llamaBlock struct {
 
 func (b *llamaBlock) forward(p *pass, layer int, x mat.Tensor) mat.Tensor {
 	h := b.AttnNorm.Lazy(p.t, x)
-	q, k, v := p.linear(b.Q, h), p.linear(b.K, h), p.attended(b.V, h)
+	qkv := ops.Together(p.t, h, p.whole(b.Q), p.whole(b.K), p.attended(b.V))
+	q, k, v := qkv[0], qkv[1], qkv[2]
 	ops.Release(p.t, h)
 	if b.QNorm != nil {
 		qn, kn := b.QNorm.Apply(p.t, q), b.KNorm.Apply(p.t, k)
@@ -36,7 +37,8 @@ func (b *llamaBlock) forward(p *pass, layer int, x mat.Tensor) mat.Tensor {
 	ops.Release(p.t, o, x)
 
 	h = b.MLPNorm.Lazy(p.t, y)
-	gate, up := p.half(b.Gate, h), p.half(b.Up, h)
+	mlp := ops.Together(p.t, h, p.half(b.Gate), p.half(b.Up))
+	gate, up := mlp[0], mlp[1]
 	ops.Release(p.t, h)
 	act := ops.SiLUMul(p.t, gate, up)
 	z := p.plus(b.Down, act, y)

@@ -80,17 +80,15 @@ func (p *pass) plus(l *ops.Linear, o, x mat.Tensor) mat.Tensor {
 	return l.ApplyAdd(p.t, o, p.a.LoRA(l.Path), x)
 }
 
-// half is linear for a result that is read in bf16, or once.
-func (p *pass) half(l *ops.Linear, x mat.Tensor) mat.Tensor {
-	return l.ApplyHalf(p.t, x, p.a.LoRA(l.Path))
+// half is a call of l for a result that is read in bf16, or once; attended for what attention reads as it is, whole for any other.
+func (p *pass) half(l *ops.Linear) ops.Call {
+	return ops.Call{Linear: l, LoRA: p.a.LoRA(l.Path), Half: true}
 }
-
-// attended is linear for what attention reads as it is.
-func (p *pass) attended(l *ops.Linear, x mat.Tensor) mat.Tensor {
-	if p.heads.Halves() {
-		return p.half(l, x)
-	}
-	return p.linear(l, x)
+func (p *pass) whole(l *ops.Linear) ops.Call { return ops.Call{Linear: l, LoRA: p.a.LoRA(l.Path)} }
+func (p *pass) attended(l *ops.Linear) ops.Call {
+	c := p.whole(l)
+	c.Half = p.heads.Halves()
+	return c
 }
 
 // narrow leaves only the wanted rows of the residual stream and of attention's output: after the last attention no row reads another.

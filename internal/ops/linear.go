@@ -122,9 +122,49 @@ func (l *Linear) Apply(t *Tape, x mat.Tensor, lora *LoRA) mat.Tensor {
 	return l.apply(&linear{x: x, l: l, tape: t}, lora)
 }
 
-// ApplyHalf is Apply for a result that is read in bf16 or once: where products with W multiply bf16 it exists in that form only.
-func (l *Linear) ApplyHalf(t *Tape, x mat.Tensor, lora *LoRA) mat.Tensor {
-	return l.apply(&linear{x: x, l: l, tape: t, half: l.halves()}, lora)
+// Call is one of several layers that are applied to the same x: as by Apply or, where Half is set and products with
+// W multiply bf16, with a result that exists in that form only, for what is read so or once.
+type Call struct {
+	Linear *Linear
+	LoRA   *LoRA
+	Half   bool
+}
+
+// Together applies layers of the same arithmetic to x (T,in). Without a tape the threads share all products in one go, which for few rows
+// saves them waiting for each other; no bit depends on it.
+func Together(t *Tape, x mat.Tensor, calls ...Call) []mat.Tensor {
+	out, together := make([]mat.Tensor, len(calls)), t == nil
+	for _, c := range calls {
+		together = together && c.Linear.W.Frozen != nil && c.Linear.Compute == calls[0].Linear.Compute
+	}
+	if !together {
+		for i, c := range calls {
+			out[i] = c.Linear.apply(&linear{x: x, l: c.Linear, tape: t, half: c.Half && c.Linear.halves()}, c.LoRA)
+		}
+		return out
+	}
+	products, fs := make([]kernels.Product, len(calls)), make([]*linear, len(calls))
+	for i, c := range calls {
+		f := &linear{x: x, l: c.Linear, half: c.Half && c.Linear.halves()}
+		if c.LoRA != nil {
+			f.low = &lowRank{lora: c.LoRA}
+		}
+		n, _ := c.Linear.W.Dims()
+		p := &products[i]
+		p.P, fs[i] = c.Linear.W.Frozen, f
+		if p.X, p.Tail = f.open(); f.half {
+			y := newHalf(f.rows, n)
+			p.Half, out[i] = y.half, y
+		} else {
+			y := newValue(f.rows, n)
+			p.Dst, out[i] = y.data(), y
+		}
+	}
+	kernels.MatMulTogether(products, fs[0].rows, calls[0].Linear.Compute)
+	for _, f := range fs {
+		f.close()
+	}
+	return out
 }
 
 // ApplyGELU returns GELU(h) with h = Apply(x), and h, which is to be released together with it. Without a tape, where products
@@ -195,19 +235,8 @@ func (f *linear) operandBack(dy mat.Tensor) kernels.Rows {
 }
 
 func (f *linear) Forward() (mat.Tensor, error) {
+	x, t := f.open()
 	out, _ := f.l.W.Dims()
-	f.rows, _ = Dims(f.x)
-	if f.low != nil && !f.low.pairs(f) {
-		F32(f.x) // read by A; what is rounded below then need not be computed apart
-	}
-	x := f.operand(f.x)
-	t := kernels.Tail{Act: f.act}
-	if f.low != nil {
-		t.Low = f.low.forward(f, x)
-	}
-	if f.l.Bias != nil {
-		t.Bias = F32(f.l.Bias)
-	}
 	var y *value
 	switch {
 	case f.half:
@@ -221,13 +250,34 @@ func (f *linear) Forward() (mat.Tensor, error) {
 		y = newValue(f.rows, out)
 		f.l.W.apply(y.data(), x, f.rows, f.l.Compute, t)
 	}
+	f.close()
+	return y, nil
+}
+
+// open returns what the product with W reads, and what is done to it.
+func (f *linear) open() (kernels.Rows, kernels.Tail) {
+	f.rows, _ = Dims(f.x)
+	if f.low != nil && !f.low.pairs(f) {
+		F32(f.x) // read by A; what is rounded below then need not be computed apart
+	}
+	x, t := f.operand(f.x), kernels.Tail{Act: f.act}
+	if f.low != nil {
+		t.Low = f.low.forward(f, x)
+	}
+	if f.l.Bias != nil {
+		t.Bias = F32(f.l.Bias)
+	}
+	return x, t
+}
+
+// close gives back what only the forward pass reads.
+func (f *linear) close() {
 	if f.low != nil {
 		f.low.releaseHalves()
 	}
 	if f.tape == nil {
 		f.releaseSaved()
 	}
-	return y, nil
 }
 
 func (f *linear) Backward(gy mat.Tensor) error {
