@@ -36,9 +36,9 @@ func openCheckpoints(cfg Config, t *Tools) (*checkpoints, error) {
 	if t.Embedder != nil {
 		encoder = t.Embedder.Name()
 	}
-	// Kernels of another level add in another order: what a model said there is not what it says here.
+	// Kernels of another level or version compute other bits: what a model said there is not what it says here.
 	b, err := json.Marshal(map[string]any{"version": checkpointVersion, "config": cfg, "inputs": t.Inputs, "encoder": encoder,
-		"kernels": fmt.Sprint(kernels.Active())})
+		"kernels": fmt.Sprint(kernels.Active(), kernels.Version)})
 	if err != nil {
 		return nil, err
 	}

@@ -40,7 +40,7 @@ func referenceID(base *model.Bundle, a *adapters.Adapter) ([32]byte, error) {
 		return [32]byte{}, err
 	}
 	h := sha256.New()
-	fmt.Fprintf(h, "%s %v %v\n", hash, base.Model.Compute, kernels.Active())
+	fmt.Fprintf(h, "%s %v %v %d\n", hash, base.Model.Compute, kernels.Active(), kernels.Version)
 	if a != nil {
 		for _, l := range a.Layers {
 			fmt.Fprintf(h, "%s %v\n", l.Shape.Path, l.LoRA.Scale)

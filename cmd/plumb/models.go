@@ -22,7 +22,7 @@ type modelCache struct {
 
 type modelKey struct {
 	path      string
-	compute   kernels.Compute
+	compute   string
 	trainable bool
 }
 
@@ -34,14 +34,14 @@ func (c *modelCache) Open(name, compute string, trainable bool) (*model.Bundle, 
 	if err != nil {
 		return nil, err
 	}
-	key := modelKey{path, computeOf(compute), trainable}
+	key := modelKey{path, compute, trainable}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if b := c.open[key]; b != nil && !trainable {
 		return b, nil
 	}
 	tightenHeap()
-	b, err := model.Open(path, model.Options{Compute: key.compute, Trainable: trainable})
+	b, err := model.Open(path, model.Options{Compute: computeOf(compute), Auto: compute == "auto", Trainable: trainable})
 	if err != nil {
 		return nil, err
 	}

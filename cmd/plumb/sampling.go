@@ -72,7 +72,7 @@ func (s *sampling) open() (*model.Bundle, []policy, error) {
 		return nil, nil, err
 	}
 	tightenHeap()
-	b, err := model.Open(path, model.Options{Compute: computeOf(s.Compute), FewRows: s.Compute == "auto"})
+	b, err := model.Open(path, model.Options{Compute: computeOf(s.Compute), Auto: s.Compute == "auto", FewRows: true})
 	if err != nil {
 		return nil, nil, err
 	}

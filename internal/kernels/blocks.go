@@ -9,7 +9,7 @@ import (
 // rounded to 16-bit integers, block by block of QuantBlock columns. Such an integer is two digits to base 255 of at most 127 either way,
 // so that products of bytes do. Sums within a block are exact; from one block to the next they are in float32, in order, so that an
 // element depends on its row of x and its row of W alone. The error is that of rounding x: half a 32512th of a block's largest number
-// at most.
+// at most (all of it where that is below 1e-30).
 
 // A block of a row is its high digits, its low ones, then as little-endian words the scale, that times the sum of the integers (which
 // meets the weights' offset), and -128 times the sums of high and of low digits (for weights that are made unsigned by adding 128).
@@ -29,13 +29,26 @@ func (p *Panels) Blocks(c Compute) bool {
 	return c == I16 && p.typ >= PanelQ8 && active.Load().tileBlocks != nil
 }
 
-// FewRows is the fastest arithmetic for quantised panels where few rows share them, as in generating one answer.
-func FewRows() Compute {
-	if active.Load().fastInts {
+// FastestBlocks is Fastest for quantised panels. few says that few rows share them, as in generating one answer: time is then spent on
+// reading blocks and taking them apart.
+func FastestBlocks(few bool) Compute {
+	switch im := active.Load(); {
+	case !few && Fastest() == BF16:
+		return BF16
+	case im.fastBlocks == always, im.fastBlocks == fewRows && few:
 		return I16
 	}
 	return F32
 }
+
+// occasion is when something is faster than the product in f32.
+type occasion uint8
+
+const (
+	never occasion = iota
+	fewRows
+	always
+)
 
 // blockRows rounds x(m,k) for products with quantised panels, into memory of s.
 func blockRows(s *scratch, x []float32, m, k int) []byte {

@@ -38,6 +38,9 @@ func TestQuantRow(t *testing.T) {
 	}
 	levels(t, func(t *testing.T) {
 		g := &guards{t: t}
+		if active.Load().quantRow == nil {
+			t.Skip("no products of integers with blocks at this level")
+		}
 		got := asBytes(g.make(len(want) / 4))
 		active.Load().quantRow(got, x)
 		if !bytes.Equal(got, want) {

@@ -92,6 +92,16 @@ func SiLUMulBackward(dgate, dup, dy, gate, up []float32) {
 	})
 }
 
+// GELUHalf is GELU rounded to bf16, as MatMulHalf computes it (geluHalf), on the caller's goroutine, at levels that multiply pairs
+// (DotsPairs). The length is a multiple of 32.
+func GELUHalf(y []uint16, x []float32, tanh bool) {
+	act := ActGELU
+	if tanh {
+		act = ActGELUTanh
+	}
+	active.Load().geluRows(y, 32, len(x)/32, x, noBias, &geluHalf[act])
+}
+
 // SiLUMulHalf is SiLUMul of bf16, with a relative error of 2e-4 before it is rounded to bf16, on the caller's goroutine, at levels that multiply pairs (DotsPairs). Lengths are
 // multiples of 16.
 func SiLUMulHalf(y, gate, up []uint16) {

@@ -53,6 +53,7 @@ func makeImpls() (two, vnni, five, bf, amx impl) {
 	two.level, two.vec, two.rows, two.ints16, two.fastInts = AVX2, 1, heights{6, 120}, heights{6, 120}, true
 	two.tile, two.tile16, two.tileBF, two.tileInt = tileAVX2, tile16AVX2, tileBF256, tileInt256
 	two.tile8, two.intTail = tile8AVX2, true
+	two.fastBlocks = fewRows
 	two.blocks, two.tileBlocks, two.quantRow = heights{2, 120}, blocksBy(tileQ4AVX2[:], tileQ8AVX2[:]), quantRow256
 
 	two.transpose16 = func(dst []uint32, ldd int, src []uint32, lds int, n int) {
@@ -61,7 +62,8 @@ func makeImpls() (two, vnni, five, bf, amx impl) {
 	}
 
 	vnni = two
-	vnni.level, vnni.tileInt, vnni.tileBlocks = AVX2VNNI, tileIntVNNI256, blocksBy(tileQ4VNNI[:], tileQ8VNNI[:])
+	vnni.level, vnni.tileInt = AVX2VNNI, tileIntVNNI256
+	vnni.fastBlocks, vnni.tileBlocks = always, blocksBy(tileQ4VNNI[:], tileQ8VNNI[:])
 
 	five = genericImpl
 	five.ahead = two.ahead
@@ -73,9 +75,9 @@ func makeImpls() (two, vnni, five, bf, amx impl) {
 	}
 
 	five.tileInt, five.ints16 = tileInt256, two.ints16
-	five.blocks, five.tileBlocks, five.quantRow = two.blocks, two.tileBlocks, two.quantRow
+	five.fastBlocks, five.blocks, five.tileBlocks, five.quantRow = fewRows, two.blocks, two.tileBlocks, two.quantRow
 	if cpu.X86.HasAVX512VNNI {
-		five.blocks, five.tileBlocks = heights{4, 120}, blocksBy(tileQ4AVX512[:], tileQ8AVX512[:])
+		five.fastBlocks, five.blocks, five.tileBlocks = always, heights{4, 120}, blocksBy(tileQ4AVX512[:], tileQ8AVX512[:])
 		five.tileInt, five.ints16, five.fastInts = tileInt512, heights{14, 112}, true
 	}
 

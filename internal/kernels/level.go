@@ -40,6 +40,9 @@ func ParseLevel(s string) (Level, error) {
 	return Generic, fmt.Errorf("unknown kernels %q: want one of %v", s, levelNames)
 }
 
+// Version counts changes to what kernels compute, of a bit or more: what is kept of their results is good for one version.
+const Version = 2
+
 var active atomic.Pointer[impl]
 
 // levelFault is what was wrong with PLUMB_KERNELS; see LevelFault.
@@ -97,9 +100,11 @@ type impl struct {
 	ints16   heights // of products in 16-bit integers
 	fastInts bool    // those outrun products in f32
 	blocks   heights // of products of integers with quantised panels
-	converts bool    // to bf16 in one instruction
-	intTail  bool    // tileInt adds a low rank and knows fetching.slow
-	ahead    int     // bytes that weights are fetched ahead of use when few rows share them
+
+	fastBlocks occasion // when those outrun products in f32
+	converts   bool     // to bf16 in one instruction
+	intTail    bool     // tileInt adds a low rank and knows fetching.slow
+	ahead      int      // bytes that weights are fetched ahead of use when few rows share them
 
 	// tile: c(mr,32) (+)= a(mr,k)·b(k,32); a's element (i,l) is a[i*ars+l*acs], one of the two being 1; b's rows are ldb
 	// apart and fetched ahead by so many bytes.
@@ -132,8 +137,8 @@ type impl struct {
 	// tileInt: c(mr,32) (+)= xs(mr)·ws(32)·a·b, a and b as for tileDot but of 16-bit integers; then, where intTail is set,
 	// c += low.
 	tileInt func(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, xs, ws []float32, to fetching, low lowTile)
-	// tileBlocks: c(mr,32) (+)= a·b, a's rows lda bytes apart as quantRow makes them, b blocks of a panel of four or eight bits; nil where the
-	// product in f32 is faster.
+	// tileBlocks: c(mr,32) (+)= a·b, a's rows lda bytes apart as quantRow makes them, b blocks of a panel of four or eight bits; nil: the product
+	// in f32 instead.
 	tileBlocks func(four bool, mr, blocks int, a []byte, lda int, b []float32, c []float32, ldc int, acc bool)
 	// quantRow rounds a row of whole blocks (blocks.go).
 	quantRow func(dst []byte, x []float32)

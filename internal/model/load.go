@@ -19,7 +19,8 @@ import (
 type Options struct {
 	Compute   kernels.Compute // arithmetic of products with frozen weights
 	Trainable bool            // full training: weights become f32 parameters
-	FewRows   bool            // few rows share each weight: a quantised model then computes in what kernels.FewRows says
+	Auto      bool            // Compute is kernels.Fastest: a quantised model takes kernels.FastestBlocks instead
+	FewRows   bool            // few rows share each weight
 }
 
 // Bundle is a model with the tokenizer that belongs to it.
@@ -94,8 +95,8 @@ func fromSet(set *weights.Set, src []byte, opt Options) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	if opt.FewRows && set.Quantised() {
-		opt.Compute = kernels.FewRows()
+	if opt.Auto && set.Quantised() {
+		opt.Compute = kernels.FastestBlocks(opt.FewRows)
 	}
 	s := opt.source(set)
 	m := build(c, s)

@@ -48,14 +48,23 @@ func tiny(t *testing.T) (*Model, *adapters.Adapter) {
 
 // eachArithmetic runs f in float32, in bf16 with shapes that the products of pairs take, and in 16-bit integers, on every level.
 func eachArithmetic(t *testing.T, f func(t *testing.T, m *Model, a *adapters.Adapter)) {
-	wide, odd := tinyConfig(), tinyConfig()
+	wide, odd, half := tinyConfig(), tinyConfig(), tinyConfig()
 	wide.Hidden, wide.HeadDim, wide.Intermediate = 128, 32, 160
 	odd.Intermediate = 50
+	half.Hidden, half.HeadDim, half.Intermediate = 48, 32, 160 // products leave bf16 that adapters do not take
+	gpt2, err := ParseConfig([]byte(`{"model_type": "gpt2", "n_embd": 128, "n_layer": 2, "n_head": 4, "vocab_size": 300, "n_positions": 256,
+		"activation_function": "gelu", "initializer_range": 0.1}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tanh := gpt2
+	tanh.Act = "gelu_new"
 	for _, l := range kernels.Available() {
 		for name, s := range map[string]struct {
 			c   kernels.Compute
 			cfg Config
-		}{"f32": {kernels.F32, tinyConfig()}, "bf16": {kernels.BF16, wide}, "bf16, odd widths": {kernels.BF16, odd}, "int16": {kernels.I16, odd}} {
+		}{"f32": {kernels.F32, tinyConfig()}, "bf16": {kernels.BF16, wide}, "bf16, odd widths": {kernels.BF16, odd}, "int16": {kernels.I16, odd},
+			"bf16, odd hidden": {kernels.BF16, half}, "gpt2, bf16": {kernels.BF16, gpt2}, "gpt2, tanh": {kernels.BF16, tanh}} {
 			t.Run(fmt.Sprintf("%s/%s", l, name), func(t *testing.T) {
 				defer kernels.Force(l)()
 				m, err := NewRandom(s.cfg, 1)

@@ -43,20 +43,23 @@ func (k *picker) any(logits []float32, lse, u float64) int32 {
 	for _, c := range k.chunks {
 		total += math.Exp(c - lse)
 	}
-	left, chunk := u*total, 0
+	left, chunk := u*total, -1
 	for i, c := range k.chunks {
 		m := math.Exp(c - lse)
 		if m > 0 {
-			chunk = i // rounding may leave u at the very end: the last chunk that is possible
+			chunk = i
 		}
 		if left < m {
+			left /= m
 			break
 		}
-		left -= m
+		if left -= m; i == len(k.chunks)-1 { // rounding left u at the very end: the last possible token
+			left = 1
+		}
 	}
 	lo := chunk * ops.VocabChunk
 	k.probabilities(logits[lo:min(lo+ops.VocabChunk, len(logits))], k.chunks[chunk])
-	return int32(lo + k.invert(left/math.Exp(k.chunks[chunk]-lse), len(k.p)))
+	return int32(lo + k.invert(left, len(k.p)))
 }
 
 // probabilities sets p from scaled logits and log Σ exp of them.
@@ -68,15 +71,22 @@ func (k *picker) probabilities(logits []float32, lse float64) {
 	kernels.Exp(k.p, k.p)
 }
 
+// allMass is a distance below the likeliest beyond which tokens have no mass that float32 shows, even all together.
+const allMass = 40
+
 // likely sets order and p to the likely tokens, the likeliest first, ties by id, and returns how many of them topK and topP keep. It looks
 // at those within some distance of the likeliest, and farther if they do not suffice.
 func (k *picker) likely(logits []float32, lse float64) (n int) {
 	top := kernels.Max(logits)
-	for _, within := range []float32{6, 12, 24, float32(math.Inf(1))} {
+	for _, within := range []float32{6, 12, allMass} {
 		k.within(logits, top-within)
 		n = len(k.order)
 		if k.topK > 0 && n < min(k.topK, len(logits)) {
-			continue
+			if within < allMass {
+				continue
+			}
+			k.within(logits, float32(math.Inf(-1)))
+			n = len(k.order)
 		}
 		sorted := make([]float32, len(k.order))
 		for i, id := range k.order {
@@ -93,7 +103,7 @@ func (k *picker) likely(logits []float32, lse float64) (n int) {
 			return n
 		}
 		kept := 1.0
-		if k.topK > 0 {
+		if k.topK > 0 || within == allMass {
 			kept = sum(k.p[:n])
 		}
 		var mass float64
@@ -113,7 +123,7 @@ func (k *picker) likely(logits []float32, lse float64) (n int) {
 func (k *picker) within(logits []float32, least float32) {
 	k.order = k.order[:0]
 	for i, c := range k.chunks {
-		if c < float64(least)-1e-3 { // no logit is more than its chunk's log Σ exp, up to rounding
+		if c < float64(least)-1e-3-1e-6*math.Abs(float64(least)) { // no logit is more than its chunk's log Σ exp, up to rounding
 			continue
 		}
 		lo := i * ops.VocabChunk

@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"plumb/adapters"
@@ -75,4 +76,22 @@ func spoilPool() {
 			ops.FreeScratch(b)
 		}
 	}
+}
+
+// TestFreshAdapterIsTheBase: an adapter whose B is zero changes no bit of a log-probability, so that the first KL is exactly 0.
+func TestFreshAdapterIsTheBase(t *testing.T) {
+	eachArithmetic(t, func(t *testing.T, m *Model, _ *adapters.Adapter) {
+		fresh, err := adapters.New(adapters.Config{R: 4, Alpha: 8, Targets: []string{adapters.AllLinear}}, m.Linears(), 5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &batch.Tree{}
+		_, targets := b.AddCompletion(b.Add(-1, tokens(1, 40), 0), tokens(2, 30), 0)
+		base := slices.Clone(ops.F32(m.Score(nil, b, nil, targets, 1, nil)))
+		for name, tape := range map[string]*ops.Tape{"no tape": nil, "tape": ops.NewTape()} {
+			if got := ops.F32(m.Score(tape, b, fresh, targets, 1, nil)); !slices.Equal(got, base) {
+				t.Errorf("%s: log-probabilities differ from the base's", name)
+			}
+		}
+	})
 }

@@ -167,8 +167,8 @@ func Together(t *Tape, x mat.Tensor, calls ...Call) []mat.Tensor {
 	return out
 }
 
-// ApplyGELU returns GELU(h) with h = Apply(x), and h, which is to be released together with it. Without a tape, where products
-// multiply bf16, GELU is computed in their tiles and h is the same.
+// ApplyGELU returns GELU(h) with h = Apply(x), and h, which is to be released together with it. Where products multiply bf16 GELU is
+// in bf16; without a tape it is then computed in their tiles, and h is the same.
 func (l *Linear) ApplyGELU(t *Tape, x mat.Tensor, lora *LoRA, tanh bool) (y, h mat.Tensor) {
 	if t == nil && l.halves() {
 		act := kernels.ActGELU
@@ -179,7 +179,7 @@ func (l *Linear) ApplyGELU(t *Tape, x mat.Tensor, lora *LoRA, tanh bool) (y, h m
 		return y, y
 	}
 	h = l.Apply(t, x, lora)
-	return GELU(t, h, tanh), h
+	return t.apply(&gelu{x: h, tanh: tanh, half: l.halves()}), h
 }
 
 // ApplyAdd returns plus + Apply(x), both (T, out).

@@ -222,11 +222,12 @@ func gradAssign(f func(g [][]float32), xs ...mat.Tensor) {
 type gelu struct {
 	x    mat.Tensor
 	tanh bool
+	half bool // is made in bf16, as a product's tile makes it
 }
 
 // GELU applies the Gaussian error linear unit (Hendrycks and Gimpel, 2016, arXiv:1606.08415), exact
 // or in its tanh approximation (gelu_new of GPT-2).
-func GELU(t *Tape, x mat.Tensor, tanh bool) mat.Tensor { return t.apply(&gelu{x, tanh}) }
+func GELU(t *Tape, x mat.Tensor, tanh bool) mat.Tensor { return t.apply(&gelu{x: x, tanh: tanh}) }
 
 func (f *gelu) Operands() []mat.Tensor { return []mat.Tensor{f.x} }
 
@@ -243,6 +244,16 @@ func (f *gelu) recompute(out []float32) {
 func (f *gelu) recomputeRows(out []float32, lo, hi int) {
 	_, c := Dims(f.x)
 	kernels.GELU(out, F32(f.x)[lo*c:hi*c], f.tanh)
+}
+
+func (f *gelu) inHalf() bool { return f.half }
+
+func (f *gelu) recomputeHalf(out []uint16, lo, hi int) {
+	_, c := Dims(f.x)
+	x := F32(f.x)
+	for r := lo; r < hi; r++ {
+		kernels.GELUHalf(halfRow(out, r, c), x[r*c:(r+1)*c], f.tanh)
+	}
 }
 
 func (f *gelu) Backward(gy mat.Tensor) error {

@@ -102,9 +102,13 @@ func (v *value) releaseBuffer() {
 func (v *value) data() []float32 {
 	if v.buf == nil && (v.born || v.again != nil) {
 		s := v.Shape()
+		half := v.half
+		if !v.born && v.inHalf() != nil {
+			half = halfOf(v)
+		}
 		v.buf = &buffer{data: alloc(s[0] * s[1]), refs: 1}
-		if v.born {
-			eachRows(s[0], s[1], func(lo, hi int) { widenRows(v.buf.data[lo:hi], v.half, lo/s[1], hi/s[1]) })
+		if half != nil {
+			eachRows(s[0], s[1], func(lo, hi int) { widenRows(v.buf.data[lo:hi], half, lo/s[1], hi/s[1]) })
 		} else {
 			v.again.recompute(v.buf.data)
 		}
@@ -157,7 +161,7 @@ func halfOf(x mat.Tensor) []uint16 {
 	if v.half == nil {
 		s := v.Shape()
 		v.half = halfAlloc(kernels.HalfLen(s[0], s[1]))
-		if f, ok := v.again.(halfRecomputer); ok && v.buf == nil && f.inHalf() {
+		if f := v.inHalf(); f != nil {
 			eachRows(s[0], s[1], func(lo, hi int) { f.recomputeHalf(v.half, lo/s[1], hi/s[1]) })
 			return v.half
 		}
@@ -166,6 +170,14 @@ func halfOf(x mat.Tensor) []uint16 {
 		})
 	}
 	return v.half
+}
+
+// inHalf is the operator that computes v in bf16, nil where it computes it in float32.
+func (v *value) inHalf() halfRecomputer {
+	if f, ok := v.again.(halfRecomputer); ok && f.inHalf() {
+		return f
+	}
+	return nil
 }
 
 // intsOf returns x (T, cols) rounded to integers by kernels.IntRows, made once and kept until x is released.
@@ -363,7 +375,8 @@ type rowRecomputer interface {
 	recomputeRows(out []float32, lo, hi int)
 }
 
-// halfRecomputer can compute the rows [lo, hi) of its output in bf16, out being all of it, where its operands are (inHalf).
+// halfRecomputer computes the rows [lo, hi) of its output in bf16, out being all of it, where inHalf says so: in float32 the output is
+// then that widened, whoever reads it first.
 type halfRecomputer interface {
 	inHalf() bool
 	recomputeHalf(out []uint16, lo, hi int)
