@@ -323,6 +323,25 @@ func (im *impl) sumExp(lanes *[16]float32, x []float32, shift float32) {
 	}
 }
 
+// rmsStats4 and layerStats4 compute what a norm needs of four rows, where they can.
+func (im *impl) rmsStats4(inv *[4]float32, x []float32, cols int, eps float32) bool {
+	if im.vec < 2 || cols == 0 || cols%16 != 0 {
+		return false
+	}
+	_ = x[4*cols-1]
+	rmsStats4AVX512(&inv[0], &x[0], cols, eps)
+	return true
+}
+
+func (im *impl) layerStats4(mean, inv *[4]float32, x []float32, cols int, eps float32) bool {
+	if im.vec < 2 || cols == 0 || cols%16 != 0 {
+		return false
+	}
+	_ = x[4*cols-1]
+	layerStats4AVX512(&mean[0], &inv[0], &x[0], cols, eps)
+	return true
+}
+
 func (im *impl) norm(y, x, gain []float32, mean, rstd float32) {
 	switch im.vec {
 	case 2:

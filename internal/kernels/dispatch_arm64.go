@@ -278,3 +278,7 @@ func (im *impl) expandQ4Pairs(dst []float32, src []byte, blocks int) {
 	}
 	expandQ4PairsGeneric(dst, src, blocks)
 }
+
+// rmsStats4 and layerStats4 compute what a norm needs of four rows, where they can.
+func (im *impl) rmsStats4(*[4]float32, []float32, int, float32) bool              { return false }
+func (im *impl) layerStats4(_, _ *[4]float32, _ []float32, _ int, _ float32) bool { return false }

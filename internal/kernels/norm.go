@@ -6,13 +6,21 @@ import "math"
 // 2019). rstd(rows) is written unless nil. y may be x.
 func RMSNorm(y, x, gain []float32, eps float32, rows, cols int, rstd []float32) {
 	im := active.Load()
-	eachRow(rows, cols, func(r int) {
-		row := x[r*cols:][:cols]
-		inv := rsqrt(Dot(row, row)/float32(cols) + eps)
-		if rstd != nil {
-			rstd[r] = inv
+	eachFour(rows, cols, func(r, n int) {
+		var inv [4]float32
+		x := x[r*cols:][:n*cols]
+		if n < 4 || !im.rmsStats4(&inv, x, cols, eps) {
+			for i := range n {
+				row := x[i*cols:][:cols]
+				inv[i] = rsqrt(Dot(row, row)/float32(cols) + eps)
+			}
 		}
-		normRow(im, y[r*cols:][:cols], row, gain, nil, 0, inv)
+		if rstd != nil {
+			copy(rstd[r:], inv[:n])
+		}
+		for i := range n {
+			normRow(im, y[(r+i)*cols:][:cols], x[i*cols:][:cols], gain, nil, 0, inv[i])
+		}
 	})
 }
 
@@ -34,17 +42,25 @@ func RMSNormBackward(dx, dy, x, gain, rstd []float32, rows, cols int, dgain []fl
 // biased variance (Ba et al. 2016). mean(rows) and rstd(rows) are written unless nil. bias may be nil. y may be x.
 func LayerNorm(y, x, gain, bias []float32, eps float32, rows, cols int, mean, rstd []float32) {
 	im := active.Load()
-	eachRow(rows, cols, func(r int) {
-		row := x[r*cols:][:cols]
-		mu := Sum(row) / float32(cols)
-		inv := rsqrt(sumSqDiff(im, row, mu)/float32(cols) + eps)
+	eachFour(rows, cols, func(r, n int) {
+		var mu, inv [4]float32
+		x := x[r*cols:][:n*cols]
+		if n < 4 || !im.layerStats4(&mu, &inv, x, cols, eps) {
+			for i := range n {
+				row := x[i*cols:][:cols]
+				mu[i] = Sum(row) / float32(cols)
+				inv[i] = rsqrt(sumSqDiff(im, row, mu[i])/float32(cols) + eps)
+			}
+		}
 		if mean != nil {
-			mean[r] = mu
+			copy(mean[r:], mu[:n])
 		}
 		if rstd != nil {
-			rstd[r] = inv
+			copy(rstd[r:], inv[:n])
 		}
-		normRow(im, y[r*cols:][:cols], row, gain, bias, mu, inv)
+		for i := range n {
+			normRow(im, y[(r+i)*cols:][:cols], x[i*cols:][:cols], gain, bias, mu[i], inv[i])
+		}
 	})
 }
 
@@ -65,20 +81,27 @@ func LayerNormBackward(dx, dy, x, gain, mean, rstd []float32, rows, cols int, dg
 
 func rsqrt(v float32) float32 { return 1 / float32(math.Sqrt(float64(v))) }
 
-// eachRow runs f on rows that do not depend on each other.
+// eachRow runs f on rows that do not depend on each other, eachFour on four of them at a time, and on what is left over.
 func eachRow(rows, cols int, f func(r int)) {
-	step := max(1, grain/max(1, cols))
-	if rows < 2*step {
-		for r := range rows {
-			f(r)
-		}
-		return
-	}
-	Parallel((rows+step-1)/step, func(i int) {
-		for r := i * step; r < min(rows, (i+1)*step); r++ {
-			f(r)
+	eachFour(rows, cols, func(r, n int) {
+		for i := range n {
+			f(r + i)
 		}
 	})
+}
+
+func eachFour(rows, cols int, f func(r, n int)) {
+	part := func(lo, hi int) {
+		for r := lo; r < hi; r += 4 {
+			f(r, min(4, hi-r))
+		}
+	}
+	step := max(4, grain/max(1, cols)&^3)
+	if rows < 2*step {
+		part(0, rows)
+		return
+	}
+	Parallel((rows+step-1)/step, func(i int) { part(i*step, min(rows, (i+1)*step)) })
 }
 
 func sumSqDiff(im *impl, x []float32, mean float32) float32 {

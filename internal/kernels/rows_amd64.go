@@ -83,6 +83,12 @@ func foldAVX2(lanes *[16]float32) float32
 func foldMaxAVX2(lanes *[32]float32) (top float32, bits uint32)
 
 //go:noescape
+func rmsStats4AVX512(inv *float32, x *float32, cols int, eps float32)
+
+//go:noescape
+func layerStats4AVX512(mean *float32, inv *float32, x *float32, cols int, eps float32)
+
+//go:noescape
 func softmaxHalfAVX512(dst *uint16, ldd int, s *float32, lds int, rows int, n int, more int, room int, scale float32, stats *float32)
 
 //go:noescape

@@ -1140,6 +1140,251 @@ TEXT ·foldMaxAVX2(SB), NOSPLIT, $0-16
 	VZEROUPPER
 	RET
 
+// func rmsStats4AVX512(inv *float32, x *float32, cols int, eps float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·rmsStats4AVX512(SB), NOSPLIT, $0-28
+	MOVQ       inv+0(FP), AX
+	MOVQ       x+8(FP), CX
+	MOVQ       cols+16(FP), DX
+	VXORPS     X0, X0, X0
+	VCVTSI2SSQ DX, X0, X0
+	VMOVSS     eps+24(FP), X1
+	VMOVSS     c3f800000<>+0(SB), X2
+	MOVQ       DX, BX
+	SHLQ       $0x02, BX
+	LEAQ       (BX)(BX*2), SI
+	MOVQ       CX, DI
+	LEAQ       (CX)(BX*1), R8
+	LEAQ       (CX)(BX*2), BX
+	LEAQ       (CX)(SI*1), SI
+	VXORPS     Z3, Z3, Z3
+	VMOVAPS    Z3, Z4
+	VMOVAPS    Z3, Z5
+	VMOVAPS    Z3, Z6
+	VMOVAPS    Z3, Z3
+	XORQ       CX, CX
+
+square:
+	VMOVUPS       (DI)(CX*4), Z7
+	VFMADD231PS   Z7, Z7, Z4
+	VMOVUPS       (R8)(CX*4), Z7
+	VFMADD231PS   Z7, Z7, Z5
+	VMOVUPS       (BX)(CX*4), Z7
+	VFMADD231PS   Z7, Z7, Z6
+	VMOVUPS       (SI)(CX*4), Z7
+	VFMADD231PS   Z7, Z7, Z3
+	ADDQ          $0x10, CX
+	CMPQ          CX, DX
+	JLT           square
+	VEXTRACTF64X4 $0x01, Z4, Y7
+	VADDPS        Y7, Y4, Y7
+	VEXTRACTF128  $0x01, Y7, X4
+	VADDPS        X4, X7, X7
+	VPSRLDQ       $0x08, X7, X4
+	VADDPS        X4, X7, X7
+	VPSRLDQ       $0x04, X7, X4
+	VADDPS        X4, X7, X7
+	VDIVSS        X0, X7, X7
+	VEXTRACTF64X4 $0x01, Z5, Y4
+	VADDPS        Y4, Y5, Y4
+	VEXTRACTF128  $0x01, Y4, X5
+	VADDPS        X5, X4, X4
+	VPSRLDQ       $0x08, X4, X5
+	VADDPS        X5, X4, X4
+	VPSRLDQ       $0x04, X4, X5
+	VADDPS        X5, X4, X4
+	VDIVSS        X0, X4, X4
+	VEXTRACTF64X4 $0x01, Z6, Y5
+	VADDPS        Y5, Y6, Y5
+	VEXTRACTF128  $0x01, Y5, X6
+	VADDPS        X6, X5, X5
+	VPSRLDQ       $0x08, X5, X6
+	VADDPS        X6, X5, X5
+	VPSRLDQ       $0x04, X5, X6
+	VADDPS        X6, X5, X5
+	VDIVSS        X0, X5, X5
+	VEXTRACTF64X4 $0x01, Z3, Y6
+	VADDPS        Y6, Y3, Y6
+	VEXTRACTF128  $0x01, Y6, X3
+	VADDPS        X3, X6, X6
+	VPSRLDQ       $0x08, X6, X3
+	VADDPS        X3, X6, X6
+	VPSRLDQ       $0x04, X6, X3
+	VADDPS        X3, X6, X6
+	VDIVSS        X0, X6, X6
+	VADDSS        X1, X7, X7
+	VSQRTSS       X7, X7, X7
+	VDIVSS        X7, X2, X7
+	VMOVSS        X7, (AX)
+	VADDSS        X1, X4, X4
+	VSQRTSS       X4, X4, X4
+	VDIVSS        X4, X2, X4
+	VMOVSS        X4, 4(AX)
+	VADDSS        X1, X5, X5
+	VSQRTSS       X5, X5, X5
+	VDIVSS        X5, X2, X5
+	VMOVSS        X5, 8(AX)
+	VADDSS        X1, X6, X6
+	VSQRTSS       X6, X6, X6
+	VDIVSS        X6, X2, X6
+	VMOVSS        X6, 12(AX)
+	VZEROUPPER
+	RET
+
+// func layerStats4AVX512(mean *float32, inv *float32, x *float32, cols int, eps float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·layerStats4AVX512(SB), NOSPLIT, $0-36
+	MOVQ       inv+8(FP), AX
+	MOVQ       x+16(FP), CX
+	MOVQ       cols+24(FP), DX
+	VXORPS     X0, X0, X0
+	VCVTSI2SSQ DX, X0, X0
+	VMOVSS     eps+32(FP), X1
+	VMOVSS     c3f800000<>+0(SB), X2
+	MOVQ       DX, BX
+	SHLQ       $0x02, BX
+	LEAQ       (BX)(BX*2), SI
+	MOVQ       CX, DI
+	LEAQ       (CX)(BX*1), R8
+	LEAQ       (CX)(BX*2), BX
+	LEAQ       (CX)(SI*1), SI
+	VXORPS     Z3, Z3, Z3
+	MOVQ       mean+0(FP), R9
+	VMOVAPS    Z3, Z4
+	VMOVAPS    Z3, Z5
+	VMOVAPS    Z3, Z6
+	VMOVAPS    Z3, Z7
+	XORQ       CX, CX
+
+sum:
+	VADDPS        (DI)(CX*4), Z4, Z4
+	VADDPS        (R8)(CX*4), Z5, Z5
+	VADDPS        (BX)(CX*4), Z6, Z6
+	VADDPS        (SI)(CX*4), Z7, Z7
+	ADDQ          $0x10, CX
+	CMPQ          CX, DX
+	JLT           sum
+	VEXTRACTF64X4 $0x01, Z4, Y8
+	VADDPS        Y8, Y4, Y8
+	VEXTRACTF128  $0x01, Y8, X4
+	VADDPS        X4, X8, X8
+	VPSRLDQ       $0x08, X8, X4
+	VADDPS        X4, X8, X8
+	VPSRLDQ       $0x04, X8, X4
+	VADDPS        X4, X8, X8
+	VDIVSS        X0, X8, X8
+	VEXTRACTF64X4 $0x01, Z5, Y4
+	VADDPS        Y4, Y5, Y4
+	VEXTRACTF128  $0x01, Y4, X5
+	VADDPS        X5, X4, X4
+	VPSRLDQ       $0x08, X4, X5
+	VADDPS        X5, X4, X4
+	VPSRLDQ       $0x04, X4, X5
+	VADDPS        X5, X4, X4
+	VDIVSS        X0, X4, X4
+	VEXTRACTF64X4 $0x01, Z6, Y5
+	VADDPS        Y5, Y6, Y5
+	VEXTRACTF128  $0x01, Y5, X6
+	VADDPS        X6, X5, X5
+	VPSRLDQ       $0x08, X5, X6
+	VADDPS        X6, X5, X5
+	VPSRLDQ       $0x04, X5, X6
+	VADDPS        X6, X5, X5
+	VDIVSS        X0, X5, X5
+	VEXTRACTF64X4 $0x01, Z7, Y6
+	VADDPS        Y6, Y7, Y6
+	VEXTRACTF128  $0x01, Y6, X7
+	VADDPS        X7, X6, X6
+	VPSRLDQ       $0x08, X6, X7
+	VADDPS        X7, X6, X6
+	VPSRLDQ       $0x04, X6, X7
+	VADDPS        X7, X6, X6
+	VDIVSS        X0, X6, X6
+	VMOVSS        X8, (R9)
+	VBROADCASTSS  X8, Z7
+	VMOVSS        X4, 4(R9)
+	VBROADCASTSS  X4, Z4
+	VMOVSS        X5, 8(R9)
+	VBROADCASTSS  X5, Z5
+	VMOVSS        X6, 12(R9)
+	VBROADCASTSS  X6, Z6
+	VMOVAPS       Z3, Z8
+	VMOVAPS       Z3, Z9
+	VMOVAPS       Z3, Z10
+	VMOVAPS       Z3, Z3
+	XORQ          CX, CX
+
+square:
+	VMOVUPS       (DI)(CX*4), Z11
+	VSUBPS        Z7, Z11, Z11
+	VFMADD231PS   Z11, Z11, Z8
+	VMOVUPS       (R8)(CX*4), Z11
+	VSUBPS        Z4, Z11, Z11
+	VFMADD231PS   Z11, Z11, Z9
+	VMOVUPS       (BX)(CX*4), Z11
+	VSUBPS        Z5, Z11, Z11
+	VFMADD231PS   Z11, Z11, Z10
+	VMOVUPS       (SI)(CX*4), Z11
+	VSUBPS        Z6, Z11, Z11
+	VFMADD231PS   Z11, Z11, Z3
+	ADDQ          $0x10, CX
+	CMPQ          CX, DX
+	JLT           square
+	VEXTRACTF64X4 $0x01, Z8, Y4
+	VADDPS        Y4, Y8, Y4
+	VEXTRACTF128  $0x01, Y4, X5
+	VADDPS        X5, X4, X4
+	VPSRLDQ       $0x08, X4, X5
+	VADDPS        X5, X4, X4
+	VPSRLDQ       $0x04, X4, X5
+	VADDPS        X5, X4, X4
+	VDIVSS        X0, X4, X4
+	VEXTRACTF64X4 $0x01, Z9, Y5
+	VADDPS        Y5, Y9, Y5
+	VEXTRACTF128  $0x01, Y5, X6
+	VADDPS        X6, X5, X5
+	VPSRLDQ       $0x08, X5, X6
+	VADDPS        X6, X5, X5
+	VPSRLDQ       $0x04, X5, X6
+	VADDPS        X6, X5, X5
+	VDIVSS        X0, X5, X5
+	VEXTRACTF64X4 $0x01, Z10, Y6
+	VADDPS        Y6, Y10, Y6
+	VEXTRACTF128  $0x01, Y6, X7
+	VADDPS        X7, X6, X6
+	VPSRLDQ       $0x08, X6, X7
+	VADDPS        X7, X6, X6
+	VPSRLDQ       $0x04, X6, X7
+	VADDPS        X7, X6, X6
+	VDIVSS        X0, X6, X6
+	VEXTRACTF64X4 $0x01, Z3, Y7
+	VADDPS        Y7, Y3, Y7
+	VEXTRACTF128  $0x01, Y7, X3
+	VADDPS        X3, X7, X7
+	VPSRLDQ       $0x08, X7, X3
+	VADDPS        X3, X7, X7
+	VPSRLDQ       $0x04, X7, X3
+	VADDPS        X3, X7, X7
+	VDIVSS        X0, X7, X7
+	VADDSS        X1, X4, X4
+	VSQRTSS       X4, X4, X4
+	VDIVSS        X4, X2, X4
+	VMOVSS        X4, (AX)
+	VADDSS        X1, X5, X5
+	VSQRTSS       X5, X5, X5
+	VDIVSS        X5, X2, X5
+	VMOVSS        X5, 4(AX)
+	VADDSS        X1, X6, X6
+	VSQRTSS       X6, X6, X6
+	VDIVSS        X6, X2, X6
+	VMOVSS        X6, 8(AX)
+	VADDSS        X1, X7, X7
+	VSQRTSS       X7, X7, X7
+	VDIVSS        X7, X2, X7
+	VMOVSS        X7, 12(AX)
+	VZEROUPPER
+	RET
+
 // func softmaxHalfAVX512(dst *uint16, ldd int, s *float32, lds int, rows int, n int, more int, room int, scale float32, stats *float32)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512_BF16
 TEXT ·softmaxHalfAVX512(SB), NOSPLIT, $0-80

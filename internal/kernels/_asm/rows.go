@@ -15,6 +15,9 @@ func rows() {
 		v.norms()
 	}
 	folds()
+	for _, layer := range []bool{false, true} {
+		widths[1].normStats(layer)
+	}
 	widths[1].softmaxHalf()
 	widths[1].softmaxHalfBack()
 }
@@ -456,6 +459,89 @@ func (v vec) norms() {
 		VADDPS(at("dbias"), dy, dy)
 		VMOVUPS(dy, at("dbias"))
 	})
+	v.end()
+}
+
+// normStats writes what RMSNorm, or LayerNorm, needs of four rows one after another: their sums, each in the order of a single row, are
+// made side by side, since one alone waits for every addition.
+func (v vec) normStats(layer bool) {
+	name, signature := "rmsStats4", "func(inv, x *float32, cols int, eps float32)"
+	if layer {
+		name, signature = "layerStats4", "func(mean, inv, x *float32, cols int, eps float32)"
+	}
+	TEXT(name+v.suffix, NOSPLIT, signature)
+	Pragma("noescape")
+	inv, x, n := Load(Param("inv"), GP64()), Load(Param("x"), GP64()), Load(Param("cols"), GP64())
+	count, eps, one := XMM(), XMM(), XMM()
+	VXORPS(count, count, count)
+	VCVTSI2SSQ(n, count, count)
+	p, err := Param("eps").Resolve()
+	if err != nil {
+		panic(err)
+	}
+	VMOVSS(p.Addr, eps)
+	VMOVSS(f32(1), one)
+	step, three, i, zero := GP64(), GP64(), GP64(), v.r()
+	MOVQ(n, step)
+	SHLQ(U8(2), step)
+	LEAQ(Mem{Base: step, Index: step, Scale: 2}, three)
+	var rows [4]reg.Register
+	for r := range rows {
+		rows[r] = GP64()
+	}
+	MOVQ(x, rows[0])
+	LEAQ(Mem{Base: x, Index: step, Scale: 1}, rows[1])
+	LEAQ(Mem{Base: x, Index: step, Scale: 2}, rows[2])
+	LEAQ(Mem{Base: x, Index: three, Scale: 1}, rows[3])
+	VXORPS(zero, zero, zero)
+	// means adds up what body adds to each row's lanes and divides by their number.
+	means := func(label string, body func(r int, at Mem, lanes reg.VecVirtual)) (m [4]reg.VecVirtual) {
+		for r := range m {
+			m[r] = v.r()
+			VMOVAPS(zero, m[r])
+		}
+		XORQ(i, i)
+		Label(label)
+		for r := range m {
+			body(r, Mem{Base: rows[r], Index: i, Scale: 4}, m[r])
+		}
+		ADDQ(U8(16), i)
+		CMPQ(i, n)
+		JLT(LabelRef(label))
+		for r := range m {
+			h := YMM()
+			VEXTRACTF64X4(U8(1), m[r], h)
+			VADDPS(h, m[r].AsY(), h)
+			m[r] = eight(h, func(a, b, d Op) { VADDPS(a, b, d) })
+			VDIVSS(count, m[r], m[r])
+		}
+		return m
+	}
+	var square [4]reg.VecVirtual
+	if layer {
+		to := Load(Param("mean"), GP64())
+		mean := means("sum", func(_ int, at Mem, lanes reg.VecVirtual) { VADDPS(at, lanes, lanes) })
+		var wide [4]reg.VecVirtual
+		for r, m := range mean {
+			VMOVSS(m, Mem{Base: to, Disp: 4 * r})
+			wide[r] = v.spread(m)
+		}
+		square = means("square", func(r int, at Mem, lanes reg.VecVirtual) {
+			d := v.sub(v.load(at), wide[r])
+			VFMADD231PS(d, d, lanes)
+		})
+	} else {
+		square = means("square", func(_ int, at Mem, lanes reg.VecVirtual) {
+			y := v.load(at)
+			VFMADD231PS(y, y, lanes)
+		})
+	}
+	for r, s := range square {
+		VADDSS(eps, s, s)
+		VSQRTSS(s, s, s)
+		VDIVSS(s, one, s)
+		VMOVSS(s, Mem{Base: inv, Disp: 4 * r})
+	}
 	v.end()
 }
 
