@@ -42,7 +42,7 @@ func BenchmarkProduct(b *testing.B) {
 	x, w, dy, dst := fill(m*k), fill(n*k), fill(m*n), fill(m*n)
 	dx, dw := fill(m*k), fill(n*k)
 	panels := map[PanelType]*Panels{}
-	for typ := PanelF32; typ <= PanelQ4; typ++ {
+	for _, typ := range []PanelType{PanelF32, PanelBF16, PanelI16, PanelQ8, PanelQ4} {
 		panels[typ] = panelsOf(w, n, k, typ)
 	}
 	for _, l := range Available()[1:] {

@@ -79,8 +79,8 @@ func outputs() map[string][][]float32 {
 		Gemm(ta, tb, m, nn, k, exactInputs(m*k, 501), lda, exactInputs(k*nn, 502), ldb, c, nn, true)
 		all["Gemm "+[]string{"NN", "TN", "NT", "TT"}[form]] = [][]float32{c}
 	}
-	for typ, name := range []string{"f32", "bf16", "int16", "q8", "q4"} {
-		p := panelsOf(exactInputs(nn*k, 600), nn, k, PanelType(typ))
+	for typ, name := range map[PanelType]string{PanelF32: "f32", PanelBF16: "bf16", PanelI16: "int16", PanelQ8: "q8", PanelQ4: "q4"} {
+		p := panelsOf(exactInputs(nn*k, 600), nn, k, typ)
 		y, dx := make([]float32, m*nn), make([]float32, m*k)
 		p.MatMul(y, Rows{F: exactInputs(m*k, 601)}, m, false, F32, Tail{})
 		p.MatMulBackward(dx, Rows{F: exactInputs(m*nn, 602)}, m, false, F32, nil)

@@ -123,6 +123,7 @@ func (f *forward) panels() int { return (f.n1 - f.n0 + 31) / 32 }
 // round makes x what the product reads, in memory of the scratch that it returns, if any.
 func (f *forward) round(x Rows, m int, c Compute) (s *scratch) {
 	p := f.p
+	p.checkTable()
 	switch {
 	case p.Ints():
 		f.xi, f.steps, f.ldx = x.I, x.Steps, pairStride(p.k)
@@ -186,6 +187,12 @@ func MatMulTogether(products []Product, m int, c Compute) {
 			return
 		}
 	})
+}
+
+func (p *Panels) checkTable() {
+	if p.typ == PanelRows {
+		panic("kernels: PanelRows are a table, of which no product is made")
+	}
 }
 
 // pairStride is the distance of rows of k bf16: an odd number of cache lines, so that the rows of a tile do not fall on the

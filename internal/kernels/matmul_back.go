@@ -25,6 +25,7 @@ func (p *Panels) productBackward(dx []float32, dy Rows, ldy int, m, n0, n1 int, 
 		}
 		return
 	}
+	p.checkTable()
 	b := &backward{im: active.Load(), p: p, dx: dx, dy: dy.F, ldy: ldy, n0: n0, n: n1 - n0, m: m, acc: acc, low: low}
 	switch {
 	case p.Ints():

@@ -68,6 +68,7 @@ const (
 	PanelF32  PanelType = iota // [N/32][K][32] float32
 	PanelBF16                  // [N/32][K/2][32][2] bfloat16, pairs along K
 	PanelI16                   // as PanelBF16, of 16-bit integers, and a step a row
+	PanelRows                  // [N][K] bfloat16: a table, of which no product is made
 	PanelQ8                    // blocks of 32 columns: a scale a row, 8-bit numbers
 	PanelQ4                    // blocks of 32 columns: a scale and an offset a row, 4-bit numbers
 )
@@ -94,6 +95,8 @@ func NewPanels(n, k int, t PanelType) *Panels {
 		p.size = k * 32
 	case PanelBF16, PanelI16:
 		p.size = (k + 1) / 2 * 32
+	case PanelRows:
+		p.size = 16 * k
 	case PanelQ8:
 		p.size = k / QuantBlock * q8Size
 	case PanelQ4:
@@ -129,8 +132,12 @@ func (p *Panels) Fill(row func(n int, dst []float32)) {
 		p.quantise(row)
 		return
 	}
-	if p.typ == PanelI16 {
+	switch p.typ {
+	case PanelI16:
 		p.fillInts(row)
+		return
+	case PanelRows:
+		p.fillTable(row)
 		return
 	}
 	im := active.Load()
@@ -155,6 +162,19 @@ func (p *Panels) Fill(row func(n int, dst []float32)) {
 	})
 }
 
+// fillTable is Fill for PanelRows.
+func (p *Panels) fillTable(row func(n int, dst []float32)) {
+	Parallel(p.count(), func(i int) {
+		s := getScratch()
+		defer putScratch(s)
+		x, rows := s.extra(p.k), asU16(p.panel(i))
+		for r := range min(32, p.n-32*i) {
+			row(32*i+r, x)
+			F32ToBF16(rows[r*p.k:][:p.k], x)
+		}
+	})
+}
+
 // Row writes row n of W into dst (length K).
 func (p *Panels) Row(dst []float32, n int) {
 	dst = dst[:p.k]
@@ -163,11 +183,14 @@ func (p *Panels) Row(dst []float32, n int) {
 		p.quantRow(dst, q, n%32)
 		return
 	}
-	if p.typ == PanelI16 {
+	switch p.typ {
+	case PanelI16:
 		p.intRowOf(dst, q, n)
 		return
-	}
-	if p.typ == PanelF32 {
+	case PanelRows:
+		BF16ToF32(dst, asU16(q)[n%32*p.k:][:p.k])
+		return
+	case PanelF32:
 		for l := range dst {
 			dst[l] = q[l*32+n%32]
 		}

@@ -27,7 +27,7 @@ func TestPanelRows(t *testing.T) {
 		for _, s := range [][2]int{{1, 1}, {31, 15}, {32, 16}, {33, 17}, {100, 47}} {
 			n, k := s[0], s[1]
 			w := random(r, n*k)
-			for typ, want := range map[PanelType][]float32{PanelF32: w, PanelBF16: rounded(w)} {
+			for typ, want := range map[PanelType][]float32{PanelF32: w, PanelBF16: rounded(w), PanelRows: rounded(w)} {
 				p := panelsOf(w, n, k, typ)
 				if p.Rows() != n || p.Cols() != k || p.Type() != typ || p.Bytes() < n*k*2 {
 					t.Fatalf("%v: %d rows, %d columns, type %d, %d bytes", s, p.Rows(), p.Cols(), p.Type(), p.Bytes())
@@ -55,7 +55,7 @@ func TestPanels(t *testing.T) {
 			n, k := s[0], s[1]
 			w := random(r, n*k)
 			for typ := PanelF32; typ <= PanelQ4; typ++ {
-				if typ >= PanelQ8 && k%QuantBlock > 0 || typ == PanelI16 {
+				if typ >= PanelQ8 && k%QuantBlock > 0 || typ == PanelI16 || typ == PanelRows {
 					continue
 				}
 				p := panelsOf(w, n, k, typ)

@@ -99,8 +99,8 @@ func (e *Encoder) build(s *source) {
 		s.prefix = prefix
 	}
 	s.ignore("*position_ids")
-	e.Words = s.embedding(prefix+"embeddings.word_embeddings.weight", c.Vocab, c.Hidden)
-	e.Pos = s.embedding(prefix+"embeddings.position_embeddings.weight", c.MaxPositions, c.Hidden)
+	e.Words = s.table(prefix+"embeddings.word_embeddings.weight", c.Vocab, c.Hidden)
+	e.Pos = s.table(prefix+"embeddings.position_embeddings.weight", c.MaxPositions, c.Hidden)
 	n := encoderNames{"attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense", "attention.output.LayerNorm", "pooler.dense"}
 	if c.Type == "mpnet" {
 		n = encoderNames{"attention.attn.q", "attention.attn.k", "attention.attn.v", "attention.attn.o", "attention.LayerNorm", "pooler.dense"}
@@ -108,7 +108,7 @@ func (e *Encoder) build(s *source) {
 			e.relBias = t.Float32()
 		}
 	} else {
-		e.Types = s.embedding(prefix+"embeddings.token_type_embeddings.weight", c.TypeVocab, c.Hidden)
+		e.Types = s.table(prefix+"embeddings.token_type_embeddings.weight", c.TypeVocab, c.Hidden)
 	}
 	e.EmbNorm = s.norm(prefix+"embeddings.LayerNorm", c.Hidden, false)
 	for i := range c.Layers {

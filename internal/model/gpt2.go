@@ -48,7 +48,7 @@ func (m *Model) gpt2(s *source) {
 		s.prefix = "transformer."
 	}
 	m.Embed = s.embedding("transformer.wte.weight", c.Vocab, c.Hidden)
-	m.Positions = s.embedding("transformer.wpe.weight", c.MaxPositions, c.Hidden)
+	m.Positions = s.table("transformer.wpe.weight", c.MaxPositions, c.Hidden)
 	for i := range c.Layers {
 		at := func(name string) string { return fmt.Sprintf("transformer.h.%d.%s", i, name) }
 		m.Blocks = append(m.Blocks, &gpt2Block{

@@ -166,6 +166,20 @@ func (s *source) embedding(name string, rows, cols int) *ops.Embedding {
 	return e
 }
 
+// table is an embedding that no head is tied to: in bf16 its rows are kept as they are read.
+func (s *source) table(name string, rows, cols int) *ops.Embedding {
+	t := *s
+	t.panel = func(w *weights.Tensor) kernels.PanelType {
+		if p := s.panel(w); p != kernels.PanelBF16 {
+			return p
+		}
+		return kernels.PanelRows
+	}
+	e := t.embedding(name, rows, cols)
+	s.errs = t.errs
+	return e
+}
+
 func (s *source) norm(path string, n int, rms bool) *ops.Norm {
 	norm := &ops.Norm{Gain: s.vector(path+".weight", n, 1), Eps: float32(s.eps), RMS: rms}
 	if !rms {
