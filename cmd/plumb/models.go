@@ -41,7 +41,9 @@ func (c *modelCache) Open(name, compute string, trainable bool) (*model.Bundle, 
 		return b, nil
 	}
 	tightenHeap()
-	b, err := model.Open(path, model.Options{Compute: computeOf(compute), Auto: compute == "auto", Trainable: trainable})
+	opt := optionsOf(compute)
+	opt.Trainable = trainable
+	b, err := model.Open(path, opt)
 	if err != nil {
 		return nil, err
 	}
@@ -110,4 +112,9 @@ func openTokenizer(name string) (*tokenizer.Tokenizer, error) {
 func computeOf(word string) kernels.Compute {
 	c, _ := kernels.ParseCompute(word)
 	return c
+}
+
+// optionsOf is how a model is opened for the configuration's word.
+func optionsOf(word string) model.Options {
+	return model.Options{Compute: computeOf(word), Auto: word == "auto"}
 }

@@ -72,7 +72,9 @@ func (s *sampling) open() (*model.Bundle, []policy, error) {
 		return nil, nil, err
 	}
 	tightenHeap()
-	b, err := model.Open(path, model.Options{Compute: computeOf(s.Compute), Auto: s.Compute == "auto", FewRows: true})
+	opt := optionsOf(s.Compute)
+	opt.FewRows = true
+	b, err := model.Open(path, opt)
 	if err != nil {
 		return nil, nil, err
 	}

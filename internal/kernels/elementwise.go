@@ -102,8 +102,8 @@ func GELUHalf(y []uint16, x []float32, tanh bool) {
 	active.Load().geluRows(y, 32, len(x)/32, x, noBias, &geluHalf[act])
 }
 
-// SiLUMulHalf is SiLUMul of bf16, with a relative error of 2e-4 before it is rounded to bf16, on the caller's goroutine, at levels that multiply pairs (DotsPairs). Lengths are
-// multiples of 16.
+// SiLUMulHalf is SiLUMul of bf16, with a relative error of 2e-4 before it is rounded to bf16, on the caller's goroutine, at levels that
+// multiply pairs (DotsPairs). Lengths are multiples of 16.
 func SiLUMulHalf(y, gate, up []uint16) {
 	_, _, _ = y[len(gate)-1], up[len(gate)-1], gate[len(gate)/16*16-1]
 	active.Load().siluHalf(y, gate, up)

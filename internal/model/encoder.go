@@ -189,7 +189,8 @@ func (e *Encoder) Forward(t *ops.Tape, b *batch.Tree, a *adapters.Adapter) mat.T
 
 func (b *encoderBlock) forward(p *pass, x mat.Tensor, bias ops.PathBias, tanh bool) mat.Tensor {
 	t := p.t
-	qkv := ops.Together(t, x, p.attended(b.Q), p.attended(b.K), p.attended(b.V))
+	half := p.heads.Halves()
+	qkv := ops.Together(t, x, p.call(b.Q, half), p.call(b.K, half), p.call(b.V, half))
 	q, k, v := qkv[0], qkv[1], qkv[2]
 	o := ops.Attention(t, q, k, v, p.plan, p.heads, bias)
 	ops.Release(t, q, k, v)

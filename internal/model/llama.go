@@ -21,7 +21,7 @@ type llamaBlock struct {
 
 func (b *llamaBlock) forward(p *pass, layer int, x mat.Tensor) mat.Tensor {
 	h := b.AttnNorm.Lazy(p.t, x)
-	qkv := ops.Together(p.t, h, p.whole(b.Q), p.whole(b.K), p.attended(b.V))
+	qkv := ops.Together(p.t, h, p.call(b.Q, false), p.call(b.K, false), p.call(b.V, p.heads.Halves()))
 	q, k, v := qkv[0], qkv[1], qkv[2]
 	ops.Release(p.t, h)
 	if b.QNorm != nil {
@@ -37,7 +37,7 @@ func (b *llamaBlock) forward(p *pass, layer int, x mat.Tensor) mat.Tensor {
 	ops.Release(p.t, o, x)
 
 	h = b.MLPNorm.Lazy(p.t, y)
-	mlp := ops.Together(p.t, h, p.half(b.Gate), p.half(b.Up))
+	mlp := ops.Together(p.t, h, p.call(b.Gate, true), p.call(b.Up, true))
 	gate, up := mlp[0], mlp[1]
 	ops.Release(p.t, h)
 	act := ops.SiLUMul(p.t, gate, up)

@@ -80,15 +80,9 @@ func (p *pass) plus(l *ops.Linear, o, x mat.Tensor) mat.Tensor {
 	return l.ApplyAdd(p.t, o, p.a.LoRA(l.Path), x)
 }
 
-// half is a call of l for a result that is read in bf16, or once; attended for what attention reads as it is, whole for any other.
-func (p *pass) half(l *ops.Linear) ops.Call {
-	return ops.Call{Linear: l, LoRA: p.a.LoRA(l.Path), Half: true}
-}
-func (p *pass) whole(l *ops.Linear) ops.Call { return ops.Call{Linear: l, LoRA: p.a.LoRA(l.Path)} }
-func (p *pass) attended(l *ops.Linear) ops.Call {
-	c := p.whole(l)
-	c.Half = p.heads.Halves()
-	return c
+// call is one of several calls with the same input; half says that the result is read in bf16, or once.
+func (p *pass) call(l *ops.Linear, half bool) ops.Call {
+	return ops.Call{Linear: l, LoRA: p.a.LoRA(l.Path), Half: half}
 }
 
 // narrow leaves only the wanted rows of the residual stream and of attention's output: after the last attention no row reads another.

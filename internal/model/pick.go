@@ -78,15 +78,11 @@ const allMass = 40
 // at those within some distance of the likeliest, and farther if they do not suffice.
 func (k *picker) likely(logits []float32, lse float64) (n int) {
 	top := kernels.Max(logits)
-	for _, within := range []float32{6, 12, allMass} {
+	for _, within := range []float32{6, 12, allMass, float32(math.Inf(1))} {
 		k.within(logits, top-within)
 		n = len(k.order)
 		if k.topK > 0 && n < min(k.topK, len(logits)) {
-			if within < allMass {
-				continue
-			}
-			k.within(logits, float32(math.Inf(-1)))
-			n = len(k.order)
+			continue
 		}
 		sorted := make([]float32, len(k.order))
 		for i, id := range k.order {
@@ -103,7 +99,7 @@ func (k *picker) likely(logits []float32, lse float64) (n int) {
 			return n
 		}
 		kept := 1.0
-		if k.topK > 0 || within == allMass {
+		if k.topK > 0 || within >= allMass {
 			kept = sum(k.p[:n])
 		}
 		var mass float64

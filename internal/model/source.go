@@ -168,16 +168,15 @@ func (s *source) embedding(name string, rows, cols int) *ops.Embedding {
 
 // table is an embedding that no head is tied to: in bf16 its rows are kept as they are read.
 func (s *source) table(name string, rows, cols int) *ops.Embedding {
-	t := *s
-	t.panel = func(w *weights.Tensor) kernels.PanelType {
-		if p := s.panel(w); p != kernels.PanelBF16 {
+	panel := s.panel
+	defer func() { s.panel = panel }()
+	s.panel = func(t *weights.Tensor) kernels.PanelType {
+		if p := panel(t); p != kernels.PanelBF16 {
 			return p
 		}
 		return kernels.PanelRows
 	}
-	e := t.embedding(name, rows, cols)
-	s.errs = t.errs
-	return e
+	return s.embedding(name, rows, cols)
 }
 
 func (s *source) norm(path string, n int, rms bool) *ops.Norm {

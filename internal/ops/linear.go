@@ -130,6 +130,11 @@ type Call struct {
 	Half   bool
 }
 
+// on is the call with its operand.
+func (c Call) on(t *Tape, x mat.Tensor) *linear {
+	return (&linear{x: x, l: c.Linear, tape: t, half: c.Half && c.Linear.halves()}).with(c.LoRA)
+}
+
 // Together applies layers of the same arithmetic to x (T,in). Without a tape the threads share all products in one go, which for few rows
 // saves them waiting for each other; no bit depends on it.
 func Together(t *Tape, x mat.Tensor, calls ...Call) []mat.Tensor {
@@ -139,16 +144,13 @@ func Together(t *Tape, x mat.Tensor, calls ...Call) []mat.Tensor {
 	}
 	if !together {
 		for i, c := range calls {
-			out[i] = c.Linear.apply(&linear{x: x, l: c.Linear, tape: t, half: c.Half && c.Linear.halves()}, c.LoRA)
+			out[i] = t.apply(c.on(t, x))
 		}
 		return out
 	}
 	products, fs := make([]kernels.Product, len(calls)), make([]*linear, len(calls))
 	for i, c := range calls {
-		f := &linear{x: x, l: c.Linear, half: c.Half && c.Linear.halves()}
-		if c.LoRA != nil {
-			f.low = &lowRank{lora: c.LoRA}
-		}
+		f := c.on(t, x)
 		n, _ := c.Linear.W.Dims()
 		p := &products[i]
 		p.P, fs[i] = c.Linear.W.Frozen, f
@@ -190,11 +192,14 @@ func (l *Linear) ApplyAdd(t *Tape, x mat.Tensor, lora *LoRA, plus mat.Tensor) ma
 	return l.apply(&linear{x: x, l: l, tape: t, plus: plus}, lora)
 }
 
-func (l *Linear) apply(f *linear, lora *LoRA) mat.Tensor {
+func (l *Linear) apply(f *linear, lora *LoRA) mat.Tensor { return f.tape.apply(f.with(lora)) }
+
+// with is f with a LoRA, unless that is nil.
+func (f *linear) with(lora *LoRA) *linear {
 	if lora != nil {
 		f.low = &lowRank{lora: lora}
 	}
-	return f.tape.apply(f)
+	return f
 }
 
 // halves reports whether products with W can leave their result in bf16.

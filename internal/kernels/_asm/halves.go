@@ -120,7 +120,6 @@ func geluRows() {
 		coef[i] = v.r()
 		VBROADCASTSS(Mem{Base: from, Disp: 4 * i}, coef[i])
 	}
-	one := v.con(f32(1))
 	SHLQ(U8(1), ldd)
 	Label("next")
 	for q, to := range two {
@@ -132,10 +131,7 @@ func geluRows() {
 		VFMADD213PS(coef[1], t, p)
 		VFMADD213PS(coef[0], t, p)
 		VMULPS(x, p, p)
-		e := exp2Half(p)
-		VADDPS(one, e, e)
-		VRCP14PS(e, e)
-		VMULPS(x, e, to)
+		VMULPS(x, logisticOf(p), to)
 	}
 	convertTwo()
 	VMOVDQU32(both, Mem{Base: dst})

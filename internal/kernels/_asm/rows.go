@@ -32,6 +32,14 @@ func eight(y reg.VecVirtual, op func(a, b, d Op)) reg.VecVirtual {
 	return x.(reg.VecVirtual)
 }
 
+// sixteen is eight for the lanes of z, a half of 8 first.
+func sixteen(z reg.VecVirtual, op func(a, b, d Op)) reg.VecVirtual {
+	h := YMM()
+	VEXTRACTF64X4(U8(1), z, h)
+	op(h, z.AsY(), h)
+	return eight(h, op)
+}
+
 // folds combine 16 partial results in the order of fold: halves of 8, 4, 2 and 1.
 func folds() {
 	halves := func(p reg.Register, at int, op func(a, b, d Op)) reg.VecVirtual {
@@ -273,10 +281,7 @@ func (v vec) normStats(layer bool) {
 		CMPQ(i, n)
 		JLT(LabelRef(label))
 		for r := range m {
-			h := YMM()
-			VEXTRACTF64X4(U8(1), m[r], h)
-			VADDPS(h, m[r].AsY(), h)
-			m[r] = eight(h, func(a, b, d Op) { VADDPS(a, b, d) })
+			m[r] = sixteen(m[r], func(a, b, d Op) { VADDPS(a, b, d) })
 			VDIVSS(count, m[r], m[r])
 		}
 		return m

@@ -93,10 +93,7 @@ func (v vec) halfRows() *halfRows {
 // folded combines the lanes of two vectors as folds does.
 func folded(z [2]reg.VecVirtual, op func(a, b, d Op)) reg.VecVirtual {
 	op(z[1], z[0], z[0])
-	h := YMM()
-	VEXTRACTF64X4(U8(1), z[0], h)
-	op(h, z[0].AsY(), h)
-	return eight(h, op)
+	return sixteen(z[0], op)
 }
 
 // spread puts the first lane of x everywhere.

@@ -177,9 +177,14 @@ func exp2Half(x reg.VecVirtual) reg.VecVirtual {
 	return q
 }
 
-// logisticHalf is logistic for bf16: its reciprocal has 14 bits.
+// logisticHalf is logistic for bf16.
 func logisticHalf(x reg.VecVirtual) reg.VecVirtual {
-	e := exp2Half(widths[1].mul(x, f32(-math.Log2E)))
+	return logisticOf(widths[1].mul(x, f32(-math.Log2E)))
+}
+
+// logisticOf is 1/(1+2^x) for bf16: its reciprocal has 14 bits. x is lost.
+func logisticOf(x reg.VecVirtual) reg.VecVirtual {
+	e := exp2Half(x)
 	VADDPS(f32(1), e, e)
 	VRCP14PS(e, e)
 	return e
