@@ -17,6 +17,10 @@
 #define LOADB0 BYTE $0xC4; BYTE $0xE2; BYTE $0x7B; BYTE $0x4B; BYTE $0x34; BYTE $0x0A
 #define LOADB1 BYTE $0xC4; BYTE $0xE2; BYTE $0x7B; BYTE $0x4B; BYTE $0x3C; BYTE $0x0B
 
+// TILELOADDT1 T4,[RSI+RAX]; T5,[RDI+RAX]: what is not to stay in the first cache.
+#define PASSA0 BYTE $0xC4; BYTE $0xE2; BYTE $0x79; BYTE $0x4B; BYTE $0x24; BYTE $0x06
+#define PASSA1 BYTE $0xC4; BYTE $0xE2; BYTE $0x79; BYTE $0x4B; BYTE $0x2C; BYTE $0x07
+
 // TILELOADD and TILESTORED of T0,[RSI+RAX]; T1,[RDI+RAX]; T2,[RDX+RAX]; T3,[RBX+RAX]
 #define LOADC(op) \
 	BYTE $0xC4; BYTE $0xE2; BYTE $op; BYTE $0x4B; BYTE $0x04; BYTE $0x06 \
@@ -36,13 +40,28 @@
 #define NOP4 BYTE $0x90; BYTE $0x90; BYTE $0x90; BYTE $0x90
 #define APART NOP4; NOP4
 
-// Four lines of a, one in each of the rows at R8, which moves four rows down. Rows are AX bytes apart, R12 is three times that.
-#define FETCHA \
-	PREFETCHT0 (R8) \
-	PREFETCHT0 (R8)(AX*1) \
-	PREFETCHT0 (R8)(AX*2) \
-	PREFETCHT0 (R8)(R12*1) \
-	LEAQ (R8)(AX*4), R8
+// A step of 32 rows: 32 columns of a by as many rows of b.
+#define STEP(la0, la1) \
+	LOADB0 \
+	APART \
+	la0 \
+	APART \
+	LOADB1 \
+	APART \
+	la1 \
+	APART \
+	TDP046 \
+	APART \
+	TDP147 \
+	APART \
+	TDP256 \
+	APART \
+	TDP357 \
+	APART \
+	ADDQ $64, SI \
+	ADDQ $64, DI \
+	ADDQ $2048, DX \
+	ADDQ $2048, BX
 
 // Eight lines of b, two steps ahead: for few rows it comes from memory.
 #define FETCHB(at) \
@@ -106,52 +125,19 @@ start:
 	MOVQ $128, CX
 	TESTQ R11, R11
 	JZ   one
-	LEAQ (AX)(AX*2), R12
-	LEAQ 128(SI), R14
-	LEAQ -2(R10), R15
+	CMPQ R10, $24
+	JG   deep
 
-both:
-	// a comes from the second cache: ask for it two steps ahead, at the end of a tile for the next one's beginning
-	TESTQ R15, R15
-	JNZ  ahead
-	MOVQ AX, R14
-	SHLQ $5, R14
-	ADDQ a+24(FP), R14
-
-ahead:
-	DECQ R15
-	MOVQ R14, R8
-	ADDQ $64, R14
-	LOADB0
-	FETCHA
-	NOP4
-	LOADA0
-	FETCHA
-	NOP4
-	LOADB1
-	FETCHA
-	NOP4
-	LOADA1
-	FETCHA
-	NOP4
-	TDP046
-	FETCHA
-	NOP4
-	TDP147
-	FETCHA
-	NOP4
-	TDP256
-	FETCHA
-	NOP4
-	TDP357
-	FETCHA
-	NOP4
-	ADDQ $64, SI
-	ADDQ $64, DI
-	ADDQ $2048, DX
-	ADDQ $2048, BX
+near:
+	STEP(PASSA0, PASSA1)
 	DECQ R10
-	JNZ  both
+	JNZ  near
+	JMP  low
+
+deep:
+	STEP(LOADA0, LOADA1)
+	DECQ R10
+	JNZ  deep
 	JMP  low
 
 one:
