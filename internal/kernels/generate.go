@@ -8,6 +8,7 @@ package kernels
 //go:generate go -C _asm run . -set rows -out ../rows_amd64.s -stubs ../rows_amd64.go -pkg kernels
 //go:generate go -C _asm run . -set quant -out ../quant_amd64.s -stubs ../quant_amd64.go -pkg kernels
 //go:generate go -C _asm run . -set blocks -out ../blocks_amd64.s -stubs ../blocks_amd64.go -table ../blocks_table_amd64.go -pkg kernels
+//go:generate go -C _asm run . -set amx -out ../amxtail_amd64.s -pkg kernels
 //go:generate go -C _asm run ./neon -set tile -out ../tile128_arm64.s -stubs ../tile128_arm64.go -table ../tile128_table_arm64.go
 //go:generate go -C _asm run ./neon -set misc -out ../misc_arm64.s -stubs ../misc_arm64.go
 //go:generate go -C _asm run ./neon -set elem -out ../elementwise_arm64.s -stubs ../elementwise_arm64.go

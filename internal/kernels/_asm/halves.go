@@ -115,23 +115,13 @@ func geluRows() {
 	v := widths[1]
 	b, from := Load(Param("bias"), GP64()), Load(Param("coef"), GP64())
 	bias := []reg.VecVirtual{v.load(Mem{Base: b}), v.load(Mem{Base: b, Disp: 64})}
-	var coef [4]reg.VecVirtual
-	for i := range coef {
-		coef[i] = v.r()
-		VBROADCASTSS(Mem{Base: from, Disp: 4 * i}, coef[i])
-	}
+	gelu := geluBy(from)
 	SHLQ(U8(1), ldd)
 	Label("next")
 	for q, to := range two {
-		x, p := v.r(), v.r()
+		x := v.r()
 		VADDPS(Mem{Base: c, Disp: 64 * q}, bias[q], x)
-		t := v.mul(x, x)
-		VMINPS(coef[3], t, t)
-		VMOVAPS(coef[2], p)
-		VFMADD213PS(coef[1], t, p)
-		VFMADD213PS(coef[0], t, p)
-		VMULPS(x, p, p)
-		VMULPS(x, logisticOf(p), to)
+		gelu(x, to)
 	}
 	convertTwo()
 	VMOVDQU32(both, Mem{Base: dst})
@@ -141,6 +131,25 @@ func geluRows() {
 	JNZ(LabelRef("next"))
 	VZEROUPPER()
 	RET()
+}
+
+// geluBy is that function of x with the coefficients at from.
+func geluBy(from reg.Register) func(x, to reg.Register) {
+	v := widths[1]
+	var coef [4]reg.VecVirtual
+	for i := range coef {
+		coef[i] = v.r()
+		VBROADCASTSS(Mem{Base: from, Disp: 4 * i}, coef[i])
+	}
+	return func(x, to reg.Register) {
+		t, p := v.mul(x, x), v.r()
+		VMINPS(coef[3], t, t)
+		VMOVAPS(coef[2], p)
+		VFMADD213PS(coef[1], t, p)
+		VFMADD213PS(coef[0], t, p)
+		VMULPS(x, p, p)
+		VMULPS(x, logisticOf(p), to)
+	}
 }
 
 // sumRows adds a tile of 32 columns, bias to each row, and rows of x, into rows of dst.

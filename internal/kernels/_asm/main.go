@@ -19,6 +19,7 @@ var sets = map[string]func(){
 	"quant":   quant,
 	"gather":  gather,
 	"blocks":  blocks,
+	"amx":     amx,
 }
 
 func main() {

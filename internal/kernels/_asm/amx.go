@@ -1,0 +1,249 @@
+package main
+
+import (
+	"fmt"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// Products of bf16 on the tile unit whose tiles do not become the result as they are. Tiles 0 to 3 are sums of 32 rows and columns, 4 and 5
+// rows of a, 6 and 7 of b. While the sums of a tile are made, the vector unit does to the last one's what is to be done to them.
+//
+// Registers: a at SI and, its low half, DI, rows AX apart; b at DX and BX, rows CX = 128 apart; the last tile's sums at R8, R15 rows of
+// them left, which become rows at R9, R12 apart. R11, R13 and R14 are the row's; R10 counts.
+
+// workFields are those of amxWork in amx_amd64.go, of eight bytes each.
+var workFields = []string{
+	"cfg", "a", "lda", "low", "byA", "b", "byB", "k32", "n", "panels", "rows",
+	"u", "ldu", "lowU", "byU", "v", "byV", "r32",
+	"dst", "ldd", "byTile", "byPanel", "bias", "byBias", "x", "ldx", "xByTile", "xByPanel", "coef", "c", "d",
+	"left", "at", "atU", "to", "xTo",
+}
+
+// work is a field of the argument, which R10 has to hold.
+func work(name string) Mem {
+	for i, f := range workFields {
+		if f == name {
+			return Mem{Base: reg.R10, Disp: 8 * i}
+		}
+	}
+	panic(name)
+}
+
+// Encodings (Intel SDM volume 2): VEX.128.0F38.W0 with the prefix in the third byte; a tile and its memory at base+index.
+func tileMemory(prefix byte, tile int, base, index byte) {
+	raw("AMX_TILE", 0xc4, 0xe2, prefix, 0x4b, byte(tile)<<3|4, index<<3|base)
+}
+
+const (
+	tileLoad, tilePass, tileStore = 0x7b, 0x79, 0x7a // TILELOADD, TILELOADDT1, which leaves the first cache to others, TILESTORED
+	atAX, atCX, atDX, atBX        = 0, 1, 2, 3
+	atSI, atDI                    = 6, 7
+)
+
+// tileDot is TDPBF16PS: c += a·b.
+func tileDot(c, a, b int) {
+	raw("AMX_BF16", 0xc4, 0xe2, byte(^b&15)<<3|2, 0x5c, byte(0xc0|c<<3|a))
+}
+
+// apart keeps instructions of the tile unit apart; see NOP4 in amx_amd64.s.
+func apart() {
+	raw("NOP", 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90)
+}
+
+// tailRow does what is to be done to a row of sums, and moves R9 to the next but not R8.
+type tailRow func()
+
+// amxTail writes a function for one such row, done behind those instructions of a step that slots names.
+func amxTail(name string, slots []int, setup func() tailRow) {
+	TEXT(name, NOSPLIT, "func(w *byte)") // *amxWork
+	w := NewParamAddr("w", 0)
+	MOVQ(w, reg.R10)
+	MOVQ(work("cfg"), reg.RSI)
+	raw("AMX_TILE", 0xc4, 0xe2, 0x78, 0x49, 0x06) // LDTILECFG (SI)
+	MOVQ(work("lda"), reg.RAX)
+	MOVQ(U32(128), reg.RCX)
+	MOVQ(work("ldd"), reg.R12)
+	MOVQ(work("ldx"), reg.R14)
+	row := setup()
+	next := func() {
+		row()
+		ADDQ(U32(128), reg.R8)
+	}
+	XORQ(reg.R15, reg.R15)
+
+	copyField := func(to, from string) {
+		MOVQ(work(from), reg.RSI)
+		MOVQ(reg.RSI, work(to))
+	}
+	advance := func(field, by string) {
+		MOVQ(work(by), reg.RSI)
+		ADDQ(reg.RSI, work(field))
+	}
+	Label("panel")
+	copyField("left", "n")
+	copyField("at", "a")
+	copyField("atU", "u")
+	copyField("to", "dst")
+	copyField("xTo", "x")
+
+	Label("tile")
+	operands := func(a, low, b string) {
+		MOVQ(work(a), reg.RSI)
+		MOVQ(reg.RSI, reg.RDI)
+		ADDQ(work(low), reg.RDI)
+		MOVQ(work(b), reg.RDX)
+		LEAQ(Mem{Base: reg.RDX, Disp: 64}, reg.RBX)
+	}
+	operands("at", "low", "b")
+	for t := range 4 {
+		raw("AMX_TILE", 0xc4, 0xe2, 0x7b, 0x49, byte(0xc0+8*t)) // TILEZERO
+	}
+	MOVQ(work("k32"), reg.R10)
+	CMPQ(reg.R10, U8(24))
+	JG(LabelRef("deep"))
+	step := func(load byte, between func(i int)) {
+		for i, do := range []func(){
+			func() { tileMemory(tileLoad, 6, atDX, atCX) }, func() { tileMemory(load, 4, atSI, atAX) },
+			func() { tileMemory(tileLoad, 7, atBX, atCX) }, func() { tileMemory(load, 5, atDI, atAX) },
+			func() { tileDot(0, 4, 6) }, func() { tileDot(1, 4, 7) }, func() { tileDot(2, 5, 6) }, func() { tileDot(3, 5, 7) },
+		} {
+			do()
+			between(i)
+			apart()
+		}
+		for _, r := range []reg.GPPhysical{reg.RSI, reg.RDI} {
+			ADDQ(U8(64), r)
+		}
+		for _, r := range []reg.GPPhysical{reg.RDX, reg.RBX} {
+			ADDQ(U32(2048), r)
+		}
+		DECQ(reg.R10)
+	}
+	for _, loop := range []struct {
+		label string
+		load  byte
+	}{{"near", tilePass}, {"deep", tileLoad}} {
+		Label(loop.label)
+		step(loop.load, func(i int) {
+			for _, slot := range slots {
+				if slot != i {
+					continue
+				}
+				skip := fmt.Sprintf("%s%d", loop.label, i)
+				DECQ(reg.R15)
+				JLT(LabelRef(skip))
+				next()
+				Label(skip)
+			}
+		})
+		JNZ(LabelRef(loop.label))
+		if loop.label == "near" {
+			JMP(LabelRef("low"))
+		}
+	}
+
+	Label("low")
+	MOVQ(w, reg.R10)
+	CMPQ(work("r32"), U8(0))
+	JEQ(LabelRef("rest"))
+	MOVQ(work("ldu"), reg.RAX)
+	operands("atU", "lowU", "v")
+	MOVQ(work("r32"), reg.R10)
+	Label("again")
+	step(tileLoad, func(int) {})
+	JNZ(LabelRef("again"))
+	MOVQ(w, reg.R10)
+	MOVQ(work("lda"), reg.RAX)
+
+	rest := func(label, done string) {
+		Label(label)
+		DECQ(reg.R15)
+		JLT(LabelRef(done))
+		next()
+		JMP(LabelRef(label))
+		Label(done)
+	}
+	rest("rest", "store")
+	MOVQ(work("c"), reg.RSI)
+	MOVQ(work("d"), reg.RDI)
+	MOVQ(reg.RDI, work("c"))
+	MOVQ(reg.RSI, work("d"))
+	MOVQ(reg.RSI, reg.R8)
+	LEAQ(Mem{Base: reg.RSI, Disp: 64}, reg.RDI)
+	LEAQ(Mem{Base: reg.RSI, Disp: 2048}, reg.RDX)
+	LEAQ(Mem{Base: reg.RSI, Disp: 2048 + 64}, reg.RBX)
+	for t, base := range []byte{atSI, atDI, atDX, atBX} {
+		tileMemory(tileStore, t, base, atCX)
+	}
+	MOVQ(work("rows"), reg.R15)
+	MOVQ(work("to"), reg.R9)
+	MOVQ(work("xTo"), reg.R13)
+	MOVQ(work("bias"), reg.R11)
+	advance("to", "byTile")
+	advance("xTo", "xByTile")
+	advance("at", "byA")
+	advance("atU", "byU")
+	DECQ(work("left"))
+	JNZ(LabelRef("tile"))
+
+	advance("b", "byB")
+	advance("v", "byV")
+	advance("dst", "byPanel")
+	advance("x", "xByPanel")
+	advance("bias", "byBias")
+	DECQ(work("panels"))
+	JNZ(LabelRef("panel"))
+
+	rest("last", "done")
+	raw("AMX_TILE", 0xc4, 0xe2, 0x78, 0x49, 0xc0) // TILERELEASE
+	VZEROUPPER()
+	RET()
+}
+
+func amx() {
+	even := []int{0, 2, 4, 6}
+	sumOf := func(q int) reg.VecVirtual {
+		z := ZMM()
+		VMOVUPS(Mem{Base: reg.R8, Disp: 64 * q}, z)
+		return z
+	}
+	amxTail("tileAMXRound", even, func() tailRow {
+		return func() {
+			for q, to := range two {
+				VADDPS(Mem{Base: reg.R11, Disp: 64 * q}, sumOf(q), to)
+			}
+			convertTwo()
+			VMOVDQU32(both, Mem{Base: reg.R9})
+			ADDQ(reg.R12, reg.R9)
+		}
+	})
+	amxTail("tileAMXSum", even, func() tailRow {
+		return func() {
+			for q := range 2 {
+				z := sumOf(q)
+				VADDPS(Mem{Base: reg.R11, Disp: 64 * q}, z, z)
+				VADDPS(Mem{Base: reg.R13, Disp: 64 * q}, z, z)
+				VMOVUPS(z, Mem{Base: reg.R9, Disp: 64 * q})
+			}
+			ADDQ(reg.R12, reg.R9)
+			ADDQ(reg.R14, reg.R13)
+		}
+	})
+	amxTail("tileAMXGELU", []int{1, 4, 7}, func() tailRow {
+		MOVQ(work("coef"), reg.RSI)
+		gelu := geluBy(reg.RSI)
+		return func() {
+			for q, to := range two {
+				x := sumOf(q)
+				VADDPS(Mem{Base: reg.R11, Disp: 64 * q}, x, x)
+				gelu(x, to)
+			}
+			convertTwo()
+			VMOVDQU32(both, Mem{Base: reg.R9})
+			ADDQ(reg.R12, reg.R9)
+		}
+	})
+}
