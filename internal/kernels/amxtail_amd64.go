@@ -28,67 +28,73 @@ type amxWork struct {
 	xByTile         int
 	xByPanel        int
 	coef            *[4]float32
-	c, d            *float32   // two tiles of sums
+	c               *float32   // sums of a tile
 	_               [5]uintptr // the function's own
 }
 
 //go:noescape
-func tileAMXRound(w *amxWork)
+func tileAMXStore(w *amxWork)
 
 //go:noescape
 func tileAMXSum(w *amxWork)
 
 //go:noescape
+func tileAMXRound(w *amxWork)
+
+//go:noescape
 func tileAMXGELU(w *amxWork)
 
-// wholeAMX is impl.whole on the tile unit.
-func wholeAMX(f *forward, s *scratch, m0, m1, j0, panels int, b []uint16, step int) {
-	for i := m0; i < m1; {
-		rows, n := 32, (m1-i)/32
+// tailedAMX is impl.tailed on the tile unit.
+func tailedAMX(p *tailedPairs, s *scratch) {
+	for i := 0; i < p.m; {
+		rows, n := 32, (p.m-i)/32
 		if n == 0 {
-			rows, n = m1-i, 1
+			rows, n = p.m-i, 1
 		}
-		f.wholeTiles(s, i, rows, n, j0, panels, b, step)
+		p.tiles(s, i, rows, n)
 		i += rows * n
 	}
 }
 
-// wholeTiles is wholeAMX for n tiles of so many rows each.
-func (f *forward) wholeTiles(s *scratch, i, rows, n, j0, panels int, b []uint16, step int) {
-	k, end, first := f.p.k, i+rows*n, f.n0/32+j0
-	_, _ = f.xb[(end-1)*f.ldx+k-1], b[(panels-1)*step+32*k-1]
+// tiles does n tiles of so many rows each, from row i on.
+func (p *tailedPairs) tiles(s *scratch, i, rows, n int) {
+	end := i + rows*n
+	_, _ = p.a[(end-1)*p.lda+p.k-1], p.b[(p.panels-1)*p.step+32*p.k-1]
 	w := amxWork{
-		cfg: &tileConfigs[rows], a: &f.xb[i*f.ldx], lda: 2 * f.ldx, b: &b[0], byB: 2 * step, k32: k / 32, n: n, panels: panels, rows: rows,
-		bias: &noBias[0], c: &s.c[0], d: &s.c[32*32],
+		cfg: &tileConfigs[rows], a: &p.a[i*p.lda], lda: 2 * p.lda, b: &p.b[0], byB: 2 * p.step, k32: p.k / 32, n: n, panels: p.panels, rows: rows,
+		bias: &noBias[0], c: &s.c[0],
 	}
-	if f.tail.Bias != nil {
-		w.bias, w.byBias = &f.tail.Bias[32*first : 32*(first+panels)][0], 128
+	if p.bias != nil {
+		w.bias, w.byBias = &p.bias[:32*p.panels][0], 128
 	}
-	if l := f.tail.Low; l != nil {
-		r := wholePairs(l.R)
-		_, _ = l.UB[end*r-1], l.VB[32*r*(first+panels)-1]
-		w.u, w.ldu, w.v, w.byV, w.r32 = &l.UB[i*r], 2*r, &l.VB[32*r*first], 64*r, r/32
+	if r := p.low.r; r > 0 {
+		_, _ = p.low.ub[end*r-1], p.low.vb[32*r*p.panels-1]
+		w.u, w.ldu, w.v, w.byV, w.r32 = &p.low.ub[i*r], 2*r, &p.low.vb[0], 64*r, r/32
 	}
 	w.byA, w.byU = 32*w.lda, 32*w.ldu
 	if rows > 16 {
 		w.low, w.lowU = 16*w.lda, 16*w.ldu
 	}
-	at, last := i*f.ldd+32*j0, (end-1)*f.ldd+32*(j0+panels)-1
-	if f.half == nil {
-		_, _ = f.dst[last], f.tail.Add[last]
-		w.dst, w.ldd, w.byPanel = unsafe.Pointer(&f.dst[at]), 4*f.ldd, 128
-		w.x, w.ldx, w.xByTile, w.xByPanel = unsafe.Pointer(&f.tail.Add[at]), 4*f.ldd, 32*4*f.ldd, 128
-		w.byTile = 32 * w.ldd
-		tileAMXSum(&w)
-		return
+	at, last := i*p.ld, (end-1)*p.ld+32*p.panels-1
+	if p.half == nil {
+		_ = p.dst[last]
+		w.dst, w.ldd, w.byPanel = unsafe.Pointer(&p.dst[at]), 4*p.ld, 128
+	} else {
+		_ = p.half[last]
+		w.dst, w.ldd, w.byPanel = unsafe.Pointer(&p.half[at]), 2*p.ld, 64
 	}
-	_ = f.half[last]
-	w.dst, w.ldd, w.byPanel = unsafe.Pointer(&f.half[at]), 2*f.ldd, 64
 	w.byTile = 32 * w.ldd
-	if a := f.tail.Act; a != NoActivation {
-		w.coef = &geluHalf[a]
+	switch {
+	case p.half != nil && p.act != NoActivation:
+		w.coef = &geluHalf[p.act]
 		tileAMXGELU(&w)
-		return
+	case p.half != nil:
+		tileAMXRound(&w)
+	case p.add != nil:
+		_ = p.add[last]
+		w.x, w.ldx, w.xByTile, w.xByPanel = unsafe.Pointer(&p.add[at]), w.ldd, w.byTile, w.byPanel
+		tileAMXSum(&w)
+	default:
+		tileAMXStore(&w)
 	}
-	tileAMXRound(&w)
 }

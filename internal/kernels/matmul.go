@@ -7,7 +7,7 @@ import (
 
 // LowRank is a product of rank R that is added to a larger one while the larger one's tiles are in the cache: U(m,R)·V, of
 // the shape that the function names. Its sum starts from the finished larger product, so that the bits are those of
-// adding it afterwards. With Halves set it multiplies bf16 pairs and reads UB and VB instead.
+// adding it afterwards, to what was not added to something else. With Halves set it multiplies bf16 pairs and reads UB and VB instead.
 type LowRank struct {
 	R      int
 	U, V   []float32
@@ -293,11 +293,8 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 	whole := f.half != nil || f.tail.Add != nil // the tile is not the result: its sums are made at one go
 	if whole {
 		depth = f.p.k
-		if low := f.tail.Low; f.im.whole != nil && depth%PairBlock == 0 && (low == nil || low.Halves) {
-			f.runWhole(s, m0, m1, j0, j1)
-			return
-		}
 	}
+	j0 = f.runTailed(s, m0, m1, j0, j1)
 	chunks, panels := (f.p.k+depth-1)/depth, j1-j0
 	for n := range chunks * panels {
 		// many rows stay while panels pass; for few rows panels are read from end to end
@@ -342,21 +339,6 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 			f.finish(mr, i, j, k1 == f.p.k, v, s.c[:], 32)
 			copyTile(c, f.ldd, s.c[:], 32, mr, w)
 		}
-	}
-}
-
-// runWhole is run where im.whole does it: panels that are stored as pairs in one call.
-func (f *forward) runWhole(s *scratch, m0, m1, j0, j1 int) {
-	step, at := 1, func(j int) []uint16 { return asU16(f.weights(s, f.p.panel(f.n0/32+j), 0, f.p.k)) }
-	if f.p.typ == PanelBF16 {
-		step = j1 - j0
-	}
-	for j := j0; j < j1; j += step {
-		b := at(j)
-		if step > 1 {
-			b = asU16(f.p.f[(f.n0/32+j)*f.p.size:][:step*f.p.size])
-		}
-		f.im.whole(f, s, m0, m1, j, step, b, 32*f.p.k)
 	}
 }
 

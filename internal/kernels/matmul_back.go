@@ -90,7 +90,7 @@ func (b *backward) run(j0, j1 int) {
 			b.make(s, made[(j-j0)*size:][:size], j, l0, l1)
 		}
 		b.heights().each(b.m, func(m0, m1 int) {
-			for j := j0; j < j1; j++ {
+			for j := b.runTailed(s, m0, m1, j0, j1, made, size, l0, l1); j < j1; j++ {
 				b.rows(s, m0, m1, made[(j-j0)*size:], j, l0, l1)
 			}
 		})

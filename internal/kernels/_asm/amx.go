@@ -14,11 +14,11 @@ import (
 // Registers: a at SI and, its low half, DI, rows AX apart; b at DX and BX, rows CX = 128 apart; the last tile's sums at R8, R15 rows of
 // them left, which become rows at R9, R12 apart. R11, R13 and R14 are the row's; R10 counts.
 
-// workFields are those of amxWork in amx_amd64.go, of eight bytes each.
+// workFields are those of amxWork in amxtail_amd64.go, of eight bytes each.
 var workFields = []string{
 	"cfg", "a", "lda", "low", "byA", "b", "byB", "k32", "n", "panels", "rows",
 	"u", "ldu", "lowU", "byU", "v", "byV", "r32",
-	"dst", "ldd", "byTile", "byPanel", "bias", "byBias", "x", "ldx", "xByTile", "xByPanel", "coef", "c", "d",
+	"dst", "ldd", "byTile", "byPanel", "bias", "byBias", "x", "ldx", "xByTile", "xByPanel", "coef", "c",
 	"left", "at", "atU", "to", "xTo",
 }
 
@@ -168,9 +168,6 @@ func amxTail(name string, slots []int, setup func() tailRow) {
 	}
 	rest("rest", "store")
 	MOVQ(work("c"), reg.RSI)
-	MOVQ(work("d"), reg.RDI)
-	MOVQ(reg.RDI, work("c"))
-	MOVQ(reg.RSI, work("d"))
 	MOVQ(reg.RSI, reg.R8)
 	LEAQ(Mem{Base: reg.RSI, Disp: 64}, reg.RDI)
 	LEAQ(Mem{Base: reg.RSI, Disp: 2048}, reg.RDX)
@@ -217,6 +214,16 @@ func amx() {
 			}
 			convertTwo()
 			VMOVDQU32(both, Mem{Base: reg.R9})
+			ADDQ(reg.R12, reg.R9)
+		}
+	})
+	amxTail("tileAMXStore", even, func() tailRow {
+		return func() {
+			for q := range 2 {
+				z := sumOf(q)
+				VADDPS(Mem{Base: reg.R11, Disp: 64 * q}, z, z)
+				VMOVUPS(z, Mem{Base: reg.R9, Disp: 64 * q})
+			}
 			ADDQ(reg.R12, reg.R9)
 		}
 	})
