@@ -112,7 +112,14 @@ func amxTail(name string, slots []int, setup func() tailRow) {
 		} {
 			do()
 			between(i)
-			apart()
+			if load == tilePass {
+				apart()
+				continue
+			}
+			raw("NOP", 0x90, 0x90, 0x90, 0x90)
+			for line := range 4 { // of b, two steps ahead
+				PREFETCHT0(Mem{Base: reg.RDX, Disp: 4096 + 256*i + 64*line})
+			}
 		}
 		for _, r := range []reg.GPPhysical{reg.RSI, reg.RDI} {
 			ADDQ(U8(64), r)
@@ -153,7 +160,7 @@ func amxTail(name string, slots []int, setup func() tailRow) {
 	operands("atU", "lowU", "v")
 	MOVQ(work("r32"), reg.R10)
 	Label("again")
-	step(tileLoad, func(int) {})
+	step(tilePass, func(int) {})
 	JNZ(LabelRef("again"))
 	MOVQ(w, reg.R10)
 	MOVQ(work("lda"), reg.RAX)
