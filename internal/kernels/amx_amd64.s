@@ -125,7 +125,7 @@ start:
 	MOVQ $128, CX
 	TESTQ R11, R11
 	JZ   one
-	CMPQ R10, $24
+	CMPQ R10, $24 // nearSteps of _asm/amx.go
 	JG   deep
 
 near:

@@ -21,6 +21,7 @@ type amxWork struct {
 	dst             unsafe.Pointer
 	ldd             int
 	byTile, byPanel int
+	acc, lowDst     int // whether sums start from dst, and its second sixteen
 	bias            *float32
 	byBias          int
 	x               unsafe.Pointer
@@ -44,15 +45,28 @@ func tileAMXRound(w *amxWork)
 //go:noescape
 func tileAMXGELU(w *amxWork)
 
+// Nothing can stop a call: callMuls is how many multiplications one has at most, about a millisecond. restBytes are of panels that rows
+// which fill no tile find in the second cache.
+const (
+	callMuls  = 1 << 28
+	restBytes = 512 << 10
+)
+
 // tailedAMX is impl.tailed on the tile unit.
 func tailedAMX(p *tailedPairs, s *scratch) {
-	for i := 0; i < p.m; {
-		rows, n := 32, (p.m-i)/32
-		if n == 0 {
-			rows, n = p.m-i, 1
+	per := callMuls / (32 * p.k * p.m)
+	if p.m > 32 && p.m%32 > 0 {
+		per = min(per, restBytes/(64*p.k))
+	}
+	per = max(1, per)
+	for j := 0; j < p.panels; j += per {
+		q := p.part(j, min(per, p.panels-j))
+		if n := q.m / 32; n > 0 {
+			q.tiles(s, 0, 32, n)
 		}
-		p.tiles(s, i, rows, n)
-		i += rows * n
+		if rest := q.m % 32; rest > 0 {
+			q.tiles(s, q.m-rest, rest, 1)
+		}
 	}
 }
 
@@ -84,6 +98,12 @@ func (p *tailedPairs) tiles(s *scratch, i, rows, n int) {
 		w.dst, w.ldd, w.byPanel = unsafe.Pointer(&p.half[at]), 2*p.ld, 64
 	}
 	w.byTile = 32 * w.ldd
+	if p.acc {
+		w.acc = 1
+		if rows > 16 {
+			w.lowDst = 16 * w.ldd
+		}
+	}
 	switch {
 	case p.half != nil && p.act != NoActivation:
 		w.coef = &geluHalf[p.act]

@@ -85,6 +85,10 @@ func TestMatMulHalf(t *testing.T) {
 				if i := equalBits(got, want); i >= 0 {
 					t.Fatalf("%v: element %d of a sum is %v, want %v", s, i, got[i], want[i])
 				}
+				p.MatMulAdd(add, Rows{F: x}, m, tail)
+				if i := equalBits(add, want); i >= 0 {
+					t.Fatalf("%v: element %d of a sum in place is %v, want %v", s, i, add[i], want[i])
+				}
 			}
 			g.check("product in bf16")
 		}
@@ -94,7 +98,7 @@ func TestMatMulHalf(t *testing.T) {
 // TestLowRankPairs: a low rank of pairs inside a product has the bits of a product of pairs added afterwards.
 func TestLowRankPairs(t *testing.T) {
 	pairLevels(t, func(t *testing.T, r *rand.Rand, _ *guards) {
-		for _, s := range [][3]int{{1, 64, 64}, {45, 96, 576}, {150, 64, 2 * pairDepth}, {40, 32, 33}} {
+		for _, s := range [][3]int{{1, 64, 64}, {45, 96, 576}, {150, 64, 2 * pairDepth}, {40, 32, 33}, {35, backDepth + 64, 64}} {
 			m, n, k := s[0], s[1], s[2]
 			p := panelsOf(random(r, n*k), n, k, PanelBF16)
 			x, dy := random(r, m*k), random(r, m*n)
@@ -123,6 +127,49 @@ func TestLowRankPairs(t *testing.T) {
 			if i := equalBits(dx, wantX); i >= 0 {
 				t.Fatalf("%v: backward, element %d is %v, want %v", s, i, dx[i], wantX[i])
 			}
+		}
+	})
+}
+
+// TestManyPairs: products of many rows and panels, and those that add to what is there, have the bits of products of a few, a range of W at a
+// time.
+func TestManyPairs(t *testing.T) {
+	pairLevels(t, func(t *testing.T, r *rand.Rand, g *guards) {
+		for _, s := range [][3]int{{31, 128, 320}, {32, 96, 800}, {33, 1600, 96}, {64, 100, 64}, {97, 1024, 1600}} {
+			m, n, k := s[0], s[1], s[2]
+			x, dy := random(r, m*k), random(r, m*n)
+			for typ := PanelBF16; typ <= PanelQ4; typ++ {
+				if typ == PanelI16 || typ == PanelRows {
+					continue
+				}
+				p := panelsOf(random(r, n*k), n, k, typ)
+				start, startX := random(r, m*n), random(r, m*k)
+				got, want := g.make(m*n), slices.Clone(start)
+				copy(got, start)
+				p.MatMul(got, Rows{F: x}, m, true, BF16, Tail{})
+				for i := 0; i < m; i += 5 {
+					rows := min(5, m-i)
+					for j := 0; j < n; j += 64 {
+						p.MatMulRange(want[i*n+j:], n, x[i*k:], rows, j, min(n, j+64), true, BF16)
+					}
+				}
+				if i := equalBits(got, want); i >= 0 {
+					t.Fatalf("%v type %d: element %d is %v, want %v", s, typ, i, got[i], want[i])
+				}
+				gotX, wantX := g.make(m*k), slices.Clone(startX)
+				copy(gotX, startX)
+				p.MatMulBackward(gotX, Rows{F: dy}, m, true, BF16, nil)
+				half := n / 2 / 32 * 32
+				for i := 0; i < m; i += 7 {
+					rows := min(7, m-i)
+					p.MatMulBackwardRange(wantX[i*k:], dy[i*n:], n, rows, 0, half, true, BF16)
+					p.MatMulBackwardRange(wantX[i*k:], dy[i*n+half:], n, rows, half, n, true, BF16)
+				}
+				if i := equalBits(gotX, wantX); i >= 0 {
+					t.Fatalf("%v type %d: gradient, element %d is %v, want %v", s, typ, i, gotX[i], wantX[i])
+				}
+			}
+			g.check("products of many")
 		}
 	})
 }

@@ -119,7 +119,8 @@ type impl struct {
 	tileDot func(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, ahead int, low lowTile)
 	// panelsDot is tileDot for several panels of b, step numbers apart, kp a multiple of 16; nil where it would gain nothing.
 	panelsDot func(mr, panels, kp int, a []uint16, lda int, b []uint16, step int, c []float32, ldc int, acc bool)
-	// tailed computes products of bf16 pairs with all that is done to their sums; nil: tileDot and then roundRows and its like.
+	// tailed computes products of bf16 pairs with all that is done to their sums; nil: tileDot and then roundRows and its like, which
+	// also do what runTailed leaves.
 	tailed func(p *tailedPairs, s *scratch)
 	// roundRows rounds a tile c(rows,32) plus bias to bf16, rows of dst ldd apart; there where tileDot is.
 	roundRows func(dst []uint16, ldd, rows int, c, bias []float32)

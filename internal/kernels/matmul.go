@@ -7,7 +7,7 @@ import (
 
 // LowRank is a product of rank R that is added to a larger one while the larger one's tiles are in the cache: U(m,R)·V, of
 // the shape that the function names. Its sum starts from the finished larger product, so that the bits are those of
-// adding it afterwards, to what was not added to something else. With Halves set it multiplies bf16 pairs and reads UB and VB instead.
+// adding it afterwards. With Halves set it multiplies bf16 pairs and reads UB and VB instead.
 type LowRank struct {
 	R      int
 	U, V   []float32
@@ -252,7 +252,7 @@ func (im *impl) heights(pairs, ints bool) heights {
 // forwardDepth bounds the block of x that stays in the cache, 112 rows of it, while the panels pass.
 // pairDepth and intDepth are the part of a panel that is read from the caches while rows pass, 48 KB of pairs, the integers half a
 // panel at a time. Sums are in float32 from one part to the next.
-// expandDepth is the part of a quantised panel that is expanded at once for few rows: 32 KB.
+// expandDepth is the part of a quantised panel that is expanded at once for few rows: 32 KB. What runTailed does it does at one go.
 const (
 	forwardDepth = 768
 	pairDepth    = 768

@@ -8,7 +8,7 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// Products of bf16 on the tile unit whose tiles do not become the result as they are. Tiles 0 to 3 are sums of 32 rows and columns, 4 and 5
+// Products of bf16 on the tile unit, and what becomes of their sums. Tiles 0 to 3 are sums of 32 rows and columns, 4 and 5
 // rows of a, 6 and 7 of b. While the sums of a tile are made, the vector unit does to the last one's what is to be done to them.
 //
 // Registers: a at SI and, its low half, DI, rows AX apart; b at DX and BX, rows CX = 128 apart; the last tile's sums at R8, R15 rows of
@@ -18,7 +18,7 @@ import (
 var workFields = []string{
 	"cfg", "a", "lda", "low", "byA", "b", "byB", "k32", "n", "panels", "rows",
 	"u", "ldu", "lowU", "byU", "v", "byV", "r32",
-	"dst", "ldd", "byTile", "byPanel", "bias", "byBias", "x", "ldx", "xByTile", "xByPanel", "coef", "c",
+	"dst", "ldd", "byTile", "byPanel", "acc", "lowDst", "bias", "byBias", "x", "ldx", "xByTile", "xByPanel", "coef", "c",
 	"left", "at", "atU", "to", "xTo",
 }
 
@@ -52,6 +52,9 @@ func tileDot(c, a, b int) {
 func apart() {
 	raw("NOP", 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90)
 }
+
+// nearSteps is how many steps of a panel, of 2 KB each, stay in the first cache while rows pass by it.
+const nearSteps = 24
 
 // tailRow does what is to be done to a row of sums, and moves R9 to the next but not R8.
 type tailRow func()
@@ -97,12 +100,27 @@ func amxTail(name string, slots []int, setup func() tailRow) {
 		MOVQ(work(b), reg.RDX)
 		LEAQ(Mem{Base: reg.RDX, Disp: 64}, reg.RBX)
 	}
-	operands("at", "low", "b")
+	CMPQ(work("acc"), U8(0))
+	JEQ(LabelRef("zero"))
+	MOVQ(work("ldd"), reg.RAX)
+	operands("to", "lowDst", "to")
+	for t, base := range []byte{atSI, atBX, atDI, atDX} {
+		if t == 3 {
+			LEAQ(Mem{Base: reg.RDI, Disp: 64}, reg.RDX)
+		}
+		tileMemory(tileLoad, t, base, atAX)
+		apart()
+	}
+	MOVQ(work("lda"), reg.RAX)
+	JMP(LabelRef("start"))
+	Label("zero")
 	for t := range 4 {
 		raw("AMX_TILE", 0xc4, 0xe2, 0x7b, 0x49, byte(0xc0+8*t)) // TILEZERO
 	}
+	Label("start")
+	operands("at", "low", "b")
 	MOVQ(work("k32"), reg.R10)
-	CMPQ(reg.R10, U8(24))
+	CMPQ(reg.R10, U8(nearSteps))
 	JG(LabelRef("deep"))
 	step := func(load byte, between func(i int)) {
 		for i, do := range []func(){
