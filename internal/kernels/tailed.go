@@ -39,6 +39,9 @@ func from[T any](x []T, i int) []T {
 func (f *forward) runTailed(s *scratch, m0, m1, j0, j1 int) int {
 	low, k := f.tail.Low, f.p.k
 	j1 = min(j1, (f.n1-f.n0)/32)
+	if m1-m0 <= 16 && f.p.typ == PanelBF16 { // memory is what these wait for: tileDot fetches ahead
+		return j0
+	}
 	if f.im.tailed == nil || f.xb == nil || k == 0 || k%PairBlock != 0 || low != nil && !low.Halves || j1 <= j0 {
 		return j0
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
@@ -71,35 +72,54 @@ func amxTail(name string, slots []int, setup func() tailRow) {
 	MOVQ(work("ldd"), reg.R12)
 	MOVQ(work("ldx"), reg.R14)
 	row := setup()
-	next := func() {
-		row()
-		ADDQ(U32(128), reg.R8)
-	}
 	XORQ(reg.R15, reg.R15)
 
-	copyField := func(to, from string) {
-		MOVQ(work(from), reg.RSI)
-		MOVQ(reg.RSI, work(to))
-	}
-	advance := func(field, by string) {
-		MOVQ(work(by), reg.RSI)
-		ADDQ(reg.RSI, work(field))
-	}
 	Label("panel")
-	copyField("left", "n")
-	copyField("at", "a")
-	copyField("atU", "u")
-	copyField("to", "dst")
-	copyField("xTo", "x")
-
-	Label("tile")
-	operands := func(a, low, b string) {
-		MOVQ(work(a), reg.RSI)
-		MOVQ(reg.RSI, reg.RDI)
-		ADDQ(work(low), reg.RDI)
-		MOVQ(work(b), reg.RDX)
-		LEAQ(Mem{Base: reg.RDX, Disp: 64}, reg.RBX)
+	for _, f := range [][2]string{{"left", "n"}, {"at", "a"}, {"atU", "u"}, {"to", "dst"}, {"xTo", "x"}} {
+		MOVQ(work(f[1]), reg.RSI)
+		MOVQ(reg.RSI, work(f[0]))
 	}
+	Label("tile")
+	firstSums()
+	products(slots, row)
+	lowRank(w)
+	rowsLeft("rest", "store", row)
+	takeSums()
+	for _, f := range [][2]string{{"to", "byTile"}, {"xTo", "xByTile"}, {"at", "byA"}, {"atU", "byU"}} {
+		move(f[0], f[1])
+	}
+	DECQ(work("left"))
+	JNZ(LabelRef("tile"))
+
+	for _, f := range [][2]string{{"b", "byB"}, {"v", "byV"}, {"dst", "byPanel"}, {"x", "xByPanel"}, {"bias", "byBias"}} {
+		move(f[0], f[1])
+	}
+	DECQ(work("panels"))
+	JNZ(LabelRef("panel"))
+
+	rowsLeft("last", "done", row)
+	raw("AMX_TILE", 0xc4, 0xe2, 0x78, 0x49, 0xc0) // TILERELEASE
+	VZEROUPPER()
+	RET()
+}
+
+// move adds a field to another.
+func move(field, by string) {
+	MOVQ(work(by), reg.RSI)
+	ADDQ(reg.RSI, work(field))
+}
+
+// operands sets the four addresses that a step reads.
+func operands(a, low, b string) {
+	MOVQ(work(a), reg.RSI)
+	MOVQ(reg.RSI, reg.RDI)
+	ADDQ(work(low), reg.RDI)
+	MOVQ(work(b), reg.RDX)
+	LEAQ(Mem{Base: reg.RDX, Disp: 64}, reg.RBX)
+}
+
+// firstSums begins a tile's sums from zero, or from what is where they go.
+func firstSums() {
 	CMPQ(work("acc"), U8(0))
 	JEQ(LabelRef("zero"))
 	MOVQ(work("ldd"), reg.RAX)
@@ -118,59 +138,59 @@ func amxTail(name string, slots []int, setup func() tailRow) {
 		raw("AMX_TILE", 0xc4, 0xe2, 0x7b, 0x49, byte(0xc0+8*t)) // TILEZERO
 	}
 	Label("start")
+}
+
+// step adds the products of 32 columns of a, which are loaded by that instruction, and rows of b. What stands in places between its
+// instructions is up to between.
+func step(load byte, between func(i int)) {
+	for i, do := range []func(){
+		func() { tileMemory(tileLoad, 6, atDX, atCX) }, func() { tileMemory(load, 4, atSI, atAX) },
+		func() { tileMemory(tileLoad, 7, atBX, atCX) }, func() { tileMemory(load, 5, atDI, atAX) },
+		func() { tileDot(0, 4, 6) }, func() { tileDot(1, 4, 7) }, func() { tileDot(2, 5, 6) }, func() { tileDot(3, 5, 7) },
+	} {
+		do()
+		between(i)
+		if load == tilePass {
+			apart()
+			continue
+		}
+		raw("NOP", 0x90, 0x90, 0x90, 0x90)
+		for line := range 4 { // of b, two steps ahead
+			PREFETCHT0(Mem{Base: reg.RDX, Disp: 4096 + 256*i + 64*line})
+		}
+	}
+	for _, r := range []reg.GPPhysical{reg.RSI, reg.RDI} {
+		ADDQ(U8(64), r)
+	}
+	for _, r := range []reg.GPPhysical{reg.RDX, reg.RBX} {
+		ADDQ(U32(2048), r)
+	}
+	DECQ(reg.R10)
+}
+
+// products adds all steps of a with b, and does rows of the last tile meanwhile.
+func products(slots []int, row tailRow) {
 	operands("at", "low", "b")
 	MOVQ(work("k32"), reg.R10)
 	CMPQ(reg.R10, U8(nearSteps))
 	JG(LabelRef("deep"))
-	step := func(load byte, between func(i int)) {
-		for i, do := range []func(){
-			func() { tileMemory(tileLoad, 6, atDX, atCX) }, func() { tileMemory(load, 4, atSI, atAX) },
-			func() { tileMemory(tileLoad, 7, atBX, atCX) }, func() { tileMemory(load, 5, atDI, atAX) },
-			func() { tileDot(0, 4, 6) }, func() { tileDot(1, 4, 7) }, func() { tileDot(2, 5, 6) }, func() { tileDot(3, 5, 7) },
-		} {
-			do()
-			between(i)
-			if load == tilePass {
-				apart()
-				continue
-			}
-			raw("NOP", 0x90, 0x90, 0x90, 0x90)
-			for line := range 4 { // of b, two steps ahead
-				PREFETCHT0(Mem{Base: reg.RDX, Disp: 4096 + 256*i + 64*line})
-			}
-		}
-		for _, r := range []reg.GPPhysical{reg.RSI, reg.RDI} {
-			ADDQ(U8(64), r)
-		}
-		for _, r := range []reg.GPPhysical{reg.RDX, reg.RBX} {
-			ADDQ(U32(2048), r)
-		}
-		DECQ(reg.R10)
-	}
-	for _, loop := range []struct {
-		label string
-		load  byte
-	}{{"near", tilePass}, {"deep", tileLoad}} {
-		Label(loop.label)
-		step(loop.load, func(i int) {
-			for _, slot := range slots {
-				if slot != i {
-					continue
-				}
-				skip := fmt.Sprintf("%s%d", loop.label, i)
-				DECQ(reg.R15)
-				JLT(LabelRef(skip))
-				next()
-				Label(skip)
+	loop := func(label string, load byte) {
+		Label(label)
+		step(load, func(i int) {
+			if slices.Contains(slots, i) {
+				oneRow(fmt.Sprintf("%s%d", label, i), row)
 			}
 		})
-		JNZ(LabelRef(loop.label))
-		if loop.label == "near" {
-			JMP(LabelRef("low"))
-		}
+		JNZ(LabelRef(label))
 	}
-
+	loop("near", tilePass)
+	JMP(LabelRef("low"))
+	loop("deep", tileLoad)
 	Label("low")
+}
+
+// lowRank adds u·v.
+func lowRank(w Mem) {
 	MOVQ(w, reg.R10)
 	CMPQ(work("r32"), U8(0))
 	JEQ(LabelRef("rest"))
@@ -182,16 +202,30 @@ func amxTail(name string, slots []int, setup func() tailRow) {
 	JNZ(LabelRef("again"))
 	MOVQ(w, reg.R10)
 	MOVQ(work("lda"), reg.RAX)
+}
 
-	rest := func(label, done string) {
-		Label(label)
-		DECQ(reg.R15)
-		JLT(LabelRef(done))
-		next()
-		JMP(LabelRef(label))
-		Label(done)
-	}
-	rest("rest", "store")
+// oneRow does a row of the last tile, if one is left, and goes on at done.
+func oneRow(done string, row tailRow) {
+	DECQ(reg.R15)
+	JLT(LabelRef(done))
+	row()
+	ADDQ(U32(128), reg.R8)
+	Label(done)
+}
+
+// rowsLeft does all rows that are left.
+func rowsLeft(label, done string, row tailRow) {
+	Label(label)
+	DECQ(reg.R15)
+	JLT(LabelRef(done))
+	row()
+	ADDQ(U32(128), reg.R8)
+	JMP(LabelRef(label))
+	Label(done)
+}
+
+// takeSums makes the tile the last one.
+func takeSums() {
 	MOVQ(work("c"), reg.RSI)
 	MOVQ(reg.RSI, reg.R8)
 	LEAQ(Mem{Base: reg.RSI, Disp: 64}, reg.RDI)
@@ -204,25 +238,6 @@ func amxTail(name string, slots []int, setup func() tailRow) {
 	MOVQ(work("to"), reg.R9)
 	MOVQ(work("xTo"), reg.R13)
 	MOVQ(work("bias"), reg.R11)
-	advance("to", "byTile")
-	advance("xTo", "xByTile")
-	advance("at", "byA")
-	advance("atU", "byU")
-	DECQ(work("left"))
-	JNZ(LabelRef("tile"))
-
-	advance("b", "byB")
-	advance("v", "byV")
-	advance("dst", "byPanel")
-	advance("x", "xByPanel")
-	advance("bias", "byBias")
-	DECQ(work("panels"))
-	JNZ(LabelRef("panel"))
-
-	rest("last", "done")
-	raw("AMX_TILE", 0xc4, 0xe2, 0x78, 0x49, 0xc0) // TILERELEASE
-	VZEROUPPER()
-	RET()
 }
 
 func amx() {
@@ -232,50 +247,49 @@ func amx() {
 		VMOVUPS(Mem{Base: reg.R8, Disp: 64 * q}, z)
 		return z
 	}
-	amxTail("tileAMXRound", even, func() tailRow {
-		return func() {
-			for q, to := range two {
-				VADDPS(Mem{Base: reg.R11, Disp: 64 * q}, sumOf(q), to)
+	// stored writes sums, with add those plus what is at R13; rounded writes them in bf16, or what the function that setup returns makes of x.
+	stored := func(add bool) func() tailRow {
+		return func() tailRow {
+			return func() {
+				for q := range 2 {
+					z := sumOf(q)
+					VADDPS(Mem{Base: reg.R11, Disp: 64 * q}, z, z)
+					if add {
+						VADDPS(Mem{Base: reg.R13, Disp: 64 * q}, z, z)
+					}
+					VMOVUPS(z, Mem{Base: reg.R9, Disp: 64 * q})
+				}
+				ADDQ(reg.R12, reg.R9)
+				if add {
+					ADDQ(reg.R14, reg.R13)
+				}
 			}
-			convertTwo()
-			VMOVDQU32(both, Mem{Base: reg.R9})
-			ADDQ(reg.R12, reg.R9)
 		}
-	})
-	amxTail("tileAMXStore", even, func() tailRow {
-		return func() {
-			for q := range 2 {
-				z := sumOf(q)
-				VADDPS(Mem{Base: reg.R11, Disp: 64 * q}, z, z)
-				VMOVUPS(z, Mem{Base: reg.R9, Disp: 64 * q})
+	}
+	rounded := func(setup func() func(x, to reg.Register)) func() tailRow {
+		return func() tailRow {
+			put := setup()
+			return func() {
+				for q, to := range two {
+					x := sumOf(q)
+					if put == nil {
+						VADDPS(Mem{Base: reg.R11, Disp: 64 * q}, x, to)
+						continue
+					}
+					VADDPS(Mem{Base: reg.R11, Disp: 64 * q}, x, x)
+					put(x, to)
+				}
+				convertTwo()
+				VMOVDQU32(both, Mem{Base: reg.R9})
+				ADDQ(reg.R12, reg.R9)
 			}
-			ADDQ(reg.R12, reg.R9)
 		}
-	})
-	amxTail("tileAMXSum", even, func() tailRow {
-		return func() {
-			for q := range 2 {
-				z := sumOf(q)
-				VADDPS(Mem{Base: reg.R11, Disp: 64 * q}, z, z)
-				VADDPS(Mem{Base: reg.R13, Disp: 64 * q}, z, z)
-				VMOVUPS(z, Mem{Base: reg.R9, Disp: 64 * q})
-			}
-			ADDQ(reg.R12, reg.R9)
-			ADDQ(reg.R14, reg.R13)
-		}
-	})
-	amxTail("tileAMXGELU", []int{1, 4, 7}, func() tailRow {
+	}
+	amxTail("tileAMXStore", even, stored(false))
+	amxTail("tileAMXSum", even, stored(true))
+	amxTail("tileAMXRound", even, rounded(func() func(x, to reg.Register) { return nil }))
+	amxTail("tileAMXGELU", []int{1, 4, 7}, rounded(func() func(x, to reg.Register) {
 		MOVQ(work("coef"), reg.RSI)
-		gelu := geluBy(reg.RSI)
-		return func() {
-			for q, to := range two {
-				x := sumOf(q)
-				VADDPS(Mem{Base: reg.R11, Disp: 64 * q}, x, x)
-				gelu(x, to)
-			}
-			convertTwo()
-			VMOVDQU32(both, Mem{Base: reg.R9})
-			ADDQ(reg.R12, reg.R9)
-		}
-	})
+		return geluBy(reg.RSI)
+	}))
 }
