@@ -24,10 +24,7 @@ type amxWork struct {
 	acc, lowDst     int // whether sums start from dst, and its second sixteen
 	bias            *float32
 	byBias          int
-	x               unsafe.Pointer
-	ldx             int
-	xByTile         int
-	xByPanel        int
+	x               unsafe.Pointer // what is added, in rows as those of dst
 	coef            *[4]float32
 	c               *float32   // sums of a tile
 	_               [5]uintptr // the function's own
@@ -85,10 +82,6 @@ func (p *tailedPairs) tiles(s *scratch, i, rows, n int) {
 		_, _ = p.low.ub[end*r-1], p.low.vb[32*r*p.panels-1]
 		w.u, w.ldu, w.v, w.byV, w.r32 = &p.low.ub[i*r], 2*r, &p.low.vb[0], 64*r, r/32
 	}
-	w.byA, w.byU = 32*w.lda, 32*w.ldu
-	if rows > 16 {
-		w.low, w.lowU = 16*w.lda, 16*w.ldu
-	}
 	at, last := i*p.ld, (end-1)*p.ld+32*p.panels-1
 	if p.half == nil {
 		_ = p.dst[last]
@@ -97,12 +90,13 @@ func (p *tailedPairs) tiles(s *scratch, i, rows, n int) {
 		_ = p.half[last]
 		w.dst, w.ldd, w.byPanel = unsafe.Pointer(&p.half[at]), 2*p.ld, 64
 	}
-	w.byTile = 32 * w.ldd
+	w.x = w.dst // which moves as what is added does
+	w.byA, w.byU, w.byTile = 32*w.lda, 32*w.ldu, 32*w.ldd
+	if rows > 16 {
+		w.low, w.lowU, w.lowDst = 16*w.lda, 16*w.ldu, 16*w.ldd
+	}
 	if p.acc {
 		w.acc = 1
-		if rows > 16 {
-			w.lowDst = 16 * w.ldd
-		}
 	}
 	switch {
 	case p.half != nil && p.act != NoActivation:
@@ -112,7 +106,7 @@ func (p *tailedPairs) tiles(s *scratch, i, rows, n int) {
 		tileAMXRound(&w)
 	case p.add != nil:
 		_ = p.add[last]
-		w.x, w.ldx, w.xByTile, w.xByPanel = unsafe.Pointer(&p.add[at]), w.ldd, w.byTile, w.byPanel
+		w.x = unsafe.Pointer(&p.add[at])
 		tileAMXSum(&w)
 	default:
 		tileAMXStore(&w)

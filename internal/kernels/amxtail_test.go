@@ -17,8 +17,8 @@ func TestAMXWork(t *testing.T) {
 		at, want uintptr
 	}{
 		{"k32", unsafe.Offsetof(w.k32), 7}, {"u", unsafe.Offsetof(w.u), 11}, {"dst", unsafe.Offsetof(w.dst), 18}, {"acc", unsafe.Offsetof(w.acc), 22},
-		{"bias", unsafe.Offsetof(w.bias), 24}, {"x", unsafe.Offsetof(w.x), 26}, {"coef", unsafe.Offsetof(w.coef), 30}, {"c", unsafe.Offsetof(w.c), 31},
-		{"the end", unsafe.Sizeof(w), 37},
+		{"bias", unsafe.Offsetof(w.bias), 24}, {"x", unsafe.Offsetof(w.x), 26}, {"coef", unsafe.Offsetof(w.coef), 27}, {"c", unsafe.Offsetof(w.c), 28},
+		{"the end", unsafe.Sizeof(w), 34},
 	} {
 		if f.at != 8*f.want {
 			t.Errorf("%s is at %d, want %d", f.name, f.at, 8*f.want)

@@ -2238,14 +2238,16 @@ TEXT ·convertRowsAVX512(SB), NOSPLIT, $0-40
 	MOVQ    ldd+8(FP), CX
 	MOVQ    rows+16(FP), DX
 	MOVQ    c+24(FP), BX
-	MOVQ    bias+32(FP), SI
-	VMOVUPS (SI), Z3
-	VMOVUPS 64(SI), Z4
 	SHLQ    $0x01, CX
+	MOVQ    bias+32(FP), SI
+	VMOVUPS (SI), Z0
+	VMOVUPS 64(SI), Z1
 
 next:
-	VADDPS    (BX), Z3, Z30
-	VADDPS    64(BX), Z4, Z31
+	VMOVUPS   (BX), Z2
+	VADDPS    Z0, Z2, Z30
+	VMOVUPS   64(BX), Z2
+	VADDPS    Z1, Z2, Z31
 	LONG      $0x40070262
 	WORD      $0xee72
 	VMOVDQU32 Z29, (AX)
@@ -2263,18 +2265,19 @@ TEXT ·geluRowsAVX512(SB), NOSPLIT, $0-48
 	MOVQ         ldd+8(FP), CX
 	MOVQ         rows+16(FP), DX
 	MOVQ         c+24(FP), BX
+	SHLQ         $0x01, CX
 	MOVQ         bias+32(FP), SI
-	MOVQ         coef+40(FP), DI
 	VMOVUPS      (SI), Z0
 	VMOVUPS      64(SI), Z1
-	VBROADCASTSS (DI), Z2
-	VBROADCASTSS 4(DI), Z3
-	VBROADCASTSS 8(DI), Z4
-	VBROADCASTSS 12(DI), Z5
-	SHLQ         $0x01, CX
+	MOVQ         coef+40(FP), SI
+	VBROADCASTSS (SI), Z2
+	VBROADCASTSS 4(SI), Z3
+	VBROADCASTSS 8(SI), Z4
+	VBROADCASTSS 12(SI), Z5
 
 next:
-	VADDPS      (BX), Z0, Z6
+	VMOVUPS     (BX), Z6
+	VADDPS      Z0, Z6, Z6
 	VMULPS      Z6, Z6, Z7
 	VMINPS      Z5, Z7, Z7
 	VMOVAPS     Z4, Z8
@@ -2290,7 +2293,8 @@ next:
 	VADDPS      c3f800000<>+0(SB), Z9, Z9
 	VRCP14PS    Z9, Z9
 	VMULPS      Z6, Z9, Z30
-	VADDPS      64(BX), Z1, Z6
+	VMOVUPS     64(BX), Z6
+	VADDPS      Z1, Z6, Z6
 	VMULPS      Z6, Z6, Z7
 	VMINPS      Z5, Z7, Z7
 	VMOVAPS     Z4, Z8
@@ -2395,23 +2399,25 @@ TEXT ·sumRowsAVX512(SB), NOSPLIT, $0-56
 	MOVQ    ldd+8(FP), CX
 	MOVQ    rows+16(FP), DX
 	MOVQ    c+24(FP), BX
+	SHLQ    $0x02, CX
+	MOVQ    bias+32(FP), SI
+	VMOVUPS (SI), Z0
+	VMOVUPS 64(SI), Z1
 	MOVQ    x+40(FP), SI
 	MOVQ    ldx+48(FP), DI
-	SHLQ    $0x02, CX
 	SHLQ    $0x02, DI
-	MOVQ    bias+32(FP), R8
-	VMOVUPS (R8), Z0
-	VMOVUPS 64(R8), Z1
 
 next:
-	VADDPS  (BX), Z0, Z2
+	VMOVUPS (BX), Z2
+	VADDPS  Z0, Z2, Z2
 	VADDPS  (SI), Z2, Z2
 	VMOVUPS Z2, (AX)
-	VADDPS  64(BX), Z1, Z2
+	VMOVUPS 64(BX), Z2
+	VADDPS  Z1, Z2, Z2
 	VADDPS  64(SI), Z2, Z2
 	VMOVUPS Z2, 64(AX)
-	ADDQ    $0x00000080, BX
 	ADDQ    DI, SI
+	ADDQ    $0x00000080, BX
 	ADDQ    CX, AX
 	DECQ    DX
 	JNZ     next

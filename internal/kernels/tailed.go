@@ -35,14 +35,17 @@ func from[T any](x []T, i int) []T {
 	return x[i:]
 }
 
+// tails reports whether tailed can do a product of pairs over k numbers, with low unless nil.
+func (im *impl) tails(k int, low *LowRank) bool {
+	return im.tailed != nil && k > 0 && k%PairBlock == 0 && (low == nil || low.Halves)
+}
+
 // runTailed does what it can of run, panels from j0 to the one that it returns.
 func (f *forward) runTailed(s *scratch, m0, m1, j0, j1 int) int {
 	low, k := f.tail.Low, f.p.k
 	j1 = min(j1, (f.n1-f.n0)/32)
-	if m1-m0 <= 16 && f.p.typ == PanelBF16 { // memory is what these wait for: tileDot fetches ahead
-		return j0
-	}
-	if f.im.tailed == nil || f.xb == nil || k == 0 || k%PairBlock != 0 || low != nil && !low.Halves || j1 <= j0 {
+	few := m1-m0 <= 16 && f.p.typ == PanelBF16 // memory is what these wait for: tileDot fetches ahead
+	if few || j1 <= j0 || f.xb == nil || !f.im.tails(k, low) {
 		return j0
 	}
 	first := f.n0/32 + j0
@@ -77,7 +80,7 @@ func (f *forward) runTailed(s *scratch, m0, m1, j0, j1 int) int {
 func (b *backward) runTailed(s *scratch, m0, m1, j0, j1 int, made []float32, size, l0, l1 int) int {
 	k := b.p.k
 	j1 = min(j1, k/32)
-	if b.im.tailed == nil || b.yb == nil || (l1-l0)%PairBlock != 0 || b.low != nil && !b.low.Halves || j1 <= j0 {
+	if j1 <= j0 || b.yb == nil || !b.im.tails(l1-l0, b.low) {
 		return j0
 	}
 	p := tailedPairs{

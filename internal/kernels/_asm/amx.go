@@ -13,24 +13,23 @@ import (
 // rows of a, 6 and 7 of b. While the sums of a tile are made, the vector unit does to the last one's what is to be done to them.
 //
 // Registers: a at SI and, its low half, DI, rows AX apart; b at DX and BX, rows CX = 128 apart; the last tile's sums at R8, R15 rows of
-// them left, which become rows at R9, R12 apart. R11, R13 and R14 are the row's; R10 counts.
+// them left, which become rows at R9, R12 apart, as those at R13 are that are added; bias is at R11; R10 counts.
 
 // workFields are those of amxWork in amxtail_amd64.go, of eight bytes each.
 var workFields = []string{
 	"cfg", "a", "lda", "low", "byA", "b", "byB", "k32", "n", "panels", "rows",
 	"u", "ldu", "lowU", "byU", "v", "byV", "r32",
-	"dst", "ldd", "byTile", "byPanel", "acc", "lowDst", "bias", "byBias", "x", "ldx", "xByTile", "xByPanel", "coef", "c",
+	"dst", "ldd", "byTile", "byPanel", "acc", "lowDst", "bias", "byBias", "x", "coef", "c",
 	"left", "at", "atU", "to", "xTo",
 }
 
 // work is a field of the argument, which R10 has to hold.
 func work(name string) Mem {
-	for i, f := range workFields {
-		if f == name {
-			return Mem{Base: reg.R10, Disp: 8 * i}
-		}
+	i := slices.Index(workFields, name)
+	if i < 0 {
+		panic(name)
 	}
-	panic(name)
+	return Mem{Base: reg.R10, Disp: 8 * i}
 }
 
 // Encodings (Intel SDM volume 2): VEX.128.0F38.W0 with the prefix in the third byte; a tile and its memory at base+index.
@@ -70,7 +69,6 @@ func amxTail(name string, slots []int, setup func() tailRow) {
 	MOVQ(work("lda"), reg.RAX)
 	MOVQ(U32(128), reg.RCX)
 	MOVQ(work("ldd"), reg.R12)
-	MOVQ(work("ldx"), reg.R14)
 	row := setup()
 	XORQ(reg.R15, reg.R15)
 
@@ -85,13 +83,13 @@ func amxTail(name string, slots []int, setup func() tailRow) {
 	lowRank(w)
 	rowsLeft("rest", "store", row)
 	takeSums()
-	for _, f := range [][2]string{{"to", "byTile"}, {"xTo", "xByTile"}, {"at", "byA"}, {"atU", "byU"}} {
+	for _, f := range [][2]string{{"to", "byTile"}, {"xTo", "byTile"}, {"at", "byA"}, {"atU", "byU"}} {
 		move(f[0], f[1])
 	}
 	DECQ(work("left"))
 	JNZ(LabelRef("tile"))
 
-	for _, f := range [][2]string{{"b", "byB"}, {"v", "byV"}, {"dst", "byPanel"}, {"x", "xByPanel"}, {"bias", "byBias"}} {
+	for _, f := range [][2]string{{"b", "byB"}, {"v", "byV"}, {"dst", "byPanel"}, {"x", "byPanel"}, {"bias", "byBias"}} {
 		move(f[0], f[1])
 	}
 	DECQ(work("panels"))
@@ -178,7 +176,9 @@ func products(slots []int, row tailRow) {
 		Label(label)
 		step(load, func(i int) {
 			if slices.Contains(slots, i) {
-				oneRow(fmt.Sprintf("%s%d", label, i), row)
+				done := fmt.Sprintf("%s%d", label, i)
+				nextRow(done, row)
+				Label(done)
 			}
 		})
 		JNZ(LabelRef(label))
@@ -204,22 +204,18 @@ func lowRank(w Mem) {
 	MOVQ(work("lda"), reg.RAX)
 }
 
-// oneRow does a row of the last tile, if one is left, and goes on at done.
-func oneRow(done string, row tailRow) {
+// nextRow does a row of the last tile, or goes to done where none is left.
+func nextRow(done string, row tailRow) {
 	DECQ(reg.R15)
 	JLT(LabelRef(done))
 	row()
 	ADDQ(U32(128), reg.R8)
-	Label(done)
 }
 
 // rowsLeft does all rows that are left.
 func rowsLeft(label, done string, row tailRow) {
 	Label(label)
-	DECQ(reg.R15)
-	JLT(LabelRef(done))
-	row()
-	ADDQ(U32(128), reg.R8)
+	nextRow(done, row)
 	JMP(LabelRef(label))
 	Label(done)
 }
@@ -242,54 +238,27 @@ func takeSums() {
 
 func amx() {
 	even := []int{0, 2, 4, 6}
-	sumOf := func(q int) reg.VecVirtual {
-		z := ZMM()
-		VMOVUPS(Mem{Base: reg.R8, Disp: 64 * q}, z)
-		return z
-	}
-	// stored writes sums, with add those plus what is at R13; rounded writes them in bf16, or what the function that setup returns makes of x.
-	stored := func(add bool) func() tailRow {
-		return func() tailRow {
-			return func() {
-				for q := range 2 {
-					z := sumOf(q)
-					VADDPS(Mem{Base: reg.R11, Disp: 64 * q}, z, z)
-					if add {
-						VADDPS(Mem{Base: reg.R13, Disp: 64 * q}, z, z)
-					}
-					VMOVUPS(z, Mem{Base: reg.R9, Disp: 64 * q})
-				}
-				ADDQ(reg.R12, reg.R9)
-				if add {
-					ADDQ(reg.R14, reg.R13)
-				}
+	bias := [2]Op{Mem{Base: reg.R11}, Mem{Base: reg.R11, Disp: 64}}
+	stored := func(add reg.Register) tailRow {
+		return func() {
+			sumRow(reg.R9, reg.R8, bias, add)
+			ADDQ(reg.R12, reg.R9)
+			if add != nil {
+				ADDQ(reg.R12, add)
 			}
 		}
 	}
-	rounded := func(setup func() func(x, to reg.Register)) func() tailRow {
-		return func() tailRow {
-			put := setup()
-			return func() {
-				for q, to := range two {
-					x := sumOf(q)
-					if put == nil {
-						VADDPS(Mem{Base: reg.R11, Disp: 64 * q}, x, to)
-						continue
-					}
-					VADDPS(Mem{Base: reg.R11, Disp: 64 * q}, x, x)
-					put(x, to)
-				}
-				convertTwo()
-				VMOVDQU32(both, Mem{Base: reg.R9})
-				ADDQ(reg.R12, reg.R9)
-			}
+	rounded := func(put rowFunction) tailRow {
+		return func() {
+			roundRow(reg.R9, reg.R8, bias, put)
+			ADDQ(reg.R12, reg.R9)
 		}
 	}
-	amxTail("tileAMXStore", even, stored(false))
-	amxTail("tileAMXSum", even, stored(true))
-	amxTail("tileAMXRound", even, rounded(func() func(x, to reg.Register) { return nil }))
-	amxTail("tileAMXGELU", []int{1, 4, 7}, rounded(func() func(x, to reg.Register) {
+	amxTail("tileAMXStore", even, func() tailRow { return stored(nil) })
+	amxTail("tileAMXSum", even, func() tailRow { return stored(reg.R13) })
+	amxTail("tileAMXRound", even, func() tailRow { return rounded(nil) })
+	amxTail("tileAMXGELU", []int{1, 4, 7}, func() tailRow {
 		MOVQ(work("coef"), reg.RSI)
-		return geluBy(reg.RSI)
-	}))
+		return rounded(geluBy(reg.RSI))
+	})
 }

@@ -85,56 +85,78 @@ var two, both = []reg.VecPhysical{reg.Z30, reg.Z31}, reg.Z29
 
 func convertTwo() { raw("AVX512_BF16", 0x62, 0x02, 0x07, 0x40, 0x72, 0xee) }
 
-// convertRows rounds the rows of a tile of 32 columns, and bias added to each, to bf16, in rows ldd apart.
-func convertRows() {
-	TEXT("convertRowsAVX512", NOSPLIT, "func(dst *uint16, ldd, rows int, c, bias *float32)")
-	Pragma("noescape")
-	dst, ldd, left, c := Load(Param("dst"), GP64()), Load(Param("ldd"), GP64()), Load(Param("rows"), GP64()), Load(Param("c"), GP64())
-	b := Load(Param("bias"), GP64())
-	VMOVUPS(Mem{Base: b}, reg.Z3)
-	VMOVUPS(Mem{Base: b, Disp: 64}, reg.Z4)
-	SHLQ(U8(1), ldd)
-	Label("next")
-	VADDPS(Mem{Base: c}, reg.Z3, two[0])
-	VADDPS(Mem{Base: c, Disp: 64}, reg.Z4, two[1])
+// rowFunction sets to to a function of x, which is lost.
+type rowFunction func(x, to reg.Register)
+
+// roundRow writes a row of 32 sums, and bias added to each, to dst in bf16, or put of them unless that is nil.
+func roundRow(dst, sums reg.Register, bias [2]Op, put rowFunction) {
+	for q, to := range two {
+		x := ZMM()
+		VMOVUPS(Mem{Base: sums, Disp: 64 * q}, x)
+		if put == nil {
+			VADDPS(bias[q], x, to)
+			continue
+		}
+		VADDPS(bias[q], x, x)
+		put(x, to)
+	}
 	convertTwo()
 	VMOVDQU32(both, Mem{Base: dst})
+}
+
+// sumRow writes a row of 32 sums, and bias added to each, and what is at add unless that is nil, to dst.
+func sumRow(dst, sums reg.Register, bias [2]Op, add reg.Register) {
+	for q := range 2 {
+		x := ZMM()
+		VMOVUPS(Mem{Base: sums, Disp: 64 * q}, x)
+		VADDPS(bias[q], x, x)
+		if add != nil {
+			VADDPS(Mem{Base: add, Disp: 64 * q}, x, x)
+		}
+		VMOVUPS(x, Mem{Base: dst, Disp: 64 * q})
+	}
+}
+
+// eachTileRow writes a function over the rows of a tile c of 32 columns and of dst, ldd numbers of 1<<shift bytes apart. What setup returns is
+// done to each.
+func eachTileRow(name, signature string, shift uint64, setup func() func(dst, c reg.Register, bias [2]Op)) {
+	TEXT(name, NOSPLIT, signature)
+	Pragma("noescape")
+	dst, ldd, left, c := Load(Param("dst"), GP64()), Load(Param("ldd"), GP64()), Load(Param("rows"), GP64()), Load(Param("c"), GP64())
+	SHLQ(U8(shift), ldd)
+	b := Load(Param("bias"), GP64())
+	var bias [2]Op
+	for q := range bias {
+		bias[q] = widths[1].load(Mem{Base: b, Disp: 64 * q})
+	}
+	row := setup()
+	Label("next")
+	row(dst, c, bias)
 	ADDQ(U32(128), c)
 	ADDQ(ldd, dst)
 	DECQ(left)
 	JNZ(LabelRef("next"))
 	VZEROUPPER()
 	RET()
+}
+
+// convertRows rounds the rows of a tile of 32 columns, and bias added to each, to bf16, in rows ldd apart.
+func convertRows() {
+	eachTileRow("convertRowsAVX512", "func(dst *uint16, ldd, rows int, c, bias *float32)", 1, func() func(dst, c reg.Register, bias [2]Op) {
+		return func(dst, c reg.Register, bias [2]Op) { roundRow(dst, c, bias, nil) }
+	})
 }
 
 // geluRows is convertRows with x*logistic(x*q(min(x*x, coef[3]))) of each sum x, q having the coefficients coef[0:3], times -log2(e).
 func geluRows() {
-	TEXT("geluRowsAVX512", NOSPLIT, "func(dst *uint16, ldd, rows int, c, bias *float32, coef *[4]float32)")
-	Pragma("noescape")
-	dst, ldd, left, c := Load(Param("dst"), GP64()), Load(Param("ldd"), GP64()), Load(Param("rows"), GP64()), Load(Param("c"), GP64())
-	v := widths[1]
-	b, from := Load(Param("bias"), GP64()), Load(Param("coef"), GP64())
-	bias := []reg.VecVirtual{v.load(Mem{Base: b}), v.load(Mem{Base: b, Disp: 64})}
-	gelu := geluBy(from)
-	SHLQ(U8(1), ldd)
-	Label("next")
-	for q, to := range two {
-		x := v.r()
-		VADDPS(Mem{Base: c, Disp: 64 * q}, bias[q], x)
-		gelu(x, to)
-	}
-	convertTwo()
-	VMOVDQU32(both, Mem{Base: dst})
-	ADDQ(U32(128), c)
-	ADDQ(ldd, dst)
-	DECQ(left)
-	JNZ(LabelRef("next"))
-	VZEROUPPER()
-	RET()
+	eachTileRow("geluRowsAVX512", "func(dst *uint16, ldd, rows int, c, bias *float32, coef *[4]float32)", 1, func() func(dst, c reg.Register, bias [2]Op) {
+		gelu := geluBy(Load(Param("coef"), GP64()))
+		return func(dst, c reg.Register, bias [2]Op) { roundRow(dst, c, bias, gelu) }
+	})
 }
 
-// geluBy is that function of x with the coefficients at from.
-func geluBy(from reg.Register) func(x, to reg.Register) {
+// geluBy is that function with the coefficients at from.
+func geluBy(from reg.Register) rowFunction {
 	v := widths[1]
 	var coef [4]reg.VecVirtual
 	for i := range coef {
@@ -154,31 +176,14 @@ func geluBy(from reg.Register) func(x, to reg.Register) {
 
 // sumRows adds a tile of 32 columns, bias to each row, and rows of x, into rows of dst.
 func sumRows() {
-	TEXT("sumRowsAVX512", NOSPLIT, "func(dst *float32, ldd, rows int, c, bias, x *float32, ldx int)")
-	Pragma("noescape")
-	dst, ldd, left, c := Load(Param("dst"), GP64()), Load(Param("ldd"), GP64()), Load(Param("rows"), GP64()), Load(Param("c"), GP64())
-	x, ldx := Load(Param("x"), GP64()), Load(Param("ldx"), GP64())
-	SHLQ(U8(2), ldd)
-	SHLQ(U8(2), ldx)
-	b := Load(Param("bias"), GP64())
-	bias := []reg.VecVirtual{ZMM(), ZMM()}
-	for q, z := range bias {
-		VMOVUPS(Mem{Base: b, Disp: 64 * q}, z)
-	}
-	Label("next")
-	for q := range 2 {
-		z := ZMM()
-		VADDPS(Mem{Base: c, Disp: 64 * q}, bias[q], z)
-		VADDPS(Mem{Base: x, Disp: 64 * q}, z, z)
-		VMOVUPS(z, Mem{Base: dst, Disp: 64 * q})
-	}
-	ADDQ(U32(128), c)
-	ADDQ(ldx, x)
-	ADDQ(ldd, dst)
-	DECQ(left)
-	JNZ(LabelRef("next"))
-	VZEROUPPER()
-	RET()
+	eachTileRow("sumRowsAVX512", "func(dst *float32, ldd, rows int, c, bias, x *float32, ldx int)", 2, func() func(dst, c reg.Register, bias [2]Op) {
+		x, ldx := Load(Param("x"), GP64()), Load(Param("ldx"), GP64())
+		SHLQ(U8(2), ldx)
+		return func(dst, c reg.Register, bias [2]Op) {
+			sumRow(dst, c, bias, x)
+			ADDQ(ldx, x)
+		}
+	})
 }
 
 // pairRows is interleave for rows lds apart.

@@ -138,10 +138,7 @@ func (v vec) softmaxHalf() {
 	VMULPS(by2, shift, shift)
 
 	total := v.pair(zero)
-	exponential := func(x reg.VecVirtual) reg.VecVirtual {
-		VFMSUB213PS(shift, by2, x) // x*by2 - shift
-		return exp2Half(x)
-	}
+	exponential := exponentialBy(by2, shift)
 	h.each("exponentials", func(q int) {
 		e := exponential(v.load(h.at(row, q)))
 		VMOVUPS(e, h.at(row, q))
@@ -176,6 +173,14 @@ func (v vec) softmaxHalf() {
 	v.end()
 }
 
+// exponentialBy is 2^(x*by2 - shift) for bf16. x is lost.
+func exponentialBy(by2, shift reg.VecVirtual) func(x reg.VecVirtual) reg.VecVirtual {
+	return func(x reg.VecVirtual) reg.VecVirtual {
+		VFMSUB213PS(shift, by2, x)
+		return exp2Half(x)
+	}
+}
+
 // softmaxHalfBack is SoftmaxHalfBackward: probabilities p = e^(scale*s - lse), and (d - sum of d*p)*p*by, both rounded, with zeros up to
 // room. s is written over.
 func (v vec) softmaxHalfBack() {
@@ -193,10 +198,7 @@ func (v vec) softmaxHalfBack() {
 	VBROADCASTSS(Mem{Base: lse}, shift)
 	VMULPS(f32(math.Log2E), shift, shift)
 	total := v.pair(zero)
-	exponential := func(x reg.VecVirtual) reg.VecVirtual {
-		VFMSUB213PS(shift, by2, x) // x*by2 - shift
-		return exp2Half(x)
-	}
+	exponential := exponentialBy(by2, shift)
 	h.each("probabilities", func(q int) {
 		e := exponential(v.load(h.at(row, q)))
 		VMOVUPS(e, h.at(row, q))
