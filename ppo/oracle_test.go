@@ -200,10 +200,13 @@ func oracleRun(t *testing.T, name string) {
 			critic := part{tree: treeOf(seq), valueRows: []int{len(seq) - 1}}
 			e.score = critic.values(judgeModel.Model, judge)[0]
 		}
-		if err := tr.judge(ctx, episodes); err != nil {
+		if err := tr.refer(ctx, episodes); err != nil {
 			t.Fatal(err)
 		}
-		tr.credit(episodes, cfg.KLCoef)
+		tr.rewardAll(episodes, cfg.KLCoef)
+		if _, err := tr.appraise(ctx, episodes, nil, 1); err != nil {
+			t.Fatal(err)
+		}
 		values, kl, rewards := rollouts.take(label("values"), n, T), rollouts.take(label("kl"), n, T), rollouts.take(label("rewards"), n, T)
 		adv, returns := rollouts.take(label("advantages"), n, T), rollouts.take(label("returns"), n, T)
 		for i, e := range episodes {
@@ -236,7 +239,7 @@ func oracleRun(t *testing.T, name string) {
 		if u == 0 {
 			// Before any step: the first micro-batch alone.
 			group := pick(episodes, up.Steps[0].Indices)
-			if _, err := tr.gradients(ctx, group, 1/float64(o.Accum)); err != nil {
+			if _, err := tr.gradients(ctx, group, 1/float64(o.Accum), nil); err != nil {
 				t.Fatal(err)
 			}
 			worstGrad = max(worstGrad, grads.wantParams("0.0", "0.0.policy", tr.policy, oracletest.GradOf, 1e-4), grads.wantParams("0.0", "0.0.value", tr.critic, oracletest.GradOf, 1e-4))
@@ -249,7 +252,7 @@ func oracleRun(t *testing.T, name string) {
 			tr.policyOpt.Snapshot()
 			tr.criticOpt.Snapshot()
 			for _, s := range up.Steps {
-				if _, err := tr.gradients(ctx, pick(episodes, s.Indices), 1/float64(o.Accum)); err != nil {
+				if _, err := tr.gradients(ctx, pick(episodes, s.Indices), 1/float64(o.Accum), nil); err != nil {
 					t.Fatal(err)
 				}
 				if snapshots++; snapshots == len(up.Steps) {
@@ -264,7 +267,13 @@ func oracleRun(t *testing.T, name string) {
 			tr.policyOpt.Restore()
 			tr.criticOpt.Restore()
 		}
-		all, err := tr.optimise(ctx, loop, episodes, func(epoch int) []int { return order[epoch] })
+		share, perStep := tr.share(loop.Step)
+		first := tr.groups(episodes, order[0])
+		ahead, err := tr.appraise(ctx, episodes, first[:min(perStep, len(first))], share)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := tr.optimise(ctx, loop, episodes, func(epoch int) []int { return order[epoch] }, ahead)
 		if err != nil {
 			t.Fatal(err)
 		}

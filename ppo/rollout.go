@@ -171,8 +171,8 @@ func (t *trainer) buffers(episodes []*episode) {
 	}
 }
 
-// judge fills what the reference and the critic say about sampled episodes.
-func (t *trainer) judge(ctx context.Context, episodes []*episode) error {
+// refer fills what the reference says about sampled episodes, and the buffers' lengths.
+func (t *trainer) refer(ctx context.Context, episodes []*episode) error {
 	t.buffers(episodes)
 	passes := parts(episodes, t.cfg.MicroBatchTokens)
 	t.cfg.Passes(len(passes), func(i int, _ *ops.Turn) {
@@ -181,34 +181,88 @@ func (t *trainer) judge(ctx context.Context, episodes []*episode) error {
 		}
 		p := passes[i]
 		ref := p.logProbs(t.base, t.reference, t.cfg.Temperature)
-		values := p.values(t.base, t.critic)
 		for i, e := range p.episodes {
-			s := p.spans[i]
-			e.ref = ref[s.target : s.target+len(e.tokens)]
-			e.values = values[s.value : s.value+e.n]
+			at := p.spans[i].target
+			e.ref = ref[at : at+len(e.tokens)]
 		}
 	})
 	return ctx.Err()
 }
 
-// credit turns scores into rewards, advantages and returns. Sampling, scores and judgement must
-// be there.
-func (t *trainer) credit(episodes []*episode, klCoef float64) {
-	var rewards, advantages [][]float64
-	var lens, real []int
+// rewardAll turns the scores of sampled episodes, and what the reference says, into rewards.
+func (t *trainer) rewardAll(episodes []*episode, klCoef float64) {
+	var rewards [][]float64
+	var lens []int
 	for _, e := range episodes {
 		if !e.stopped && !slices.Contains(e.tokens, t.tok.EOS()) {
 			e.score -= t.cfg.MissingEOSPenalty
 		}
 		e.rewards, e.kl = Rewards(t.cfg.KLEstimator, klCoef, e.logprobs, e.ref, e.score, e.n)
-		rewards, lens, real = append(rewards, e.rewards), append(lens, e.n), append(real, len(e.tokens))
+		rewards, lens = append(rewards, e.rewards), append(lens, e.n)
 	}
 	if t.cfg.WhitenRewards {
 		Whiten(rewards, lens, true)
 	}
+}
+
+// appraise fills the critic's values of episodes that have rewards, and with them advantages and returns. The critic learns from the
+// first groups, those of an update before whose gradients no parameter moves, in the same pass: an episode's loss needs its own
+// values and rewards only. It returns the stats of these groups, each gradient being weighed by share.
+func (t *trainer) appraise(ctx context.Context, episodes []*episode, first [][]*episode, share float64) ([]stats, error) {
+	type pass struct {
+		*part
+		group int
+	}
+	var passes []pass
+	rest := map[*episode]bool{}
 	for _, e := range episodes {
-		e.advantages, e.returns = GAE(e.rewards, e.values, t.cfg.Gamma, t.cfg.Lam)
-		advantages = append(advantages, e.advantages)
+		rest[e] = true
+	}
+	for g, group := range first {
+		for _, p := range parts(group, t.cfg.MicroBatchTokens) {
+			passes = append(passes, pass{p, g})
+		}
+		for _, e := range group {
+			delete(rest, e)
+		}
+	}
+	others := slices.DeleteFunc(slices.Clone(episodes), func(e *episode) bool { return !rest[e] })
+	for _, p := range parts(others, t.cfg.MicroBatchTokens) {
+		passes = append(passes, pass{p, -1})
+	}
+	each := make([]stats, len(passes))
+	t.cfg.Passes(len(passes), func(i int, turn *ops.Turn) {
+		switch p := passes[i]; {
+		case ctx.Err() != nil:
+		case p.group < 0:
+			t.credit(p.part, p.values(t.base, t.critic))
+		default:
+			t.valuePass(p.part, &each[i], turn, perPosition(first[p.group]), share, true)
+		}
+	})
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	out := make([]stats, len(first))
+	for i, p := range passes {
+		if p.group >= 0 {
+			out[p.group].add(each[i])
+		}
+	}
+	var advantages [][]float64
+	var real []int
+	for _, e := range episodes {
+		advantages, real = append(advantages, e.advantages), append(real, len(e.tokens))
 	}
 	Whiten(advantages, real, false)
+	return out, nil
+}
+
+// credit fills values, advantages, yet to be whitened, and returns of a part's episodes.
+func (t *trainer) credit(p *part, values []float64) {
+	for i, e := range p.episodes {
+		at := p.spans[i].value
+		e.values = values[at : at+e.n]
+		e.advantages, e.returns = GAE(e.rewards, e.values, t.cfg.Gamma, t.cfg.Lam)
+	}
 }

@@ -225,12 +225,19 @@ func (t *trainer) update(ctx context.Context, loop *train.Loop, st *run.Stage, p
 	if err := t.scoreOnce(ctx, st, loop.Step, episodes); err != nil {
 		return nil, fmt.Errorf("ppo: update %d: %w", loop.Step+1, err)
 	}
-	if err := t.judge(ctx, episodes); err != nil {
+	if err := t.refer(ctx, episodes); err != nil {
 		return nil, err
 	}
 	coef := loop.State["kl_coef"]
-	t.credit(episodes, coef)
-	all, err := t.optimise(ctx, loop, episodes, func(epoch int) []int { return t.order(len(episodes), loop.Step, epoch) })
+	t.rewardAll(episodes, coef)
+	order := func(epoch int) []int { return t.order(len(episodes), loop.Step, epoch) }
+	share, perStep := t.share(loop.Step)
+	first := t.groups(episodes, order(0))
+	ahead, err := t.appraise(ctx, episodes, first[:min(perStep, len(first))], share)
+	if err != nil {
+		return nil, err
+	}
+	all, err := t.optimise(ctx, loop, episodes, order, ahead)
 	if err != nil {
 		return nil, err
 	}

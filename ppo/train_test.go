@@ -135,10 +135,13 @@ func prepared(t *testing.T, cfg Config) (*trainer, []*episode) {
 	if err := tr.score(ctx, episodes); err != nil {
 		t.Fatal(err)
 	}
-	if err := tr.judge(ctx, episodes); err != nil {
+	if err := tr.refer(ctx, episodes); err != nil {
 		t.Fatal(err)
 	}
-	tr.credit(episodes, cfg.KLCoef)
+	tr.rewardAll(episodes, cfg.KLCoef)
+	if _, err := tr.appraise(ctx, episodes, nil, 1); err != nil {
+		t.Fatal(err)
+	}
 	return tr, episodes
 }
 
@@ -149,7 +152,7 @@ func TestFirstRatioIsOne(t *testing.T) {
 		cfg := smallConfig()
 		cfg.Compat, cfg.MicroBatchTokens = compat, 50
 		tr, episodes := prepared(t, cfg)
-		s, err := tr.gradients(context.Background(), episodes, 1)
+		s, err := tr.gradients(context.Background(), episodes, 1, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -174,6 +177,57 @@ func TestFirstRatioIsOne(t *testing.T) {
 	}
 }
 
+// The critic learns the same from the pass that its values come from, where a step has all episodes, some or several groups.
+func TestAppraiseLearns(t *testing.T) {
+	for _, c := range []struct {
+		mini, perStep int
+		compat        string
+	}{{1, 1, ""}, {2, 1, ""}, {1, 2, "trl"}, {2, 3, "trl"}} {
+		cfg := smallConfig()
+		cfg.Compat, cfg.NumMiniBatches, cfg.MicroBatchTokens = c.compat, c.mini, 70
+		tr, episodes := prepared(t, cfg)
+		groups := tr.groups(episodes, tr.order(len(episodes), 0, 0))
+		groups = groups[:min(c.perStep, len(groups))]
+		var apart []stats
+		for _, g := range groups {
+			s, err := tr.gradients(context.Background(), g, 0.5, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			apart = append(apart, s)
+		}
+		want := map[string][]float32{}
+		for _, p := range tr.critic.Params() {
+			want[p.Name] = slices.Clone(ops.Grad(p.Param))
+		}
+		tr.criticOpt.ZeroGrad()
+		var before []episode
+		for _, e := range episodes {
+			before = append(before, *e)
+			e.values, e.advantages, e.returns = nil, nil, nil
+		}
+		got, err := tr.appraise(context.Background(), episodes, groups, 0.5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, s := range got {
+			if s.value != apart[i].value || s.valueClipFrac != 0 || s.value == 0 {
+				t.Errorf("%+v: group %d has a loss of %g, apart %g", c, i, s.value, apart[i].value)
+			}
+		}
+		for i, e := range episodes {
+			if !slices.Equal(e.values, before[i].values) || !slices.Equal(e.advantages, before[i].advantages) || !slices.Equal(e.returns, before[i].returns) {
+				t.Errorf("%+v: episode %d is appraised otherwise", c, i)
+			}
+		}
+		for _, p := range tr.critic.Params() {
+			if !slices.Equal(ops.Grad(p.Param), want[p.Name]) {
+				t.Errorf("%+v: %s has another gradient", c, p.Name)
+			}
+		}
+	}
+}
+
 // Micro-batches change no gradient of a minibatch beyond rounding.
 func TestMicroBatches(t *testing.T) {
 	var want map[string][]float32
@@ -187,7 +241,7 @@ func TestMicroBatches(t *testing.T) {
 				e.logprobs[k] += 0.3 * math.Sin(float64(7*i+k))
 			}
 		}
-		s, err := tr.gradients(context.Background(), episodes, 1)
+		s, err := tr.gradients(context.Background(), episodes, 1, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,20 +10,46 @@ import (
 // stats are TRL's numbers of one minibatch.
 type stats struct{ policy, value, approxKL, clipFrac, valueClipFrac, entropy, ratio float64 }
 
-// optimise trains policy and critic on an update's episodes for NumPPOEpochs, and returns the
-// stats of each minibatch. order gives the episodes' order in an epoch. It stops with
-// the context's error between passes.
+// groups cuts an update's episodes, in an epoch's order, into those over whose tokens means run.
 //
-// A minibatch is one optimiser step whose means run over all of its tokens. In compat trl a minibatch is cut
+// A minibatch is one group and one optimiser step. In compat trl a minibatch is cut
 // into batches of batch_size episodes, over which the means run, and grad_accumulation of these make a step
 // whatever the minibatch; in the last update of a pass over the prompts, where accelerate ends
 // accumulation, each makes one, with gradients as small as before.
-func (t *trainer) optimise(ctx context.Context, loop *train.Loop, episodes []*episode, order func(epoch int) []int) ([]stats, error) {
-	mini, perStep := len(episodes)/t.cfg.NumMiniBatches, 1
-	groupSize := mini
+func (t *trainer) groups(episodes []*episode, order []int) (out [][]*episode) {
+	mini := len(episodes) / t.cfg.NumMiniBatches
+	size := mini
 	if t.cfg.Compat == "trl" {
-		groupSize, perStep = min(mini, t.cfg.BatchSize), t.cfg.GradAccumulation
+		size = min(mini, t.cfg.BatchSize)
 	}
+	for first := 0; first < len(order); {
+		end := min(first+size, (first/mini+1)*mini)
+		group := make([]*episode, 0, size)
+		for _, i := range order[first:end] {
+			group = append(group, episodes[i])
+		}
+		out, first = append(out, group), end
+	}
+	return out
+}
+
+// share is what a group's gradients count in an optimiser step, and perStep how many groups one has.
+func (t *trainer) share(update int) (share float64, perStep int) {
+	if t.cfg.Compat != "trl" {
+		return 1, 1
+	}
+	share, perStep = 1/float64(t.cfg.GradAccumulation), t.cfg.GradAccumulation
+	if t.lastOfPass(update) {
+		perStep = 1
+	}
+	return share, perStep
+}
+
+// optimise trains policy and critic on an update's episodes for NumPPOEpochs, and returns the
+// stats of each group. order gives the episodes' order in an epoch. The critic has learnt from the first groups already, ahead being
+// what appraise returned. It stops with the context's error between passes.
+func (t *trainer) optimise(ctx context.Context, loop *train.Loop, episodes []*episode, order func(epoch int) []int, ahead []stats) ([]stats, error) {
+	share, perStep := t.share(loop.Step)
 	lr := loop.LR()
 	vlr := lr
 	if t.cfg.ValueLearningRate > 0 && t.cfg.LearningRate > 0 {
@@ -32,21 +58,18 @@ func (t *trainer) optimise(ctx context.Context, loop *train.Loop, episodes []*ep
 	var out []stats
 	loss, waiting := 0.0, 0
 	for epoch := range t.cfg.NumPPOEpochs {
-		idx := order(epoch)
-		for first := 0; first < len(idx); {
-			end := min(first+groupSize, (first/mini+1)*mini)
-			group := make([]*episode, 0, groupSize)
-			for _, i := range idx[first:end] {
-				group = append(group, episodes[i])
+		for _, group := range t.groups(episodes, order(epoch)) {
+			var learnt *stats
+			if len(out) < len(ahead) {
+				learnt = &ahead[len(out)]
 			}
-			first = end
-			s, err := t.gradients(ctx, group, 1/float64(perStep))
+			s, err := t.gradients(ctx, group, share, learnt)
 			if err != nil {
 				return nil, err
 			}
 			out = append(out, s)
-			loss += (s.policy + t.cfg.VFCoef*s.value) / float64(perStep)
-			if waiting++; waiting < perStep && !(t.cfg.Compat == "trl" && t.lastOfPass(loop.Step)) {
+			loss += (s.policy + t.cfg.VFCoef*s.value) * share
+			if waiting++; waiting < perStep {
 				continue
 			}
 			// Each is clipped by itself: a critic's large first errors must not still the policy.
@@ -66,15 +89,15 @@ func (t *trainer) optimise(ctx context.Context, loop *train.Loop, episodes []*ep
 	return out, nil
 }
 
-// gradients adds a group's gradients, times share, to those of policy and critic.
-func (t *trainer) gradients(ctx context.Context, group []*episode, share float64) (stats, error) {
+// gradients adds a group's gradients, times share, to those of policy and critic; the critic's are there already where learnt has its
+// stats.
+func (t *trainer) gradients(ctx context.Context, group []*episode, share float64, learnt *stats) (stats, error) {
 	var s stats
-	tokens, positions := 0, 0
+	tokens := 0
 	for _, e := range group {
 		tokens += len(e.tokens)
-		positions += e.n
 	}
-	perToken, perPosition := 1/float64(tokens), 1/float64(positions)
+	perToken, perPosition := 1/float64(tokens), perPosition(group)
 	passes := parts(group, t.cfg.MicroBatchTokens)
 	each, values := make([]stats, len(passes)), ops.Turns(len(passes))
 	t.cfg.Passes(len(passes), func(i int, turn *ops.Turn) {
@@ -83,15 +106,18 @@ func (t *trainer) gradients(ctx context.Context, group []*episode, share float64
 			return
 		}
 		t.policyPass(passes[i], &each[i], turn, perToken, share)
-		t.valuePass(passes[i], &each[i], values[i], perPosition, share)
+		if learnt == nil {
+			t.valuePass(passes[i], &each[i], values[i], perPosition, share, false)
+		}
 	})
 	if err := ctx.Err(); err != nil {
 		return s, err
 	}
 	for _, x := range each {
-		s.policy, s.value, s.entropy = s.policy+x.policy, s.value+x.value, s.entropy+x.entropy
-		s.approxKL, s.ratio = s.approxKL+x.approxKL, s.ratio+x.ratio
-		s.clipFrac, s.valueClipFrac = s.clipFrac+x.clipFrac, s.valueClipFrac+x.valueClipFrac
+		s.add(x)
+	}
+	if learnt != nil {
+		s.add(*learnt)
 	}
 	if t.cfg.Compat == "trl" { // its means of ratio and KL run over padding too, where the ratio is 1
 		all := float64(len(group) * t.longest)
@@ -99,6 +125,21 @@ func (t *trainer) gradients(ctx context.Context, group []*episode, share float64
 		s.approxKL *= float64(tokens) / all
 	}
 	return s, nil
+}
+
+// perPosition is what a position of a group's buffers counts in a mean.
+func perPosition(group []*episode) float64 {
+	n := 0
+	for _, e := range group {
+		n += e.n
+	}
+	return 1 / float64(n)
+}
+
+func (s *stats) add(x stats) {
+	s.policy, s.value, s.entropy = s.policy+x.policy, s.value+x.value, s.entropy+x.entropy
+	s.approxKL, s.ratio = s.approxKL+x.approxKL, s.ratio+x.ratio
+	s.clipFrac, s.valueClipFrac = s.clipFrac+x.clipFrac, s.valueClipFrac+x.valueClipFrac
 }
 
 func (t *trainer) policyPass(p *part, s *stats, turn *ops.Turn, perToken, share float64) {
@@ -124,12 +165,16 @@ func (t *trainer) policyPass(p *part, s *stats, turn *ops.Turn, perToken, share 
 	tape.Backward(lp, seed)
 }
 
-func (t *trainer) valuePass(p *part, s *stats, turn *ops.Turn, perPosition, share float64) {
+// valuePass is the critic's; the first one of an update also finds the values that the others start from.
+func (t *trainer) valuePass(p *part, s *stats, turn *ops.Turn, perPosition, share float64, first bool) {
 	tape := ops.TrainingTape(0, ops.Dropout{}, t.cfg.GradientCheckpointing)
 	tape.Turn = turn
 	v := ops.Project(tape, t.base.ForwardRows(tape, p.tree, t.critic, p.valueRows), t.critic.Head, nil)
 	now := ops.Widen(ops.F32(v))
 	seed := make([]float32, len(now))
+	if first {
+		t.credit(p, now)
+	}
 	for i, e := range p.episodes {
 		at := p.spans[i].value
 		loss, grad, clipped := ValueLoss(now[at:at+e.n], e.values, e.returns, t.cfg.ClipRangeValue, perPosition)

@@ -41,10 +41,11 @@ func BenchmarkProduct(b *testing.B) {
 	fill := func(n int) []float32 { x := Alloc(n); copy(x, random(r, n)); return x }
 	x, w, dy, dst := fill(m*k), fill(n*k), fill(m*n), fill(m*n)
 	dx, dw := fill(m*k), fill(n*k)
-	panels := map[PanelType]*Panels{}
-	for _, typ := range []PanelType{PanelF32, PanelBF16, PanelI16, PanelQ8, PanelQ4} {
-		panels[typ] = panelsOf(w, n, k, typ)
-	}
+	forms := []struct {
+		name string
+		*Panels
+	}{{"f32", panelsOf(w, n, k, PanelF32)}, {"bf16", panelsOf(w, n, k, PanelBF16)}, {"int16", panelsOf(w, n, k, PanelI16)},
+		{"q8", panelsOf(w, n, k, PanelQ8)}, {"q4", panelsOf(w, n, k, PanelQ4)}}
 	for _, l := range Available()[1:] {
 		f32, flops, dot, dotFlops := peakLoops(l)
 		for _, threads := range []int{1, 2} {
@@ -64,15 +65,15 @@ func BenchmarkProduct(b *testing.B) {
 					}
 				})
 			}
-			for typ, name := range []string{"f32", "bf16", "int16", "q8", "q4"} {
-				p := panels[PanelType(typ)]
+			for _, form := range forms {
+				p, name := form.Panels, form.name
 				c := F32
 				if p.Ints() {
 					c = I16
 				}
 				run("forward/panels="+name, c, func() { p.MatMul(dst, Rows{F: x}, m, false, F32, Tail{}) })
 				run("backward/panels="+name, c, func() { p.MatMulBackward(dx, Rows{F: dy}, m, false, F32, nil) })
-				if dot != nil && PanelType(typ) != PanelF32 {
+				if dot != nil && name != "f32" {
 					run("forward/compute=bf16/panels="+name, BF16, func() { p.MatMul(dst, Rows{F: x}, m, false, BF16, Tail{}) })
 					run("backward/compute=bf16/panels="+name, BF16, func() { p.MatMulBackward(dx, Rows{F: dy}, m, false, BF16, nil) })
 				}
