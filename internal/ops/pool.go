@@ -1,114 +1,180 @@
 package ops
 
 import (
-	"slices"
+	"math/bits"
 	"sync"
+	"unsafe"
 
 	"plumb/internal/kernels"
 )
 
-// The pool hands buffers out again: of those that are free the smallest that fits, unless a fifth of it would be wasted. What is
-// in use and what waits together stay within an eighth of the most that was ever in use, so that steps of changing
-// shapes do not pile up buffers that fit none of them; the one that waited longest goes first.
+// The pool hands out memory of slabs, which it cuts into blocks; free neighbours are one block again. Steps of changing shapes so find
+// what others left, whatever its size was. Free blocks are listed by size, four classes an octave, as in a two-level segregated fit
+// (Masmano et al., 2004).
 var pool struct {
 	sync.Mutex
-	free          []sizeClass // by size, ascending
-	inUse, unused int         // floats
-	most          int         // largest inUse so far
-	clock         int
+	used   map[*float32]*block
+	free   [classes]*block
+	some   [(classes + 63) / 64]uint64 // classes that have a block
+	inUse  int                         // floats
+	most   int                         // largest inUse so far
+	inSlab int                         // floats of all slabs
+	spare  *block                      // headers for reuse
 }
 
-// sizeClass holds the spare buffers of one capacity, that which waited longest first.
-type sizeClass struct {
-	size   int
-	spares []spare
-}
-
-type spare struct {
-	buf   []float32
-	since int
+// block is a run of a slab. n and at are multiples of blockUnit.
+type block struct {
+	slab          []float32
+	at, n         int // floats
+	unused        bool
+	before, after *block // its neighbours in the slab
+	prev, next    *block // in its class; unused ones only
 }
 
 const (
-	poolSlack  = 1 << 20 // floats that the pool may hold whatever was in use
-	maxClasses = 256     // sizes that are kept although no buffer of them waits
+	blockUnit = 16      // floats: a cache line
+	slabSize  = 8 << 20 // floats; what is larger has a slab of its own
+	classes   = 4 * 48
+	poolSlack = 16 << 20 // floats of slabs that the pool may keep whatever was in use
+	tries     = 16       // blocks of a class that are looked at for one that fits
 )
 
-// class returns the index of the first class with room for n floats.
+// class is where blocks of n floats are listed: by the three highest bits of n.
 func class(n int) int {
-	i, _ := slices.BinarySearchFunc(pool.free, n, func(c sizeClass, n int) int { return c.size - n })
-	return i
+	n /= blockUnit
+	octave := bits.Len(uint(n)) - 1
+	if octave < 2 {
+		return n
+	}
+	return 4*(octave-1) + n>>(octave-2)&3
 }
 
-// alloc returns n floats of arbitrary content.
+// alloc returns n floats of arbitrary content, from a multiple of 64 bytes on.
 func alloc(n int) []float32 {
 	pool.Lock()
 	defer pool.Unlock()
-	b := reuse(n)
+	size := max(1, (n+blockUnit-1)/blockUnit) * blockUnit
+	b := fitting(size)
 	if b == nil {
-		step := 64
-		if n > 4096 {
-			step = 1024
-		}
-		b = kernels.Alloc((n + step - 1) / step * step)
+		b = newSlab(size)
 	}
-	pool.inUse += cap(b)
+	b.take()
+	if b.n > size {
+		rest := header()
+		*rest = block{slab: b.slab, at: b.at + size, n: b.n - size, before: b, after: b.after}
+		if b.after != nil {
+			b.after.before = rest
+		}
+		b.after, b.n = rest, size
+		rest.give()
+	}
+	pool.inUse += size
 	pool.most = max(pool.most, pool.inUse)
-	return b[:n]
+	if pool.used == nil {
+		pool.used = map[*float32]*block{}
+	}
+	pool.used[&b.slab[b.at]] = b
+	return b.slab[b.at:][:n:size]
 }
 
-// reuse takes a spare buffer for n floats out of the pool; nil where none fits.
-func reuse(n int) []float32 {
-	for i := class(n); i < len(pool.free) && pool.free[i].size <= n+n/4+1024; i++ {
-		c := &pool.free[i]
-		last := len(c.spares) - 1
-		if last < 0 {
-			continue
+// free takes back what alloc returned, or a slice of its beginning.
+func free(x []float32) {
+	pool.Lock()
+	defer pool.Unlock()
+	at := unsafe.SliceData(x)
+	b := pool.used[at]
+	if b == nil {
+		panic("ops: free of memory that is not in use")
+	}
+	delete(pool.used, at)
+	pool.inUse -= b.n
+	if o := b.after; o != nil && o.unused {
+		o.take()
+		b.swallow(o)
+	}
+	if o := b.before; o != nil && o.unused {
+		o.take()
+		o.swallow(b)
+		b = o
+	}
+	if whole := len(b.slab); b.n == whole && pool.inSlab-whole > pool.most+pool.most/8+poolSlack {
+		pool.inSlab -= whole
+		return // to the garbage collector
+	}
+	b.give()
+}
+
+// fitting returns an unused block of at least n floats, nil where there is none.
+func fitting(n int) *block {
+	c := class(n)
+	for b, i := pool.free[c], 0; b != nil && i < tries; b, i = b.next, i+1 {
+		if b.n >= n {
+			return b
 		}
-		b := c.spares[last].buf
-		c.spares[last].buf = nil
-		c.spares = c.spares[:last]
-		pool.unused -= c.size
-		if last == 0 && len(pool.free) > maxClasses {
-			pool.free = slices.Delete(pool.free, i, i+1)
+	}
+	for c++; c < classes; {
+		if rest := pool.some[c/64] >> (c % 64); rest != 0 {
+			return pool.free[c+bits.TrailingZeros64(rest)]
 		}
-		return b
+		c = (c/64 + 1) * 64
 	}
 	return nil
 }
 
-// free takes back a buffer of alloc.
-func free(b []float32) {
-	pool.Lock()
-	defer pool.Unlock()
-	pool.clock++
-	n := cap(b)
-	pool.inUse -= n
-	pool.unused += n
-	i := class(n)
-	if i == len(pool.free) || pool.free[i].size != n {
-		pool.free = slices.Insert(pool.free, i, sizeClass{size: n})
-	}
-	c := &pool.free[i]
-	c.spares = append(c.spares, spare{b[:0], pool.clock})
-	for pool.inUse+pool.unused > pool.most+pool.most/8+poolSlack && pool.unused > 0 {
-		dropOldest()
-	}
+// newSlab adds a slab of at least n floats: an unused block.
+func newSlab(n int) *block {
+	const huge = 512 << 10 // floats of a huge page
+	n = (max(n, slabSize) + huge - 1) / huge * huge
+	pool.inSlab += n
+	b := header()
+	*b = block{slab: kernels.Alloc(n), n: n}
+	b.give()
+	return b
 }
 
-// dropOldest leaves the spare buffer that waited longest to the garbage collector, and its class if it was the last.
-func dropOldest() {
-	oldest := -1
-	for i, c := range pool.free {
-		if len(c.spares) > 0 && (oldest < 0 || c.spares[0].since < pool.free[oldest].spares[0].since) {
-			oldest = i
-		}
+// give lists b as unused.
+func (b *block) give() {
+	c := class(b.n)
+	b.unused, b.prev, b.next = true, nil, pool.free[c]
+	if b.next != nil {
+		b.next.prev = b
 	}
-	c := &pool.free[oldest]
-	pool.unused -= c.size
-	if c.spares = slices.Delete(c.spares, 0, 1); len(c.spares) == 0 {
-		pool.free = slices.Delete(pool.free, oldest, oldest+1)
+	pool.free[c] = b
+	pool.some[c/64] |= 1 << (c % 64)
+}
+
+// take takes b from its list.
+func (b *block) take() {
+	c := class(b.n)
+	if b.prev != nil {
+		b.prev.next = b.next
+	} else if pool.free[c] = b.next; b.next == nil {
+		pool.some[c/64] &^= 1 << (c % 64)
 	}
+	if b.next != nil {
+		b.next.prev = b.prev
+	}
+	b.unused, b.prev, b.next = false, nil, nil
+}
+
+// swallow makes o, which follows b, part of it.
+func (b *block) swallow(o *block) {
+	b.n += o.n
+	if b.after = o.after; b.after != nil {
+		b.after.before = b
+	}
+	*o = block{next: pool.spare}
+	pool.spare = o
+}
+
+// header returns a block to be filled.
+func header() *block {
+	b := pool.spare
+	if b == nil {
+		return new(block)
+	}
+	pool.spare = b.next
+	return b
 }
 
 // Scratch returns n pooled floats of arbitrary content, for FreeScratch to take back.
