@@ -161,18 +161,21 @@ func (t *Tape) drop(i int) {
 	t.ops[i], t.fns[i] = nil, nil
 }
 
-// forget drops the memory of x, one of the latest outputs, when it can be recomputed, and what was rounded of it.
+// forget drops the memory of x, one of the latest outputs, when it can be recomputed, and what was rounded of it; of what is read in
+// bf16 alone it keeps that form, which the backward pass reads again.
 func (t *Tape) forget(x mat.Tensor) {
 	for i := len(t.ops) - 1; i >= 0; i-- {
 		if mat.Tensor(t.ops[i]) != x {
 			continue
 		}
 		v := t.ops[i].Value().(*value)
-		if f, ok := t.fns[i].(recomputer); ok {
+		switch f, ok := t.fns[i].(recomputer); {
+		case !ok:
+			v.releaseRounded()
+		case v.buf == nil && v.half != nil:
+		default:
 			v.release()
 			v.again = f
-		} else {
-			v.releaseRounded()
 		}
 		return
 	}
