@@ -133,25 +133,34 @@ func AddOuterPairs(g []float32, row, col int, u, x []uint16, m, r, w int) {
 	Parallel((w/32+group-1)/group, func(item int) {
 		s := getScratch()
 		defer putScratch(s)
-		b := asU16(s.panel(16 * deep))
-		for j := item * group; j < min(w/32, item*group+group); j++ {
-			for i := 0; i < m; i += 32 {
-				im.pairBlock(s, b[32*i:], x[i*ldx+32*j:], min(32, m-i), ldx)
+		first := item * group
+		n := min(group, w/32-first)
+		b := asU16(s.panel(n * 16 * deep))
+		for i := 0; i < m; i += 32 {
+			for j := range n { // side by side: lines of x that follow each other
+				im.pairBlock(s, b[32*(j*deep+i):], x[i*ldx+32*(first+j):], min(32, m-i), ldx)
 			}
-			for i := 0; i < r; i += maxTile {
-				n := min(maxTile, r-i)
-				GemmPairs(n, 1, deep, turned[i*ld:], ld, b, 0, s.c[:], 32, false)
-				addOuter(g[i*row+32*j*col:], row, col, s.c[:32*n])
-			}
+		}
+		for i := 0; i < r; i += 32 {
+			c := s.c[:min(32, r-i)*32*n]
+			GemmPairs(min(32, r-i), n, deep, turned[i*ld:], ld, b, 32*deep, c, 32*n, false)
+			addOuter(g[i*row+32*first*col:], row, col, c, 32*n)
 		}
 	})
 }
 
-// addOuter adds a tile of 32 columns to g.
-func addOuter(g []float32, row, col int, c []float32) {
-	for i := 0; i < len(c)/32; i++ {
-		for j, v := range c[32*i:][:32] {
-			g[i*row+j*col] += v
+// addOuter adds c, rows of w, to g.
+func addOuter(g []float32, row, col int, c []float32, w int) {
+	if col == 1 {
+		for i := range len(c) / w {
+			Add(g[i*row:][:w], c[i*w:][:w])
+		}
+		return
+	}
+	for j := range w { // rows of c are side by side in g
+		to := g[j*col:]
+		for i := range len(c) / w {
+			to[i*row] += c[i*w+j]
 		}
 	}
 }
