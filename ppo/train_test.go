@@ -78,8 +78,14 @@ func TestTrainLearns(t *testing.T) {
 		t.Fatalf("%d rows, %v", len(rows), err)
 	}
 	first, last := rows[0].Fields, rows[13].Fields
-	if last["objective/scores"] < first["objective/scores"]+0.15 {
-		t.Errorf("score %g at first, %g at the end", first["objective/scores"], last["objective/scores"])
+	three := func(at int) (mean float64) { // of 192 episodes: a single update's score varies by a fifth
+		for _, r := range rows[at : at+3] {
+			mean += r.Fields["objective/scores"] / 3
+		}
+		return mean
+	}
+	if early, late := three(0), three(11); late < early+0.1 || late < 2*early {
+		t.Errorf("score %g at first, %g at the end", early, late)
 	}
 	if first["objective/kl"] != 0 {
 		t.Errorf("KL of an untouched policy is %g", first["objective/kl"])

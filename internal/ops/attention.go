@@ -31,31 +31,53 @@ type AttnPlan struct {
 	Packed bool
 }
 
-// Plan returns the plan of a prefix tree.
+// Plan returns the plan of a prefix tree. A segment that is the only one to follow another, in the rows behind it, continues its item:
+// causal rows see the same either way.
 func Plan(b *batch.Tree) *AttnPlan {
 	p := &AttnPlan{Causal: !b.Bidirectional}
-	group := make([]int, len(b.Segs))
+	group, item := make([]int, len(b.Segs)), make([]int, len(b.Segs)) // of each segment
 	paths := make([][]Span, len(b.Segs))
+	children := make([]int, len(b.Segs))
+	for _, s := range b.Segs {
+		if s.Parent >= 0 {
+			children[s.Parent]++
+		}
+	}
 	for i, s := range b.Segs {
+		own := Span{0, s.Start, s.Start + s.Len}
 		if s.Parent < 0 {
 			group[i] = len(p.Groups)
 			p.Groups = append(p.Groups, nil)
 		} else {
 			group[i] = group[s.Parent]
 			ps := b.Segs[s.Parent]
-			paths[i] = paths[s.Parent]
-			if ps.Len > 0 {
-				paths[i] = append(append([]Span{}, paths[i]...), Span{0, ps.Start, ps.Start + ps.Len})
+			paths[i] = joined(paths[s.Parent], Span{0, ps.Start, ps.Start + ps.Len})
+			if p.Causal && children[s.Parent] == 1 && ps.Len > 0 && ps.Start+ps.Len == s.Start {
+				item[i] = item[s.Parent]
+				it := &p.Groups[group[i]][item[i]]
+				it.QHi, it.Own.Hi = own.Hi, own.Hi
+				continue
 			}
 		}
 		if s.Len > 0 {
-			p.Groups[group[i]] = append(p.Groups[group[i]], AttnItem{
-				QLo: s.Start, QHi: s.Start + s.Len, Path: paths[i],
-				Own: Span{0, s.Start, s.Start + s.Len},
-			})
+			item[i] = len(p.Groups[group[i]])
+			p.Groups[group[i]] = append(p.Groups[group[i]], AttnItem{QLo: own.Lo, QHi: own.Hi, Path: paths[i], Own: own})
 		}
 	}
 	return p
+}
+
+// joined is path and then s, in one span with its last where that ends where s begins.
+func joined(path []Span, s Span) []Span {
+	if s.len() == 0 {
+		return path
+	}
+	out := append([]Span{}, path...)
+	if last := len(out) - 1; last >= 0 && out[last].Buf == s.Buf && out[last].Hi == s.Lo {
+		out[last].Hi = s.Hi
+		return out
+	}
+	return append(out, s)
 }
 
 // Heads is the shape of an attention: Q query heads share KV key/value heads of Dim columns.
