@@ -231,13 +231,15 @@ func (t *trainer) appraise(ctx context.Context, episodes []*episode, first [][]*
 		passes = append(passes, pass{p, -1})
 	}
 	each := make([]stats, len(passes))
+	critic, release := t.critic.Fixed()
+	defer release()
 	t.cfg.Passes(len(passes), func(i int, turn *ops.Turn) {
 		switch p := passes[i]; {
 		case ctx.Err() != nil:
 		case p.group < 0:
-			t.credit(p.part, p.values(t.base, t.critic))
+			t.credit(p.part, p.values(t.base, critic))
 		default:
-			t.valuePass(p.part, &each[i], turn, perPosition(first[p.group]), share, true)
+			t.valuePass(critic, p.part, &each[i], turn, perPosition(first[p.group]), share, true)
 		}
 	})
 	if err := ctx.Err(); err != nil {

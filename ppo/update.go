@@ -3,6 +3,7 @@ package ppo
 import (
 	"context"
 
+	"plumb/adapters"
 	"plumb/internal/ops"
 	"plumb/internal/train"
 )
@@ -98,6 +99,10 @@ func (t *trainer) gradients(ctx context.Context, group []*episode, share float64
 		tokens += len(e.tokens)
 	}
 	perToken, perPosition := 1/float64(tokens), perPosition(group)
+	policy, releasePolicy := t.policy.Fixed()
+	defer releasePolicy()
+	critic, releaseCritic := t.critic.Fixed()
+	defer releaseCritic()
 	passes := parts(group, t.cfg.MicroBatchTokens)
 	each, values := make([]stats, len(passes)), ops.Turns(len(passes))
 	t.cfg.Passes(len(passes), func(i int, turn *ops.Turn) {
@@ -105,9 +110,9 @@ func (t *trainer) gradients(ctx context.Context, group []*episode, share float64
 		if ctx.Err() != nil {
 			return
 		}
-		t.policyPass(passes[i], &each[i], turn, perToken, share)
+		t.policyPass(policy, passes[i], &each[i], turn, perToken, share)
 		if learnt == nil {
-			t.valuePass(passes[i], &each[i], values[i], perPosition, share, false)
+			t.valuePass(critic, passes[i], &each[i], values[i], perPosition, share, false)
 		}
 	})
 	if err := ctx.Err(); err != nil {
@@ -142,11 +147,11 @@ func (s *stats) add(x stats) {
 	s.clipFrac, s.valueClipFrac = s.clipFrac+x.clipFrac, s.valueClipFrac+x.valueClipFrac
 }
 
-func (t *trainer) policyPass(p *part, s *stats, turn *ops.Turn, perToken, share float64) {
+func (t *trainer) policyPass(policy *adapters.Adapter, p *part, s *stats, turn *ops.Turn, perToken, share float64) {
 	tape := ops.TrainingTape(0, ops.Dropout{}, t.cfg.GradientCheckpointing)
 	tape.Turn = turn
 	var tok ops.TokenStats
-	lp := t.base.Score(tape, p.tree, t.policy, p.targets, t.cfg.Temperature, &tok)
+	lp := t.base.Score(tape, p.tree, policy, p.targets, t.cfg.Temperature, &tok)
 	now := ops.Widen(ops.F32(lp))
 	seed := make([]float32, len(now))
 	for i, e := range p.episodes {
@@ -166,10 +171,10 @@ func (t *trainer) policyPass(p *part, s *stats, turn *ops.Turn, perToken, share 
 }
 
 // valuePass is the critic's; the first one of an update also finds the values that the others start from.
-func (t *trainer) valuePass(p *part, s *stats, turn *ops.Turn, perPosition, share float64, first bool) {
+func (t *trainer) valuePass(critic *adapters.Adapter, p *part, s *stats, turn *ops.Turn, perPosition, share float64, first bool) {
 	tape := ops.TrainingTape(0, ops.Dropout{}, t.cfg.GradientCheckpointing)
 	tape.Turn = turn
-	v := ops.Project(tape, t.base.ForwardRows(tape, p.tree, t.critic, p.valueRows), t.critic.Head, nil)
+	v := ops.Project(tape, t.base.ForwardRows(tape, p.tree, critic, p.valueRows), critic.Head, nil)
 	now := ops.Widen(ops.F32(v))
 	seed := make([]float32, len(now))
 	if first {

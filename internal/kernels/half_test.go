@@ -190,9 +190,16 @@ func TestAddOuterPairs(t *testing.T) {
 			uf, xf = rounded(uf), rounded(xf)
 			start := random(r, rank*w)
 			got, turned := g.copy(start), g.make(rank*w)
-			AddOuterPairs(got, w, 1, u, x, m, rank, w)
+			rows, columns := make([][]float32, rank), make([][]float32, rank)
+			for i := range rank {
+				rows[i], columns[i] = got[i*w:], turned[i:]
+			}
+			AddOuterPairs(rows, 1, u, wide, 0, x, m, w)
 			SetThreads(3)
-			AddOuterPairs(turned, 1, rank, u, x, m, rank, w)
+			half := (rank + 1) / 2 // in two parts, the first row by itself
+			AddOuterPairs(append([][]float32{nil}, columns[1:half]...)[:half], rank, u, wide, 0, x, m, w)
+			AddOuterPairs(columns[:1], rank, u, wide, 0, x, m, w)
+			AddOuterPairs(columns[half:], rank, u, wide, half, x, m, w) // none of rank 1
 			SetThreads(0)
 			for i := range rank {
 				for j := range w {

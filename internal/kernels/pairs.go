@@ -1,6 +1,9 @@
 package kernels
 
-import "unsafe"
+import (
+	"slices"
+	"unsafe"
+)
 
 // This file owns products of two operands that both change, with bf16 pairs: those of attention. Operands are packed by
 // the caller, who reads them several times; sums are in float32, in the order of the products with frozen weights.
@@ -47,14 +50,14 @@ func GemmPairs(m, panels, k int, a []uint16, lda int, b []uint16, step int, c []
 	}
 }
 
-// MatMulPairs computes c(m, 32*panels) = a·b on all threads, a being Rows.B of k numbers each and b panels of k, a multiple of
+// MatMulPairs computes c(m, 32*panels) = or += a·b on all threads, a being Rows.B of k numbers each and b panels of k, a multiple of
 // PairBlock.
-func MatMulPairs(c []float32, m, panels, k int, a, b []uint16) {
+func MatMulPairs(c []float32, m, panels, k int, a, b []uint16, acc bool) {
 	ld := pairStride(k)
 	step := 2 * maxTile
 	Parallel((m+step-1)/step, func(i int) {
 		i *= step
-		GemmPairs(min(step, m-i), panels, k, a[i*ld:], ld, b, 32*k, c[i*32*panels:], 32*panels, false)
+		GemmPairs(min(step, m-i), panels, k, a[i*ld:], ld, b, 32*k, c[i*32*panels:], 32*panels, acc)
 	})
 }
 
@@ -115,52 +118,57 @@ func RoundTile(dst []uint16, ldd, rows int, c []float32) {
 	active.Load().roundRows(dst, ldd, rows, c, noBias)
 }
 
-// AddOuterPairs adds uᵀ·x to the gradient of a low rank's factor on all threads: g holds element (i,j) of (r,w) at i*row + j*col, u(m, r
-// padded to a multiple of PairBlock) and x(m,w) are bf16, x a Rows.B, w a multiple of 32.
-func AddOuterPairs(g []float32, row, col int, u, x []uint16, m, r, w int) {
-	if m < 1 {
+// AddOuterPairs adds rows of uᵀ·x, from the first on, to the gradient of a low rank's factor on all threads: element j of row i to g[i][j*col],
+// unless g[i] is nil. u(m, wide), wide a multiple of PairBlock, and x(m,w) are bf16, x a Rows.B, w a multiple of 32.
+func AddOuterPairs(g [][]float32, col int, u []uint16, wide, first int, x []uint16, m, w int) {
+	if m < 1 || !slices.ContainsFunc(g, func(to []float32) bool { return to != nil }) {
 		return
 	}
 	im := active.Load()
-	deep, wide := wholePairs(m), wholePairs(r)
+	deep, r := wholePairs(m), len(g)
 	shared := getScratch()
 	defer putScratch(shared)
 	ld := deep + PairBlock // not a power of two apart
 	turned := asU16(shared.extra(wide * ld / 2))
 	PairTranspose(turned, ld, u, wide, m, wide)
+	turned = turned[first*ld:]
 	ldx := pairStride(w)
 	const group = 4 // panels an item
 	Parallel((w/32+group-1)/group, func(item int) {
 		s := getScratch()
 		defer putScratch(s)
-		first := item * group
-		n := min(group, w/32-first)
+		from := item * group
+		n := min(group, w/32-from)
 		b := asU16(s.panel(n * 16 * deep))
 		for i := 0; i < m; i += 32 {
 			for j := range n { // side by side: lines of x that follow each other
-				im.pairBlock(s, b[32*(j*deep+i):], x[i*ldx+32*(first+j):], min(32, m-i), ldx)
+				im.pairBlock(s, b[32*(j*deep+i):], x[i*ldx+32*(from+j):], min(32, m-i), ldx)
 			}
 		}
 		for i := 0; i < r; i += 32 {
-			c := s.c[:min(32, r-i)*32*n]
-			GemmPairs(min(32, r-i), n, deep, turned[i*ld:], ld, b, 32*deep, c, 32*n, false)
-			addOuter(g[i*row+32*first*col:], row, col, c, 32*n)
+			rows := g[i:min(r, i+32)]
+			c := s.c[:len(rows)*32*n]
+			GemmPairs(len(rows), n, deep, turned[i*ld:], ld, b, 32*deep, c, 32*n, false)
+			addOuter(rows, 32*from, col, c, 32*n)
 		}
 	})
 }
 
-// addOuter adds c, rows of w, to g.
-func addOuter(g []float32, row, col int, c []float32, w int) {
+// addOuter adds c, rows of w, to columns of g from the given one on.
+func addOuter(g [][]float32, from, col int, c []float32, w int) {
 	if col == 1 {
-		for i := range len(c) / w {
-			Add(g[i*row:][:w], c[i*w:][:w])
+		for i, to := range g {
+			if to != nil {
+				Add(to[from:][:w], c[i*w:][:w])
+			}
 		}
 		return
 	}
-	for j := range w { // rows of c are side by side in g
-		to := g[j*col:]
-		for i := range len(c) / w {
-			to[i*row] += c[i*w+j]
+	for j := range w { // elements of a column are side by side in g
+		for i, to := range g {
+			if to != nil {
+				to[(from+j)*col] += c[i*w+j]
+			}
 		}
 	}
 }

@@ -122,53 +122,6 @@ func (l *Linear) Apply(t *Tape, x mat.Tensor, lora *LoRA) mat.Tensor {
 	return l.apply(&linear{x: x, l: l, tape: t}, lora)
 }
 
-// Call is one of several layers that are applied to the same x: as by Apply or, where Half is set and products with
-// W multiply bf16, with a result that exists in that form only, for what is read so or once.
-type Call struct {
-	Linear *Linear
-	LoRA   *LoRA
-	Half   bool
-}
-
-// on is the call with its operand.
-func (c Call) on(t *Tape, x mat.Tensor) *linear {
-	return (&linear{x: x, l: c.Linear, tape: t, half: c.Half && c.Linear.halves()}).with(c.LoRA)
-}
-
-// Together applies layers of the same arithmetic to x (T,in). Without a tape the threads share all products in one go, which for few rows
-// saves them waiting for each other; no bit depends on it.
-func Together(t *Tape, x mat.Tensor, calls ...Call) []mat.Tensor {
-	out, together := make([]mat.Tensor, len(calls)), t == nil
-	for _, c := range calls {
-		together = together && c.Linear.W.Frozen != nil && c.Linear.Compute == calls[0].Linear.Compute
-	}
-	if !together {
-		for i, c := range calls {
-			out[i] = t.apply(c.on(t, x))
-		}
-		return out
-	}
-	products, fs := make([]kernels.Product, len(calls)), make([]*linear, len(calls))
-	for i, c := range calls {
-		f := c.on(t, x)
-		n, _ := c.Linear.W.Dims()
-		p := &products[i]
-		p.P, fs[i] = c.Linear.W.Frozen, f
-		if p.X, p.Tail = f.open(); f.half {
-			y := newHalf(f.rows, n)
-			p.Half, out[i] = y.half, y
-		} else {
-			y := newValue(f.rows, n)
-			p.Dst, out[i] = y.data(), y
-		}
-	}
-	kernels.MatMulTogether(products, fs[0].rows, calls[0].Linear.Compute)
-	for _, f := range fs {
-		f.close()
-	}
-	return out
-}
-
 // ApplyGELU returns GELU(h) with h = Apply(x), and h, which is to be released together with it. Where products multiply bf16 GELU is
 // in bf16; without a tape it is then computed in their tiles, and h is the same.
 func (l *Linear) ApplyGELU(t *Tape, x mat.Tensor, lora *LoRA, tanh bool) (y, h mat.Tensor) {
@@ -192,21 +145,26 @@ func (l *Linear) ApplyAdd(t *Tape, x mat.Tensor, lora *LoRA, plus mat.Tensor) ma
 	return l.apply(&linear{x: x, l: l, tape: t, plus: plus}, lora)
 }
 
-func (l *Linear) apply(f *linear, lora *LoRA) mat.Tensor { return f.tape.apply(f.with(lora)) }
-
-// with is f with a LoRA, unless that is nil.
-func (f *linear) with(lora *LoRA) *linear {
+func (l *Linear) apply(f *linear, lora *LoRA) mat.Tensor {
 	if lora != nil {
-		f.low = &lowRank{lora: lora}
+		f.low = lowRankOf(l, lora)
 	}
-	return f
+	return f.tape.apply(f)
 }
 
 // halves reports whether products with W can leave their result in bf16.
 func (l *Linear) halves() bool { return l.W.Frozen != nil && l.W.Frozen.HasHalf(l.Compute) }
 
 func (f *linear) Operands() []mat.Tensor {
-	ops := []mat.Tensor{f.x}
+	ops := append([]mat.Tensor{f.x}, f.params()...)
+	if f.plus != nil {
+		ops = append(ops, f.plus)
+	}
+	return ops
+}
+
+// params are those of the layer itself and of a low rank of its own.
+func (f *linear) params() (ops []mat.Tensor) {
 	if f.l.W.Param != nil {
 		ops = append(ops, f.l.W.Param)
 	}
@@ -214,10 +172,9 @@ func (f *linear) Operands() []mat.Tensor {
 		ops = append(ops, f.l.Bias)
 	}
 	if f.low != nil {
-		ops = append(ops, f.low.lora.A, f.low.lora.B)
-	}
-	if f.plus != nil {
-		ops = append(ops, f.plus)
+		for _, l := range f.low.loras {
+			ops = append(ops, l.A, l.B)
+		}
 	}
 	return ops
 }
@@ -241,33 +198,39 @@ func (f *linear) operandBack(dy mat.Tensor) kernels.Rows {
 
 func (f *linear) Forward() (mat.Tensor, error) {
 	x, t := f.open()
-	out, _ := f.l.W.Dims()
-	var y *value
+	y := f.result()
 	switch {
 	case f.half:
-		y = newHalf(f.rows, out)
 		f.l.W.Frozen.MatMulHalf(y.half, x, f.rows, t)
 	case f.plus != nil:
-		y = newValue(f.rows, out)
 		t.Add = F32(f.plus)
 		f.l.W.Frozen.MatMulAdd(y.data(), x, f.rows, t)
 	default:
-		y = newValue(f.rows, out)
 		f.l.W.apply(y.data(), x, f.rows, f.l.Compute, t)
 	}
 	f.close()
 	return y, nil
 }
 
+// result is memory for y.
+func (f *linear) result() *value {
+	out, _ := f.l.W.Dims()
+	if f.half {
+		return newHalf(f.rows, out)
+	}
+	return newValue(f.rows, out)
+}
+
 // open returns what the product with W reads, and what is done to it.
 func (f *linear) open() (kernels.Rows, kernels.Tail) {
 	f.rows, _ = Dims(f.x)
-	if f.low != nil && !f.low.pairs(f) {
+	if f.low != nil && !f.low.pairs {
 		F32(f.x) // read by A; what is rounded below then need not be computed apart
 	}
 	x, t := f.operand(f.x), kernels.Tail{Act: f.act}
 	if f.low != nil {
-		t.Low = f.low.forward(f, x)
+		f.low.forward(f.tape, f.x, x)
+		t.Low = f.low.tail(0)
 	}
 	if f.l.Bias != nil {
 		t.Bias = F32(f.l.Bias)
@@ -278,7 +241,7 @@ func (f *linear) open() (kernels.Rows, kernels.Tail) {
 // close gives back what only the forward pass reads.
 func (f *linear) close() {
 	if f.low != nil {
-		f.low.releaseHalves()
+		f.low.releasePacked()
 	}
 	if f.tape == nil {
 		f.releaseSaved()
@@ -286,30 +249,31 @@ func (f *linear) close() {
 }
 
 func (f *linear) Backward(gy mat.Tensor) error {
-	out, _ := f.l.W.Dims()
-	m := f.rows
 	if f.plus != nil && f.plus.RequiresGrad() {
 		valueOf(f.plus).AccGrad(gy)
 	}
+	f.backwardParams(gy)
+	dx, acc := gradInto(f.x)
+	switch {
+	case f.low != nil:
+		f.low.backward(f.l, f.x, dx, gy, f.operandBack(gy), acc)
+	case dx != nil:
+		f.l.W.applyBackward(dx, f.operandBack(gy), f.rows, acc, f.l.Compute, nil)
+	}
+	return nil
+}
+
+// backwardParams adds to the gradients of W and the bias.
+func (f *linear) backwardParams(gy mat.Tensor) {
+	out, _ := f.l.W.Dims()
 	if f.l.W.Param != nil { // x may have to be computed again: ask for it only where it is read
-		f.l.W.gradBy(F32(gy), out, F32(f.x), m, 0, out)
+		f.l.W.gradBy(F32(gy), out, F32(f.x), f.rows, 0, out)
 	}
 	if g := paramGrad(f.l.Bias); g != nil {
-		for i := range m {
+		for i := range f.rows {
 			addTo(g, F32(gy)[i*out:(i+1)*out])
 		}
 	}
-	dx, acc := gradInto(f.x)
-	if dx == nil && f.low == nil {
-		return nil
-	}
-	dy := f.operandBack(gy)
-	if f.low == nil {
-		f.l.W.applyBackward(dx, dy, m, acc, f.l.Compute, nil)
-		return nil
-	}
-	f.low.backward(f, dx, gy, dy, acc)
-	return nil
 }
 
 func (f *linear) releaseSaved() {
