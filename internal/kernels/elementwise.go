@@ -109,8 +109,8 @@ func SiLUMulHalf(y, gate, up []uint16) {
 	active.Load().siluHalf(y, gate, up)
 }
 
-// SiLUMulHalfBackward is SiLUMulBackward of bf16 with dy in float32, as SiLUMulHalf.
-func SiLUMulHalfBackward(dgate, dup []uint16, dy []float32, gate, up []uint16) {
+// SiLUMulHalfBackward is SiLUMulBackward of bf16, as SiLUMulHalf.
+func SiLUMulHalfBackward(dgate, dup, dy, gate, up []uint16) {
 	n := len(gate)
 	_, _, _, _, _ = dgate[n-1], dup[n-1], dy[n-1], up[n-1], gate[n/16*16-1]
 	active.Load().siluHalfBack(dgate, dup, dy, gate, up)

@@ -134,7 +134,7 @@ func pairRowsAVX512(dst *uint16, src *uint16, lds int, pairs int)
 func siluMulHalfAVX512(y []uint16, gate []uint16, up []uint16)
 
 //go:noescape
-func siluMulHalfBackAVX512(dgate []uint16, dup []uint16, dy []float32, gate []uint16, up []uint16)
+func siluMulHalfBackAVX512(dgate []uint16, dup []uint16, dy []uint16, gate []uint16, up []uint16)
 
 //go:noescape
 func toBFAVX512(dst []uint16, src []float32, by float32)

@@ -2504,7 +2504,7 @@ DATA cbfb8aa3b<>+56(SB)/4, $0xbfb8aa3b
 DATA cbfb8aa3b<>+60(SB)/4, $0xbfb8aa3b
 GLOBL cbfb8aa3b<>(SB), RODATA|NOPTR, $64
 
-// func siluMulHalfBackAVX512(dgate []uint16, dup []uint16, dy []float32, gate []uint16, up []uint16)
+// func siluMulHalfBackAVX512(dgate []uint16, dup []uint16, dy []uint16, gate []uint16, up []uint16)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, AVX512_BF16
 TEXT ·siluMulHalfBackAVX512(SB), NOSPLIT, $0-120
 	MOVQ dgate_base+0(FP), AX
@@ -2529,7 +2529,8 @@ next:
 	VRCP14PS    Z2, Z2
 	VPMOVZXWD   (SI)(R8*2), Z0
 	VPSLLD      $0x10, Z0, Z0
-	VMOVUPS     (DX)(R8*4), Z3
+	VPMOVZXWD   (DX)(R8*2), Z3
+	VPSLLD      $0x10, Z3, Z3
 	VMULPS      Z0, Z3, Z4
 	VMULPS      Z2, Z1, Z0
 	VMULPS      Z3, Z0, Z0

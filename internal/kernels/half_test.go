@@ -159,6 +159,19 @@ func TestManyPairs(t *testing.T) {
 				gotX, wantX := g.make(m*k), slices.Clone(startX)
 				copy(gotX, startX)
 				p.MatMulBackward(gotX, Rows{F: dy}, m, true, BF16, nil)
+				low := &LowRank{R: 32, Halves: true, UB: make([]uint16, m*32), VB: make([]uint16, 32*k)}
+				F32ToBF16(low.UB, random(r, m*32))
+				F32ToBF16(low.VB, random(r, 32*k))
+				gotHalf, sums := g.half(HalfLen(m, k)), make([]float32, m*k)
+				p.MatMulBackwardHalf(gotHalf, Rows{F: dy}, m, low)
+				p.MatMulBackward(sums, Rows{F: dy}, m, false, BF16, low)
+				wantHalf := make([]uint16, HalfLen(m, k))
+				HalfRows(wantHalf, sums, m, k)
+				for i := range m {
+					if at := HalfLen(i, k); !slices.Equal(gotHalf[at:at+k], wantHalf[at:at+k]) {
+						t.Fatalf("%v type %d: gradient in bf16, row %d is %v, want %v", s, typ, i, gotHalf[at:at+k], wantHalf[at:at+k])
+					}
+				}
 				half := n / 2 / 32 * 32
 				for i := 0; i < m; i += 7 {
 					rows := min(7, m-i)
@@ -252,7 +265,7 @@ func TestHalfElements(t *testing.T) {
 	pairLevels(t, func(t *testing.T, r *rand.Rand, g *guards) {
 		for _, n := range []int{16, 48, 160} {
 			half := func(x []float32) []uint16 { h := g.half(len(x)); F32ToBF16(h, x); return h }
-			gate, up, dy := rounded(random(r, n)), rounded(random(r, n)), random(r, n)
+			gate, up, dy := rounded(random(r, n)), rounded(random(r, n)), rounded(random(r, n))
 			gate[1], gate[2], up[3] = 90, -90, 0
 			y, want := g.half(n), make([]float32, n)
 			SiLUMulHalf(y, half(gate), half(up))
@@ -261,7 +274,7 @@ func TestHalfElements(t *testing.T) {
 				t.Fatalf("SiLU of %v times %v is %v, want %v", gate[i], up[i], F32FromBF16(y[i]), want[i])
 			}
 			dg, du, wantU := g.half(n), g.half(n), make([]float32, n)
-			SiLUMulHalfBackward(dg, du, dy, half(gate), half(up))
+			SiLUMulHalfBackward(dg, du, half(dy), half(gate), half(up))
 			SiLUMulBackward(want, wantU, dy, gate, up)
 			if i, j := nearRounded(dg, want, 1e-4), nearRounded(du, wantU, 1e-36); i >= 0 || j >= 0 {
 				t.Fatalf("SiLU's gradients of %d: %v, %v, want %v, %v", n, dg, du, want, wantU)

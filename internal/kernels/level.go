@@ -134,9 +134,9 @@ type impl struct {
 	softmaxHalf func(dst []uint16, ldd int, s []float32, lds, rows, n, more, room int, scale float32, stats []float32)
 	// softmaxHalfBack is SoftmaxHalfBackward; there where tileDot is.
 	softmaxHalfBack func(p, ds []uint16, ldd int, s, d []float32, lds, rows, n, more, room int, scale, by float32, lse []float32)
-	// siluHalf and siluHalfBack are siluMul and siluMulBack of bf16, dy in float32; there where tileDot is.
+	// siluHalf and siluHalfBack are siluMul and siluMulBack of bf16; there where tileDot is.
 	siluHalf     func(y, gate, up []uint16)
-	siluHalfBack func(dgate, dup []uint16, dy []float32, gate, up []uint16)
+	siluHalfBack func(dgate, dup, dy, gate, up []uint16)
 	// tileInt: c(mr,32) (+)= xs(mr)·ws(32)·a·b, a and b as for tileDot but of 16-bit integers; then, where intTail is set,
 	// c += low.
 	tileInt func(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, xs, ws []float32, to fetching, low lowTile)

@@ -12,6 +12,23 @@ func (p *Panels) MatMulBackwardRange(dx []float32, dy []float32, ldy int, m, n0,
 	p.productBackward(dx, Rows{F: dy}, ldy, m, n0, n1, acc, c, nil)
 }
 
+// MatMulBackwardHalf is MatMulBackward with the result rounded to bf16 as HalfRows does: dx(m,K) is a Rows.B, and K a multiple of 32. It is
+// for products that multiply pairs (Dots).
+func (p *Panels) MatMulBackwardHalf(dx []uint16, dy Rows, m int, low *LowRank) {
+	if !p.HasHalfBackward(BF16) {
+		panic("kernels: MatMulBackwardHalf wants pairs of bf16, and columns of W in whole panels")
+	}
+	if m > 0 {
+		b := &backward{im: active.Load(), p: p, half: dx, ldx: pairStride(p.k), n: p.n, m: m, low: low}
+		b.start(dy, p.n, BF16)
+	}
+}
+
+// HasHalfBackward reports whether MatMulBackwardHalf can be called at the active level, for arithmetic c.
+func (p *Panels) HasHalfBackward(c Compute) bool {
+	return p.Dots(c) && p.k%32 == 0 && p.n > 0 && p.k > 0
+}
+
 func (p *Panels) productBackward(dx []float32, dy Rows, ldy int, m, n0, n1 int, acc bool, c Compute, low *LowRank) {
 	if n0%32 != 0 || n0 < 0 || n1 > p.n {
 		panic("kernels: MatMulBackwardRange wants n0 to be a multiple of 32 within the rows")
@@ -25,15 +42,22 @@ func (p *Panels) productBackward(dx []float32, dy Rows, ldy int, m, n0, n1 int, 
 		}
 		return
 	}
+	b := &backward{im: active.Load(), p: p, dx: dx, ldx: p.k, n0: n0, n: n1 - n0, m: m, acc: acc, low: low}
+	b.start(dy, ldy, c)
+}
+
+// start rounds dy, unless that was done, and runs the product on all threads.
+func (b *backward) start(dy Rows, ldy int, c Compute) {
+	p, m := b.p, b.m
 	p.checkTable()
-	b := &backward{im: active.Load(), p: p, dx: dx, dy: dy.F, ldy: ldy, n0: n0, n: n1 - n0, m: m, acc: acc, low: low}
+	b.dy, b.ldy = dy.F, ldy
 	switch {
 	case p.Ints():
 		s := getScratch()
 		defer putScratch(s)
 		b.ldb = pairStride(b.n)
 		b.yi, b.steps = s.intsAndSteps(m, b.n)
-		p.intsOf(b.yi, b.ldb, b.steps, dy.F, ldy, m, n0, b.n)
+		p.intsOf(b.yi, b.ldb, b.steps, dy.F, ldy, m, b.n0, b.n)
 	case p.Dots(c):
 		b.yb, b.ldb = dy.B, pairStride(b.n)
 		if b.yb == nil {
@@ -51,15 +75,17 @@ func (p *Panels) productBackward(dx []float32, dy Rows, ldy int, m, n0, n1 int, 
 }
 
 // backward is one product with the transpose of panels. Its panels (32 columns of W, all its rows) are made on the
-// way: 32x32 blocks of W are transposed into scratch. yb is dy in bf16, for the dot product; yi dy times the steps of W's rows
+// way: 32x32 blocks of W are transposed into scratch. Rows of dx, or of half, its result in bf16, are ldx apart. yb is dy in bf16, for the dot product; yi dy times the steps of W's rows
 // in integers, with steps.
 type backward struct {
 	im       *impl
 	p        *Panels
 	dx, dy   []float32
+	half     []uint16
 	yb, yi   []uint16
 	steps    []float32
 	ldy, ldb int
+	ldx      int
 	n0, n, m int
 	acc      bool
 	low      *LowRank
@@ -76,6 +102,9 @@ func (b *backward) run(j0, j1 int) {
 	s := getScratch()
 	defer putScratch(s)
 	depth := backDepth
+	if b.half != nil { // sums are made at one go
+		depth = wholePairs(b.n)
+	}
 	size := depth * 32
 	if b.pairs() {
 		size /= 2
@@ -119,12 +148,12 @@ func (b *backward) rows(s *scratch, m0, m1 int, made []float32, j, l0, l1 int) {
 	for t := range tiles {
 		i := m0 + (m1-m0)*t/tiles
 		mr := m0 + (m1-m0)*(t+1)/tiles - i
-		c, ldc := b.dx[i*k+32*j:], k
-		if w < 32 {
-			c, ldc = s.c[:], 32
-			if acc {
-				copyTile(c, ldc, b.dx[i*k+32*j:], k, mr, w)
-			}
+		at := i*b.ldx + 32*j
+		c, ldc := s.c[:], 32
+		if b.half == nil && w == 32 {
+			c, ldc = b.dx[at:], b.ldx
+		} else if acc {
+			copyTile(c, ldc, b.dx[at:], b.ldx, mr, w)
 		}
 		switch {
 		case b.yi != nil:
@@ -141,8 +170,10 @@ func (b *backward) rows(s *scratch, m0, m1 int, made []float32, j, l0, l1 int) {
 		if l1 == b.n {
 			b.low.add(b.im, b.yi != nil && b.im.intTail, mr, i, v, ldv, c, ldc)
 		}
-		if w < 32 {
-			copyTile(b.dx[i*k+32*j:], k, c, ldc, mr, w)
+		if b.half != nil {
+			b.im.roundRows(b.half[at:], b.ldx, mr, c[:32*mr], noBias)
+		} else if w < 32 {
+			copyTile(b.dx[at:], b.ldx, c, ldc, mr, w)
 		}
 	}
 }

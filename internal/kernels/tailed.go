@@ -85,7 +85,12 @@ func (b *backward) runTailed(s *scratch, m0, m1, j0, j1 int, made []float32, siz
 	}
 	p := tailedPairs{
 		m: m1 - m0, panels: j1 - j0, k: l1 - l0, a: b.yb[m0*b.ldb+l0:], lda: b.ldb, b: asU16(made), step: 2 * size,
-		dst: b.dx[m0*k+32*j0:], acc: b.acc || l0 > 0, ld: k,
+		acc: b.acc || l0 > 0, ld: b.ldx,
+	}
+	if at := m0*b.ldx + 32*j0; b.half != nil {
+		p.half = b.half[at:]
+	} else {
+		p.dst = b.dx[at:]
 	}
 	if l1 == b.n {
 		p.low = b.low.pairs(m0, j0)

@@ -29,6 +29,7 @@ func attend(in inputs, lse []float32) *value {
 	var y *value
 	if rows := in.rows(); h.pairs() {
 		y = newHalf(rows, h.Q*h.Dim)
+		y.halfGrad = true
 	} else {
 		y = newValue(rows, h.Q*h.Dim)
 	}

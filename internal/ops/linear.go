@@ -51,15 +51,18 @@ func (w *Weight) apply(y []float32, x kernels.Rows, m int, c kernels.Compute, t 
 }
 
 // applyBackward computes dx(m, in) = or += dy(m, out)·W + du(m, r)·A; low is nil or has U du and V A (r, in).
-func (w *Weight) applyBackward(dx []float32, dy kernels.Rows, m int, acc bool, c kernels.Compute, low *kernels.LowRank) {
+func (w *Weight) applyBackward(to target, dy kernels.Rows, m int, c kernels.Compute, low *kernels.LowRank) {
 	out, in := w.Dims()
-	if w.Frozen != nil {
-		w.Frozen.MatMulBackward(dx, dy, m, acc, c, low)
-		return
-	}
-	w.mulBackward(dx, dy.F, out, m, 0, out, acc, c)
-	if low != nil {
-		kernels.Gemm(false, false, m, in, low.R, low.U, low.R, low.V, in, dx, in, true)
+	switch {
+	case to.half != nil:
+		w.Frozen.MatMulBackwardHalf(to.half, dy, m, low)
+	case w.Frozen != nil:
+		w.Frozen.MatMulBackward(to.dx, dy, m, to.acc, c, low)
+	default:
+		w.mulBackward(to.dx, dy.F, out, m, 0, out, to.acc, c)
+		if low != nil {
+			kernels.Gemm(false, false, m, in, low.R, low.U, low.R, low.V, in, to.dx, in, true)
+		}
 	}
 }
 
@@ -213,12 +216,16 @@ func (f *linear) Forward() (mat.Tensor, error) {
 }
 
 // result is memory for y.
-func (f *linear) result() *value {
+func (f *linear) result() (y *value) {
 	out, _ := f.l.W.Dims()
 	if f.half {
-		return newHalf(f.rows, out)
+		y = newHalf(f.rows, out)
+	} else {
+		y = newValue(f.rows, out)
 	}
-	return newValue(f.rows, out)
+	bias := f.l.Bias != nil && f.l.Bias.RequiresGrad()
+	y.halfGrad = f.l.W.pairs(f.l.Compute) && (f.low == nil || f.low.pairs) && f.plus == nil && !bias
+	return y
 }
 
 // open returns what the product with W reads, and what is done to it.
@@ -253,15 +260,33 @@ func (f *linear) Backward(gy mat.Tensor) error {
 		valueOf(f.plus).AccGrad(gy)
 	}
 	f.backwardParams(gy)
-	dx, acc := gradInto(f.x)
+	dx := f.target()
 	switch {
 	case f.low != nil:
-		f.low.backward(f.l, f.x, dx, gy, f.operandBack(gy), acc)
-	case dx != nil:
-		f.l.W.applyBackward(dx, f.operandBack(gy), f.rows, acc, f.l.Compute, nil)
+		f.low.backward(f.l, f.x, dx, gy, f.operandBack(gy))
+	case dx.some():
+		f.l.W.applyBackward(dx, f.operandBack(gy), f.rows, f.l.Compute, nil)
 	}
 	return nil
 }
+
+// target is where x's gradient goes: in bf16 where it is read so and this product is all of it.
+func (f *linear) target() target {
+	if w := f.l.W.Frozen; w != nil && w.HasHalfBackward(f.l.Compute) && (f.low == nil || f.low.pairs && f.low.masked == nil) && wantsHalf(f.x) {
+		return target{half: gradHalf(f.x)}
+	}
+	dx, acc := gradInto(f.x)
+	return target{dx: dx, acc: acc}
+}
+
+// target is memory for a gradient, dx, which acc says to add to, or half, in bf16; or for none.
+type target struct {
+	dx   []float32
+	acc  bool
+	half []uint16
+}
+
+func (t target) some() bool { return t.dx != nil || t.half != nil }
 
 // backwardParams adds to the gradients of W and the bias.
 func (f *linear) backwardParams(gy mat.Tensor) {

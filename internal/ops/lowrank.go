@@ -96,11 +96,10 @@ func (f *lowRank) rounded(sums []float32) []uint16 {
 	return ub
 }
 
-// backward adds the gradients of A and B of one layer, and sets dx(m, in), or adds to it: dy·W + du·A. dx may be nil; left is gy as products
-// read it.
-func (f *lowRank) backward(l *Linear, x mat.Tensor, dx []float32, gy mat.Tensor, left kernels.Rows, acc bool) {
+// backward adds the gradients of A and B of one layer, and those of its input to dx(m, in): dy·W + du·A. left is gy as products read it.
+func (f *lowRank) backward(l *Linear, x mat.Tensor, dx target, gy mat.Tensor, left kernels.Rows) {
 	if f.pairs {
-		f.backwardPairs([]*Linear{l}, x, dx, [][]uint16{left.B}, acc)
+		f.backwardPairs([]*Linear{l}, x, dx, [][]uint16{left.B})
 		return
 	}
 	lora := f.loras[0]
@@ -122,15 +121,15 @@ func (f *lowRank) backward(l *Linear, x mat.Tensor, dx []float32, gy mat.Tensor,
 	if g := paramGrad(lora.A); g != nil { // dA += duᵀ·x
 		kernels.Gemm(true, false, r, in, m, du, r, xa, in, g, in, true)
 	}
-	if dx == nil {
+	if !dx.some() {
 		return
 	}
 	if f.dropped == nil {
-		l.W.applyBackward(dx, left, m, acc, l.Compute, &kernels.LowRank{R: r, U: du, V: a})
+		l.W.applyBackward(dx, left, m, l.Compute, &kernels.LowRank{R: r, U: du, V: a})
 		return
 	}
-	l.W.applyBackward(dx, left, m, acc, l.Compute, nil)
-	f.addMasked(dx, du, m)
+	l.W.applyBackward(dx, left, m, l.Compute, nil)
+	f.addMasked(dx.dx, du, m)
 }
 
 // addMasked adds du·A to dx through the mask of dropout.
@@ -145,7 +144,7 @@ func (f *lowRank) addMasked(dx, du []float32, m int) {
 }
 
 // backwardPairs is backward of all layers where all products multiply bf16; dy are in that form.
-func (f *lowRank) backwardPairs(ls []*Linear, x mat.Tensor, dx []float32, dy [][]uint16, acc bool) {
+func (f *lowRank) backwardPairs(ls []*Linear, x mat.Tensor, dx target, dy [][]uint16) {
 	m, in := Dims(x)
 	p := f.packs(back)
 	defer p.put()
@@ -178,7 +177,7 @@ func (f *lowRank) backwardPairs(ls []*Linear, x mat.Tensor, dx []float32, dy [][
 		xb = halfOf(x)
 	}
 	kernels.AddOuterPairs(rows, 1, du, f.wide, 0, xb, m, in) // dA += duᵀ·x
-	if dx == nil {
+	if !dx.some() {
 		return
 	}
 	low := &kernels.LowRank{R: f.wide, Halves: true, UB: du, VB: p.a}
@@ -190,7 +189,8 @@ func (f *lowRank) backwardPairs(ls []*Linear, x mat.Tensor, dx []float32, dy [][
 		if i == len(ls)-1 {
 			last = low
 		}
-		l.W.applyBackward(dx, kernels.Rows{B: dy[i]}, m, acc || i > 0, l.Compute, last)
+		l.W.applyBackward(dx, kernels.Rows{B: dy[i]}, m, l.Compute, last)
+		dx.acc = true
 	}
 	if f.masked != nil {
 		r := f.loras[0].Rank()
@@ -199,7 +199,7 @@ func (f *lowRank) backwardPairs(ls []*Linear, x mat.Tensor, dx []float32, dy [][
 		for i := range m {
 			kernels.BF16ToF32(wide[i*r:(i+1)*r], du[i*f.wide:][:r])
 		}
-		f.addMasked(dx, wide, m)
+		f.addMasked(dx.dx, wide, m)
 	}
 }
 

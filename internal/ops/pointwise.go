@@ -98,19 +98,32 @@ func (f *rope) Forward() (mat.Tensor, error) {
 // rotateHalf rounds what it has rotated and gives x's memory back: an operator's, which nobody may read afterwards.
 func (f *rope) rotateHalf() *value {
 	rows, cols := Dims(f.x)
-	x, y, angles := F32(f.x), newHalf(rows, cols), f.rot.Dim/2
-	eachRows(rows, cols, func(lo, hi int) {
-		r, n := lo/cols, (hi-lo)/cols
-		kernels.RoPE(x[lo:hi], cols, f.rot.Cos[r*angles:], f.rot.Sin[r*angles:], n, cols/f.rot.Dim, f.rot.Dim, false)
-		kernels.HalfRows(y.half[kernels.HalfLen(r, cols):], x[lo:hi], n, cols)
-	})
+	y := newHalf(rows, cols)
+	f.rotateRounded(y.half, F32(f.x), rows, cols, false)
 	valueOf(f.x).release()
 	return y
+}
+
+// rotateRounded rotates x and rounds it to dst.
+func (f *rope) rotateRounded(dst []uint16, x []float32, rows, cols int, inverse bool) {
+	angles := f.rot.Dim / 2
+	eachRows(rows, cols, func(lo, hi int) {
+		r, n := lo/cols, (hi-lo)/cols
+		kernels.RoPE(x[lo:hi], cols, f.rot.Cos[r*angles:], f.rot.Sin[r*angles:], n, cols/f.rot.Dim, f.rot.Dim, inverse)
+		kernels.HalfRows(dst[kernels.HalfLen(r, cols):], x[lo:hi], n, cols)
+	})
 }
 
 func (f *rope) Backward(gy mat.Tensor) error {
 	g := writable(gy)
 	rows, cols := Dims(g)
+	if wantsHalf(f.x) {
+		f.rotateRounded(gradHalf(f.x), g.data(), rows, cols, true)
+		if g != gy {
+			g.release()
+		}
+		return nil
+	}
 	f.rotate(g.data(), rows, cols, true)
 	valueOf(f.x).AccGrad(g)
 	if g != gy {
@@ -138,7 +151,9 @@ func eachRows(rows, cols int, f func(lo, hi int)) {
 
 func (f *siluMul) Forward() (mat.Tensor, error) {
 	r, c := Dims(f.gate)
-	return newLazy(r, c, f), nil
+	y := newLazy(r, c, f)
+	y.halfGrad = f.inHalf()
+	return y, nil
 }
 
 func (f *siluMul) recompute(out []float32) {
@@ -166,19 +181,19 @@ func (f *siluMul) recomputeHalf(out []uint16, lo, hi int) {
 }
 
 // backwardHalf sets the gradients of gate and up in bf16.
-func (f *siluMul) backwardHalf(dy []float32, dgate, dup []uint16) {
+func (f *siluMul) backwardHalf(dy, dgate, dup []uint16) {
 	r, c := Dims(f.gate)
 	gate, up := valueOf(f.gate).half, valueOf(f.up).half
 	eachRows(r, c, func(lo, hi int) {
 		for r := lo / c; r < hi/c; r++ {
-			kernels.SiLUMulHalfBackward(halfRow(dgate, r, c), halfRow(dup, r, c), dy[r*c:(r+1)*c], halfRow(gate, r, c), halfRow(up, r, c))
+			kernels.SiLUMulHalfBackward(halfRow(dgate, r, c), halfRow(dup, r, c), halfRow(dy, r, c), halfRow(gate, r, c), halfRow(up, r, c))
 		}
 	})
 }
 
 func (f *siluMul) Backward(gy mat.Tensor) error {
 	if wantsHalf(f.gate) && wantsHalf(f.up) {
-		f.backwardHalf(F32(gy), gradHalf(f.gate), gradHalf(f.up))
+		f.backwardHalf(halfOf(gy), gradHalf(f.gate), gradHalf(f.up))
 		return nil
 	}
 	r, c := Dims(f.gate)

@@ -129,7 +129,7 @@ func (f *group) Backward(mat.Tensor) error {
 		ls, dy = append(ls, l.l), append(dy, halfOf(f.grads[i]))
 	}
 	dx, acc := gradInto(f.x)
-	f.low.backwardPairs(ls, f.x, dx, dy, acc)
+	f.low.backwardPairs(ls, f.x, target{dx: dx, acc: acc}, dy)
 	return nil
 }
 

@@ -25,6 +25,7 @@ type value struct {
 	again    recomputer // computes the buffer anew after Release has dropped it
 	lazy     [2]int     // the shape of one that was not computed at once
 	half     []uint16   // the buffer rounded to bf16, made by halfOf; nothing may write to the buffer afterwards
+	halfGrad bool       // the operator that made it reads its gradient in bf16 alone
 	born     bool       // half is what the operator made; a buffer is only that widened, where somebody asked for float32
 	ints     []uint16   // the same in 16-bit integers, made by intsOf
 	steps    []float32  // of their rows
@@ -273,10 +274,10 @@ func gradInto(x mat.Tensor) (g []float32, acc bool) {
 	return v.gradBuffer(), true
 }
 
-// wantsHalf reports whether x's gradient can be set in bf16: it wants one, has none yet, and is in bf16 itself.
+// wantsHalf reports whether x's gradient can be set in bf16: it wants one, has none yet, and is read so.
 func wantsHalf(x mat.Tensor) bool {
 	v := valueOf(x)
-	return v.grad == nil && v.born && x.RequiresGrad()
+	return v.grad == nil && v.halfGrad && x.RequiresGrad()
 }
 
 // gradHalf returns memory for the gradient of x, which wantsHalf, in bf16 as kernels.HalfRows lays it out; it must be set.

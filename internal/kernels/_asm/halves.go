@@ -23,26 +23,26 @@ func narrow(x reg.VecVirtual, m Mem) {
 
 // siluHalf are siluMul and siluMulBack of bf16, exact to what rounding to it costs.
 func (v vec) siluHalf() {
-	body := func(name, signature string, slices []string, f func(half, full place)) {
+	body := func(name, signature string, slices []string, f func(half place)) {
 		p, n := v.begin(name, signature, "gate", slices...)
 		i := GP64()
 		XORQ(i, i)
 		Label("next")
-		f(func(s string) Mem { return Mem{Base: p[s], Index: i, Scale: 2} }, func(s string) Mem { return Mem{Base: p[s], Index: i, Scale: 4} })
+		f(func(s string) Mem { return Mem{Base: p[s], Index: i, Scale: 2} })
 		ADDQ(U8(16), i)
 		CMPQ(i, n)
 		JLT(LabelRef("next"))
 		v.end()
 	}
-	body("siluMulHalf", "func(y, gate, up []uint16)", []string{"y", "gate", "up"}, func(half, _ place) {
+	body("siluMulHalf", "func(y, gate, up []uint16)", []string{"y", "gate", "up"}, func(half place) {
 		g := wide(half("gate"))
 		y := v.mul(g, logisticHalf(g))
 		VMULPS(wide(half("up")), y, y)
 		narrow(y, half("y"))
 	})
-	body("siluMulHalfBack", "func(dgate, dup []uint16, dy []float32, gate, up []uint16)", []string{"dgate", "dup", "dy", "gate", "up"}, func(half, full place) {
+	body("siluMulHalfBack", "func(dgate, dup, dy, gate, up []uint16)", []string{"dgate", "dup", "dy", "gate", "up"}, func(half place) {
 		g := wide(half("gate"))
-		dg, du := v.siluSlopes(g, logisticHalf(g), wide(half("up")), v.load(full("dy")))
+		dg, du := v.siluSlopes(g, logisticHalf(g), wide(half("up")), wide(half("dy")))
 		narrow(dg, half("dgate"))
 		narrow(du, half("dup"))
 	})
