@@ -56,7 +56,7 @@ func outputs() map[string][][]float32 {
 	vec := func(i int) []float32 { return exactInputs(cols, uint32(300+i)) }
 	y, dx, dgain, dbias, mean, rstd := row(1), row(2), vec(1), vec(2), make([]float32, rows), make([]float32, rows)
 	RMSNorm(y, row(3), vec(3), eps, rows, cols, rstd)
-	RMSNormBackward(dx, row(4), row(3), vec(3), rstd, rows, cols, dgain)
+	RMSNormBackward(dx, nil, row(4), row(3), vec(3), rstd, rows, cols, dgain)
 	all["RMSNorm"] = [][]float32{y, rstd, dx, dgain}
 	y, dx, dgain, rstd = row(1), row(2), vec(1), make([]float32, rows)
 	LayerNorm(y, row(3), vec(3), vec(4), eps, rows, cols, mean, rstd)

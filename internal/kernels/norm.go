@@ -25,13 +25,18 @@ func RMSNorm(y, x, gain []float32, eps float32, rows, cols int, rstd []float32) 
 }
 
 // RMSNormBackward adds to dx(rows,cols) the gradient through RMSNorm, rstd being what RMSNorm wrote:
-// rstd*(g*dy - xhat*mean(g*dy*xhat)) with xhat = x*rstd; and to dgain(cols), unless nil, the sum of dy*xhat over rows.
-func RMSNormBackward(dx, dy, x, gain, rstd []float32, rows, cols int, dgain []float32) {
+// rstd*(g*dy - xhat*mean(g*dy*xhat)) with xhat = x*rstd; and to dgain(cols), unless nil, the sum of dy*xhat over rows. half, unless
+// nil, gets dx as HalfRows makes it.
+func RMSNormBackward(dx []float32, half []uint16, dy, x, gain, rstd []float32, rows, cols int, dgain []float32) {
 	im := active.Load()
+	ld := pairStride(cols)
 	eachRow(rows, cols, func(r int) {
 		d, v := dy[r*cols:][:cols], x[r*cols:][:cols]
 		_, gx := normDots(im, d, v, gain, 0, rstd[r])
 		normBackRow(im, dx[r*cols:][:cols], d, v, gain, 0, rstd[r], 0, gx/float32(cols))
+		if half != nil {
+			pairsOf(half[r*ld:], ld, dx[r*cols:], cols, 1, cols)
+		}
 	})
 	if dgain != nil {
 		normGainRows(im, dgain, nil, dy, x, nil, rstd, rows, cols)

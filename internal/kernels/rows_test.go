@@ -3,6 +3,7 @@ package kernels
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -162,7 +163,13 @@ func TestNorms(t *testing.T) {
 					LayerNormBackward(dx, dy, x, gain, mean, rstd, rows, cols, dgain, dbias)
 				} else {
 					RMSNorm(y, x, gain, eps, rows, cols, rstd)
-					RMSNormBackward(dx, dy, x, gain, rstd, rows, cols, dgain)
+					half := g.half(HalfLen(rows, cols))
+					RMSNormBackward(dx, half, dy, x, gain, rstd, rows, cols, dgain)
+					rounded := make([]uint16, len(half))
+					HalfRows(rounded, dx, rows, cols)
+					if !slices.Equal(half, rounded) {
+						t.Errorf("%v: the gradient is %v, in bf16 %v", shape, dx, half)
+					}
 				}
 				all = append(all, y, rstd, dx, dgain, dbias)
 				wantGain, wantBias := make([]float64, cols), make([]float64, cols)

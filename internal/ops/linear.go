@@ -223,8 +223,8 @@ func (f *linear) result() (y *value) {
 	} else {
 		y = newValue(f.rows, out)
 	}
-	bias := f.l.Bias != nil && f.l.Bias.RequiresGrad()
-	y.halfGrad = f.l.W.pairs(f.l.Compute) && (f.low == nil || f.low.pairs) && f.plus == nil && !bias
+	y.halfToo = f.l.W.pairs(f.l.Compute) && (f.low == nil || f.low.pairs)
+	y.halfGrad = y.halfToo && f.plus == nil && (f.l.Bias == nil || !f.l.Bias.RequiresGrad())
 	return y
 }
 

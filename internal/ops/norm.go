@@ -90,7 +90,12 @@ func (f *norm) Backward(gy mat.Tensor) error {
 		clear(dx)
 	}
 	if f.n.RMS {
-		kernels.RMSNormBackward(dx, F32(gy), F32(f.x), F32(f.n.Gain), f.rstd, f.rows, f.cols, paramGrad(f.n.Gain))
+		var half []uint16 // of the sum, which is likely to be whole now
+		if v := valueOf(f.x); v.grad != nil && v.halfToo && f.rows == v.Shape()[0] {
+			half = halfAlloc(kernels.HalfLen(f.rows, f.cols))
+			v.grad.half = half
+		}
+		kernels.RMSNormBackward(dx, half, F32(gy), F32(f.x), F32(f.n.Gain), f.rstd, f.rows, f.cols, paramGrad(f.n.Gain))
 	} else {
 		kernels.LayerNormBackward(dx, F32(gy), F32(f.x), F32(f.n.Gain), f.mean, f.rstd, f.rows, f.cols, paramGrad(f.n.Gain), paramGrad(f.n.Bias))
 	}

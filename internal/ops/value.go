@@ -26,6 +26,7 @@ type value struct {
 	lazy     [2]int     // the shape of one that was not computed at once
 	half     []uint16   // the buffer rounded to bf16, made by halfOf; nothing may write to the buffer afterwards
 	halfGrad bool       // the operator that made it reads its gradient in bf16 alone
+	halfToo  bool       // it reads its gradient in bf16, too
 	born     bool       // half is what the operator made; a buffer is only that widened, where somebody asked for float32
 	ints     []uint16   // the same in 16-bit integers, made by intsOf
 	steps    []float32  // of their rows
@@ -246,7 +247,7 @@ func (v *value) AccGrad(g mat.Tensor) {
 
 // gradBuffer returns the gradient's own memory in float32; it must exist.
 func (v *value) gradBuffer() []float32 {
-	if g := v.grad; g.born { // from now on it is float32
+	if g := v.grad; g.half != nil { // it will be something else
 		g.data()
 		g.born = false
 		g.releaseRounded()
