@@ -27,6 +27,8 @@ panel:
 	MOVQ SI, 256(R10)
 	MOVQ 208(R10), SI
 	MOVQ SI, 264(R10)
+	MOVQ 40(R10), R14
+	ADDQ 48(R10), R14
 
 tile:
 	CMPQ 176(R10), $0x00
@@ -92,79 +94,84 @@ near:
 	ADDQ    $0x00000080, R8
 
 near0:
-	LONG    $0x90909090
-	LONG    $0x90909090
-	LONG    $0x4b79e2c4
-	WORD    $0x0624
-	LONG    $0x90909090
-	LONG    $0x90909090
-	LONG    $0x4b7be2c4
-	WORD    $0x0b3c
-	DECQ    R15
-	JLT     near2
-	VMOVUPS (R8), Z0
-	VADDPS  (R11), Z0, Z0
-	VMOVUPS Z0, (R9)
-	VMOVUPS 64(R8), Z0
-	VADDPS  64(R11), Z0, Z0
-	VMOVUPS Z0, 64(R9)
-	ADDQ    R12, R9
-	ADDQ    $0x00000080, R8
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
+	WORD       $0x0624
+	PREFETCHT1 (R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b7be2c4
+	WORD       $0x0b3c
+	DECQ       R15
+	JLT        near2
+	VMOVUPS    (R8), Z0
+	VADDPS     (R11), Z0, Z0
+	VMOVUPS    Z0, (R9)
+	VMOVUPS    64(R8), Z0
+	VADDPS     64(R11), Z0, Z0
+	VMOVUPS    Z0, 64(R9)
+	ADDQ       R12, R9
+	ADDQ       $0x00000080, R8
 
 near2:
-	LONG    $0x90909090
-	LONG    $0x90909090
-	LONG    $0x4b79e2c4
-	WORD    $0x072c
-	LONG    $0x90909090
-	LONG    $0x90909090
-	LONG    $0x5c4ae2c4
-	BYTE    $0xc4
-	DECQ    R15
-	JLT     near4
-	VMOVUPS (R8), Z0
-	VADDPS  (R11), Z0, Z0
-	VMOVUPS Z0, (R9)
-	VMOVUPS 64(R8), Z0
-	VADDPS  64(R11), Z0, Z0
-	VMOVUPS Z0, 64(R9)
-	ADDQ    R12, R9
-	ADDQ    $0x00000080, R8
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
+	WORD       $0x072c
+	PREFETCHT1 64(R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	DECQ       R15
+	JLT        near4
+	VMOVUPS    (R8), Z0
+	VADDPS     (R11), Z0, Z0
+	VMOVUPS    Z0, (R9)
+	VMOVUPS    64(R8), Z0
+	VADDPS     64(R11), Z0, Z0
+	VMOVUPS    Z0, 64(R9)
+	ADDQ       R12, R9
+	ADDQ       $0x00000080, R8
 
 near4:
-	LONG    $0x90909090
-	LONG    $0x90909090
-	LONG    $0x5c42e2c4
-	BYTE    $0xcc
-	LONG    $0x90909090
-	LONG    $0x90909090
-	LONG    $0x5c4ae2c4
-	BYTE    $0xd5
-	DECQ    R15
-	JLT     near6
-	VMOVUPS (R8), Z0
-	VADDPS  (R11), Z0, Z0
-	VMOVUPS Z0, (R9)
-	VMOVUPS 64(R8), Z0
-	VADDPS  64(R11), Z0, Z0
-	VMOVUPS Z0, 64(R9)
-	ADDQ    R12, R9
-	ADDQ    $0x00000080, R8
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c42e2c4
+	BYTE       $0xcc
+	PREFETCHT1 128(R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c4ae2c4
+	BYTE       $0xd5
+	DECQ       R15
+	JLT        near6
+	VMOVUPS    (R8), Z0
+	VADDPS     (R11), Z0, Z0
+	VMOVUPS    Z0, (R9)
+	VMOVUPS    64(R8), Z0
+	VADDPS     64(R11), Z0, Z0
+	VMOVUPS    Z0, 64(R9)
+	ADDQ       R12, R9
+	ADDQ       $0x00000080, R8
 
 near6:
-	LONG $0x90909090
-	LONG $0x90909090
-	LONG $0x5c42e2c4
-	BYTE $0xdd
-	LONG $0x90909090
-	LONG $0x90909090
-	ADDQ $0x40, SI
-	ADDQ $0x40, DI
-	ADDQ $0x00000800, DX
-	ADDQ $0x00000800, BX
-	DECQ R10
-	JNZ  near
-	JMP  low
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c42e2c4
+	BYTE       $0xdd
+	PREFETCHT1 192(R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	ADDQ       $0x40, SI
+	ADDQ       $0x40, DI
+	ADDQ       $0x00000800, DX
+	ADDQ       $0x00000800, BX
+	ADDQ       $0x00000100, R14
+	DECQ       R10
+	JNZ        near
+	JMP        low
 
 deep:
 	LONG    $0x4b7be2c4
@@ -188,6 +195,7 @@ deep0:
 	PREFETCHT0 4288(DX)
 	LONG       $0x4b7be2c4
 	WORD       $0x0624
+	PREFETCHT1 (R14)
 	LONG       $0x90909090
 	PREFETCHT0 4352(DX)
 	PREFETCHT0 4416(DX)
@@ -214,6 +222,7 @@ deep2:
 	PREFETCHT0 4800(DX)
 	LONG       $0x4b7be2c4
 	WORD       $0x072c
+	PREFETCHT1 64(R14)
 	LONG       $0x90909090
 	PREFETCHT0 4864(DX)
 	PREFETCHT0 4928(DX)
@@ -240,6 +249,7 @@ deep4:
 	PREFETCHT0 5312(DX)
 	LONG       $0x5c42e2c4
 	BYTE       $0xcc
+	PREFETCHT1 128(R14)
 	LONG       $0x90909090
 	PREFETCHT0 5376(DX)
 	PREFETCHT0 5440(DX)
@@ -266,6 +276,7 @@ deep6:
 	PREFETCHT0 5824(DX)
 	LONG       $0x5c42e2c4
 	BYTE       $0xdd
+	PREFETCHT1 192(R14)
 	LONG       $0x90909090
 	PREFETCHT0 5888(DX)
 	PREFETCHT0 5952(DX)
@@ -275,6 +286,7 @@ deep6:
 	ADDQ       $0x40, DI
 	ADDQ       $0x00000800, DX
 	ADDQ       $0x00000800, BX
+	ADDQ       $0x00000100, R14
 	DECQ       R10
 	JNZ        deep
 
@@ -291,46 +303,51 @@ low:
 	MOVQ 136(R10), R10
 
 again:
-	LONG $0x4b7be2c4
-	WORD $0x0a34
-	LONG $0x90909090
-	LONG $0x90909090
-	LONG $0x4b79e2c4
-	WORD $0x0624
-	LONG $0x90909090
-	LONG $0x90909090
-	LONG $0x4b7be2c4
-	WORD $0x0b3c
-	LONG $0x90909090
-	LONG $0x90909090
-	LONG $0x4b79e2c4
-	WORD $0x072c
-	LONG $0x90909090
-	LONG $0x90909090
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x90909090
-	LONG $0x90909090
-	LONG $0x5c42e2c4
-	BYTE $0xcc
-	LONG $0x90909090
-	LONG $0x90909090
-	LONG $0x5c4ae2c4
-	BYTE $0xd5
-	LONG $0x90909090
-	LONG $0x90909090
-	LONG $0x5c42e2c4
-	BYTE $0xdd
-	LONG $0x90909090
-	LONG $0x90909090
-	ADDQ $0x40, SI
-	ADDQ $0x40, DI
-	ADDQ $0x00000800, DX
-	ADDQ $0x00000800, BX
-	DECQ R10
-	JNZ  again
-	MOVQ w+0(FP), R10
-	MOVQ 16(R10), AX
+	LONG       $0x4b7be2c4
+	WORD       $0x0a34
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
+	WORD       $0x0624
+	PREFETCHT1 (R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b7be2c4
+	WORD       $0x0b3c
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
+	WORD       $0x072c
+	PREFETCHT1 64(R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c42e2c4
+	BYTE       $0xcc
+	PREFETCHT1 128(R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c4ae2c4
+	BYTE       $0xd5
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c42e2c4
+	BYTE       $0xdd
+	PREFETCHT1 192(R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	ADDQ       $0x40, SI
+	ADDQ       $0x40, DI
+	ADDQ       $0x00000800, DX
+	ADDQ       $0x00000800, BX
+	ADDQ       $0x00000100, R14
+	DECQ       R10
+	JNZ        again
+	MOVQ       w+0(FP), R10
+	MOVQ       16(R10), AX
 
 rest:
 	DECQ    R15
@@ -428,6 +445,8 @@ panel:
 	MOVQ SI, 256(R10)
 	MOVQ 208(R10), SI
 	MOVQ SI, 264(R10)
+	MOVQ 40(R10), R14
+	ADDQ 48(R10), R14
 
 tile:
 	CMPQ 176(R10), $0x00
@@ -496,88 +515,93 @@ near:
 	ADDQ    $0x00000080, R8
 
 near0:
-	LONG    $0x90909090
-	LONG    $0x90909090
-	LONG    $0x4b79e2c4
-	WORD    $0x0624
-	LONG    $0x90909090
-	LONG    $0x90909090
-	LONG    $0x4b7be2c4
-	WORD    $0x0b3c
-	DECQ    R15
-	JLT     near2
-	VMOVUPS (R8), Z0
-	VADDPS  (R11), Z0, Z0
-	VADDPS  (R13), Z0, Z0
-	VMOVUPS Z0, (R9)
-	VMOVUPS 64(R8), Z0
-	VADDPS  64(R11), Z0, Z0
-	VADDPS  64(R13), Z0, Z0
-	VMOVUPS Z0, 64(R9)
-	ADDQ    R12, R9
-	ADDQ    R12, R13
-	ADDQ    $0x00000080, R8
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
+	WORD       $0x0624
+	PREFETCHT1 (R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b7be2c4
+	WORD       $0x0b3c
+	DECQ       R15
+	JLT        near2
+	VMOVUPS    (R8), Z0
+	VADDPS     (R11), Z0, Z0
+	VADDPS     (R13), Z0, Z0
+	VMOVUPS    Z0, (R9)
+	VMOVUPS    64(R8), Z0
+	VADDPS     64(R11), Z0, Z0
+	VADDPS     64(R13), Z0, Z0
+	VMOVUPS    Z0, 64(R9)
+	ADDQ       R12, R9
+	ADDQ       R12, R13
+	ADDQ       $0x00000080, R8
 
 near2:
-	LONG    $0x90909090
-	LONG    $0x90909090
-	LONG    $0x4b79e2c4
-	WORD    $0x072c
-	LONG    $0x90909090
-	LONG    $0x90909090
-	LONG    $0x5c4ae2c4
-	BYTE    $0xc4
-	DECQ    R15
-	JLT     near4
-	VMOVUPS (R8), Z0
-	VADDPS  (R11), Z0, Z0
-	VADDPS  (R13), Z0, Z0
-	VMOVUPS Z0, (R9)
-	VMOVUPS 64(R8), Z0
-	VADDPS  64(R11), Z0, Z0
-	VADDPS  64(R13), Z0, Z0
-	VMOVUPS Z0, 64(R9)
-	ADDQ    R12, R9
-	ADDQ    R12, R13
-	ADDQ    $0x00000080, R8
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
+	WORD       $0x072c
+	PREFETCHT1 64(R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	DECQ       R15
+	JLT        near4
+	VMOVUPS    (R8), Z0
+	VADDPS     (R11), Z0, Z0
+	VADDPS     (R13), Z0, Z0
+	VMOVUPS    Z0, (R9)
+	VMOVUPS    64(R8), Z0
+	VADDPS     64(R11), Z0, Z0
+	VADDPS     64(R13), Z0, Z0
+	VMOVUPS    Z0, 64(R9)
+	ADDQ       R12, R9
+	ADDQ       R12, R13
+	ADDQ       $0x00000080, R8
 
 near4:
-	LONG    $0x90909090
-	LONG    $0x90909090
-	LONG    $0x5c42e2c4
-	BYTE    $0xcc
-	LONG    $0x90909090
-	LONG    $0x90909090
-	LONG    $0x5c4ae2c4
-	BYTE    $0xd5
-	DECQ    R15
-	JLT     near6
-	VMOVUPS (R8), Z0
-	VADDPS  (R11), Z0, Z0
-	VADDPS  (R13), Z0, Z0
-	VMOVUPS Z0, (R9)
-	VMOVUPS 64(R8), Z0
-	VADDPS  64(R11), Z0, Z0
-	VADDPS  64(R13), Z0, Z0
-	VMOVUPS Z0, 64(R9)
-	ADDQ    R12, R9
-	ADDQ    R12, R13
-	ADDQ    $0x00000080, R8
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c42e2c4
+	BYTE       $0xcc
+	PREFETCHT1 128(R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c4ae2c4
+	BYTE       $0xd5
+	DECQ       R15
+	JLT        near6
+	VMOVUPS    (R8), Z0
+	VADDPS     (R11), Z0, Z0
+	VADDPS     (R13), Z0, Z0
+	VMOVUPS    Z0, (R9)
+	VMOVUPS    64(R8), Z0
+	VADDPS     64(R11), Z0, Z0
+	VADDPS     64(R13), Z0, Z0
+	VMOVUPS    Z0, 64(R9)
+	ADDQ       R12, R9
+	ADDQ       R12, R13
+	ADDQ       $0x00000080, R8
 
 near6:
-	LONG $0x90909090
-	LONG $0x90909090
-	LONG $0x5c42e2c4
-	BYTE $0xdd
-	LONG $0x90909090
-	LONG $0x90909090
-	ADDQ $0x40, SI
-	ADDQ $0x40, DI
-	ADDQ $0x00000800, DX
-	ADDQ $0x00000800, BX
-	DECQ R10
-	JNZ  near
-	JMP  low
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c42e2c4
+	BYTE       $0xdd
+	PREFETCHT1 192(R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	ADDQ       $0x40, SI
+	ADDQ       $0x40, DI
+	ADDQ       $0x00000800, DX
+	ADDQ       $0x00000800, BX
+	ADDQ       $0x00000100, R14
+	DECQ       R10
+	JNZ        near
+	JMP        low
 
 deep:
 	LONG    $0x4b7be2c4
@@ -604,6 +628,7 @@ deep0:
 	PREFETCHT0 4288(DX)
 	LONG       $0x4b7be2c4
 	WORD       $0x0624
+	PREFETCHT1 (R14)
 	LONG       $0x90909090
 	PREFETCHT0 4352(DX)
 	PREFETCHT0 4416(DX)
@@ -633,6 +658,7 @@ deep2:
 	PREFETCHT0 4800(DX)
 	LONG       $0x4b7be2c4
 	WORD       $0x072c
+	PREFETCHT1 64(R14)
 	LONG       $0x90909090
 	PREFETCHT0 4864(DX)
 	PREFETCHT0 4928(DX)
@@ -662,6 +688,7 @@ deep4:
 	PREFETCHT0 5312(DX)
 	LONG       $0x5c42e2c4
 	BYTE       $0xcc
+	PREFETCHT1 128(R14)
 	LONG       $0x90909090
 	PREFETCHT0 5376(DX)
 	PREFETCHT0 5440(DX)
@@ -691,6 +718,7 @@ deep6:
 	PREFETCHT0 5824(DX)
 	LONG       $0x5c42e2c4
 	BYTE       $0xdd
+	PREFETCHT1 192(R14)
 	LONG       $0x90909090
 	PREFETCHT0 5888(DX)
 	PREFETCHT0 5952(DX)
@@ -700,6 +728,7 @@ deep6:
 	ADDQ       $0x40, DI
 	ADDQ       $0x00000800, DX
 	ADDQ       $0x00000800, BX
+	ADDQ       $0x00000100, R14
 	DECQ       R10
 	JNZ        deep
 
@@ -716,46 +745,51 @@ low:
 	MOVQ 136(R10), R10
 
 again:
-	LONG $0x4b7be2c4
-	WORD $0x0a34
-	LONG $0x90909090
-	LONG $0x90909090
-	LONG $0x4b79e2c4
-	WORD $0x0624
-	LONG $0x90909090
-	LONG $0x90909090
-	LONG $0x4b7be2c4
-	WORD $0x0b3c
-	LONG $0x90909090
-	LONG $0x90909090
-	LONG $0x4b79e2c4
-	WORD $0x072c
-	LONG $0x90909090
-	LONG $0x90909090
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x90909090
-	LONG $0x90909090
-	LONG $0x5c42e2c4
-	BYTE $0xcc
-	LONG $0x90909090
-	LONG $0x90909090
-	LONG $0x5c4ae2c4
-	BYTE $0xd5
-	LONG $0x90909090
-	LONG $0x90909090
-	LONG $0x5c42e2c4
-	BYTE $0xdd
-	LONG $0x90909090
-	LONG $0x90909090
-	ADDQ $0x40, SI
-	ADDQ $0x40, DI
-	ADDQ $0x00000800, DX
-	ADDQ $0x00000800, BX
-	DECQ R10
-	JNZ  again
-	MOVQ w+0(FP), R10
-	MOVQ 16(R10), AX
+	LONG       $0x4b7be2c4
+	WORD       $0x0a34
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
+	WORD       $0x0624
+	PREFETCHT1 (R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b7be2c4
+	WORD       $0x0b3c
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
+	WORD       $0x072c
+	PREFETCHT1 64(R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c42e2c4
+	BYTE       $0xcc
+	PREFETCHT1 128(R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c4ae2c4
+	BYTE       $0xd5
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c42e2c4
+	BYTE       $0xdd
+	PREFETCHT1 192(R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	ADDQ       $0x40, SI
+	ADDQ       $0x40, DI
+	ADDQ       $0x00000800, DX
+	ADDQ       $0x00000800, BX
+	ADDQ       $0x00000100, R14
+	DECQ       R10
+	JNZ        again
+	MOVQ       w+0(FP), R10
+	MOVQ       16(R10), AX
 
 rest:
 	DECQ    R15
@@ -859,6 +893,8 @@ panel:
 	MOVQ SI, 256(R10)
 	MOVQ 208(R10), SI
 	MOVQ SI, 264(R10)
+	MOVQ 40(R10), R14
+	ADDQ 48(R10), R14
 
 tile:
 	CMPQ 176(R10), $0x00
@@ -925,82 +961,87 @@ near:
 	ADDQ      $0x00000080, R8
 
 near0:
-	LONG      $0x90909090
-	LONG      $0x90909090
-	LONG      $0x4b79e2c4
-	WORD      $0x0624
-	LONG      $0x90909090
-	LONG      $0x90909090
-	LONG      $0x4b7be2c4
-	WORD      $0x0b3c
-	DECQ      R15
-	JLT       near2
-	VMOVUPS   (R8), Z0
-	VADDPS    (R11), Z0, Z30
-	VMOVUPS   64(R8), Z0
-	VADDPS    64(R11), Z0, Z31
-	LONG      $0x40070262
-	WORD      $0xee72
-	VMOVDQU32 Z29, (R9)
-	ADDQ      R12, R9
-	ADDQ      $0x00000080, R8
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
+	WORD       $0x0624
+	PREFETCHT1 (R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b7be2c4
+	WORD       $0x0b3c
+	DECQ       R15
+	JLT        near2
+	VMOVUPS    (R8), Z0
+	VADDPS     (R11), Z0, Z30
+	VMOVUPS    64(R8), Z0
+	VADDPS     64(R11), Z0, Z31
+	LONG       $0x40070262
+	WORD       $0xee72
+	VMOVDQU32  Z29, (R9)
+	ADDQ       R12, R9
+	ADDQ       $0x00000080, R8
 
 near2:
-	LONG      $0x90909090
-	LONG      $0x90909090
-	LONG      $0x4b79e2c4
-	WORD      $0x072c
-	LONG      $0x90909090
-	LONG      $0x90909090
-	LONG      $0x5c4ae2c4
-	BYTE      $0xc4
-	DECQ      R15
-	JLT       near4
-	VMOVUPS   (R8), Z0
-	VADDPS    (R11), Z0, Z30
-	VMOVUPS   64(R8), Z0
-	VADDPS    64(R11), Z0, Z31
-	LONG      $0x40070262
-	WORD      $0xee72
-	VMOVDQU32 Z29, (R9)
-	ADDQ      R12, R9
-	ADDQ      $0x00000080, R8
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
+	WORD       $0x072c
+	PREFETCHT1 64(R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	DECQ       R15
+	JLT        near4
+	VMOVUPS    (R8), Z0
+	VADDPS     (R11), Z0, Z30
+	VMOVUPS    64(R8), Z0
+	VADDPS     64(R11), Z0, Z31
+	LONG       $0x40070262
+	WORD       $0xee72
+	VMOVDQU32  Z29, (R9)
+	ADDQ       R12, R9
+	ADDQ       $0x00000080, R8
 
 near4:
-	LONG      $0x90909090
-	LONG      $0x90909090
-	LONG      $0x5c42e2c4
-	BYTE      $0xcc
-	LONG      $0x90909090
-	LONG      $0x90909090
-	LONG      $0x5c4ae2c4
-	BYTE      $0xd5
-	DECQ      R15
-	JLT       near6
-	VMOVUPS   (R8), Z0
-	VADDPS    (R11), Z0, Z30
-	VMOVUPS   64(R8), Z0
-	VADDPS    64(R11), Z0, Z31
-	LONG      $0x40070262
-	WORD      $0xee72
-	VMOVDQU32 Z29, (R9)
-	ADDQ      R12, R9
-	ADDQ      $0x00000080, R8
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c42e2c4
+	BYTE       $0xcc
+	PREFETCHT1 128(R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c4ae2c4
+	BYTE       $0xd5
+	DECQ       R15
+	JLT        near6
+	VMOVUPS    (R8), Z0
+	VADDPS     (R11), Z0, Z30
+	VMOVUPS    64(R8), Z0
+	VADDPS     64(R11), Z0, Z31
+	LONG       $0x40070262
+	WORD       $0xee72
+	VMOVDQU32  Z29, (R9)
+	ADDQ       R12, R9
+	ADDQ       $0x00000080, R8
 
 near6:
-	LONG $0x90909090
-	LONG $0x90909090
-	LONG $0x5c42e2c4
-	BYTE $0xdd
-	LONG $0x90909090
-	LONG $0x90909090
-	ADDQ $0x40, SI
-	ADDQ $0x40, DI
-	ADDQ $0x00000800, DX
-	ADDQ $0x00000800, BX
-	DECQ R10
-	JNZ  near
-	JMP  low
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c42e2c4
+	BYTE       $0xdd
+	PREFETCHT1 192(R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	ADDQ       $0x40, SI
+	ADDQ       $0x40, DI
+	ADDQ       $0x00000800, DX
+	ADDQ       $0x00000800, BX
+	ADDQ       $0x00000100, R14
+	DECQ       R10
+	JNZ        near
+	JMP        low
 
 deep:
 	LONG      $0x4b7be2c4
@@ -1025,6 +1066,7 @@ deep0:
 	PREFETCHT0 4288(DX)
 	LONG       $0x4b7be2c4
 	WORD       $0x0624
+	PREFETCHT1 (R14)
 	LONG       $0x90909090
 	PREFETCHT0 4352(DX)
 	PREFETCHT0 4416(DX)
@@ -1052,6 +1094,7 @@ deep2:
 	PREFETCHT0 4800(DX)
 	LONG       $0x4b7be2c4
 	WORD       $0x072c
+	PREFETCHT1 64(R14)
 	LONG       $0x90909090
 	PREFETCHT0 4864(DX)
 	PREFETCHT0 4928(DX)
@@ -1079,6 +1122,7 @@ deep4:
 	PREFETCHT0 5312(DX)
 	LONG       $0x5c42e2c4
 	BYTE       $0xcc
+	PREFETCHT1 128(R14)
 	LONG       $0x90909090
 	PREFETCHT0 5376(DX)
 	PREFETCHT0 5440(DX)
@@ -1106,6 +1150,7 @@ deep6:
 	PREFETCHT0 5824(DX)
 	LONG       $0x5c42e2c4
 	BYTE       $0xdd
+	PREFETCHT1 192(R14)
 	LONG       $0x90909090
 	PREFETCHT0 5888(DX)
 	PREFETCHT0 5952(DX)
@@ -1115,6 +1160,7 @@ deep6:
 	ADDQ       $0x40, DI
 	ADDQ       $0x00000800, DX
 	ADDQ       $0x00000800, BX
+	ADDQ       $0x00000100, R14
 	DECQ       R10
 	JNZ        deep
 
@@ -1131,46 +1177,51 @@ low:
 	MOVQ 136(R10), R10
 
 again:
-	LONG $0x4b7be2c4
-	WORD $0x0a34
-	LONG $0x90909090
-	LONG $0x90909090
-	LONG $0x4b79e2c4
-	WORD $0x0624
-	LONG $0x90909090
-	LONG $0x90909090
-	LONG $0x4b7be2c4
-	WORD $0x0b3c
-	LONG $0x90909090
-	LONG $0x90909090
-	LONG $0x4b79e2c4
-	WORD $0x072c
-	LONG $0x90909090
-	LONG $0x90909090
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x90909090
-	LONG $0x90909090
-	LONG $0x5c42e2c4
-	BYTE $0xcc
-	LONG $0x90909090
-	LONG $0x90909090
-	LONG $0x5c4ae2c4
-	BYTE $0xd5
-	LONG $0x90909090
-	LONG $0x90909090
-	LONG $0x5c42e2c4
-	BYTE $0xdd
-	LONG $0x90909090
-	LONG $0x90909090
-	ADDQ $0x40, SI
-	ADDQ $0x40, DI
-	ADDQ $0x00000800, DX
-	ADDQ $0x00000800, BX
-	DECQ R10
-	JNZ  again
-	MOVQ w+0(FP), R10
-	MOVQ 16(R10), AX
+	LONG       $0x4b7be2c4
+	WORD       $0x0a34
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
+	WORD       $0x0624
+	PREFETCHT1 (R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b7be2c4
+	WORD       $0x0b3c
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
+	WORD       $0x072c
+	PREFETCHT1 64(R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c42e2c4
+	BYTE       $0xcc
+	PREFETCHT1 128(R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c4ae2c4
+	BYTE       $0xd5
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c42e2c4
+	BYTE       $0xdd
+	PREFETCHT1 192(R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	ADDQ       $0x40, SI
+	ADDQ       $0x40, DI
+	ADDQ       $0x00000800, DX
+	ADDQ       $0x00000800, BX
+	ADDQ       $0x00000100, R14
+	DECQ       R10
+	JNZ        again
+	MOVQ       w+0(FP), R10
+	MOVQ       16(R10), AX
 
 rest:
 	DECQ      R15
@@ -1275,6 +1326,8 @@ panel:
 	MOVQ SI, 256(R10)
 	MOVQ 208(R10), SI
 	MOVQ SI, 264(R10)
+	MOVQ 40(R10), R14
+	ADDQ 48(R10), R14
 
 tile:
 	CMPQ 176(R10), $0x00
@@ -1375,6 +1428,7 @@ near:
 	ADDQ        $0x00000080, R8
 
 near1:
+	PREFETCHT1  (R14)
 	LONG        $0x90909090
 	LONG        $0x90909090
 	LONG        $0x4b7be2c4
@@ -1383,6 +1437,7 @@ near1:
 	LONG        $0x90909090
 	LONG        $0x4b79e2c4
 	WORD        $0x072c
+	PREFETCHT1  64(R14)
 	LONG        $0x90909090
 	LONG        $0x90909090
 	LONG        $0x5c4ae2c4
@@ -1434,6 +1489,7 @@ near4:
 	LONG        $0x90909090
 	LONG        $0x5c42e2c4
 	BYTE        $0xcc
+	PREFETCHT1  128(R14)
 	LONG        $0x90909090
 	LONG        $0x90909090
 	LONG        $0x5c4ae2c4
@@ -1485,15 +1541,17 @@ near4:
 	ADDQ        $0x00000080, R8
 
 near7:
-	LONG $0x90909090
-	LONG $0x90909090
-	ADDQ $0x40, SI
-	ADDQ $0x40, DI
-	ADDQ $0x00000800, DX
-	ADDQ $0x00000800, BX
-	DECQ R10
-	JNZ  near
-	JMP  low
+	PREFETCHT1 192(R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	ADDQ       $0x40, SI
+	ADDQ       $0x40, DI
+	ADDQ       $0x00000800, DX
+	ADDQ       $0x00000800, BX
+	ADDQ       $0x00000100, R14
+	DECQ       R10
+	JNZ        near
+	JMP        low
 
 deep:
 	LONG        $0x4b7be2c4
@@ -1548,6 +1606,7 @@ deep:
 	ADDQ        $0x00000080, R8
 
 deep1:
+	PREFETCHT1  (R14)
 	LONG        $0x90909090
 	PREFETCHT0  4352(DX)
 	PREFETCHT0  4416(DX)
@@ -1562,6 +1621,7 @@ deep1:
 	PREFETCHT0  4800(DX)
 	LONG        $0x4b7be2c4
 	WORD        $0x072c
+	PREFETCHT1  64(R14)
 	LONG        $0x90909090
 	PREFETCHT0  4864(DX)
 	PREFETCHT0  4928(DX)
@@ -1619,6 +1679,7 @@ deep4:
 	PREFETCHT0  5312(DX)
 	LONG        $0x5c42e2c4
 	BYTE        $0xcc
+	PREFETCHT1  128(R14)
 	LONG        $0x90909090
 	PREFETCHT0  5376(DX)
 	PREFETCHT0  5440(DX)
@@ -1676,6 +1737,7 @@ deep4:
 	ADDQ        $0x00000080, R8
 
 deep7:
+	PREFETCHT1 192(R14)
 	LONG       $0x90909090
 	PREFETCHT0 5888(DX)
 	PREFETCHT0 5952(DX)
@@ -1685,6 +1747,7 @@ deep7:
 	ADDQ       $0x40, DI
 	ADDQ       $0x00000800, DX
 	ADDQ       $0x00000800, BX
+	ADDQ       $0x00000100, R14
 	DECQ       R10
 	JNZ        deep
 
@@ -1701,46 +1764,51 @@ low:
 	MOVQ 136(R10), R10
 
 again:
-	LONG $0x4b7be2c4
-	WORD $0x0a34
-	LONG $0x90909090
-	LONG $0x90909090
-	LONG $0x4b79e2c4
-	WORD $0x0624
-	LONG $0x90909090
-	LONG $0x90909090
-	LONG $0x4b7be2c4
-	WORD $0x0b3c
-	LONG $0x90909090
-	LONG $0x90909090
-	LONG $0x4b79e2c4
-	WORD $0x072c
-	LONG $0x90909090
-	LONG $0x90909090
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x90909090
-	LONG $0x90909090
-	LONG $0x5c42e2c4
-	BYTE $0xcc
-	LONG $0x90909090
-	LONG $0x90909090
-	LONG $0x5c4ae2c4
-	BYTE $0xd5
-	LONG $0x90909090
-	LONG $0x90909090
-	LONG $0x5c42e2c4
-	BYTE $0xdd
-	LONG $0x90909090
-	LONG $0x90909090
-	ADDQ $0x40, SI
-	ADDQ $0x40, DI
-	ADDQ $0x00000800, DX
-	ADDQ $0x00000800, BX
-	DECQ R10
-	JNZ  again
-	MOVQ w+0(FP), R10
-	MOVQ 16(R10), AX
+	LONG       $0x4b7be2c4
+	WORD       $0x0a34
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
+	WORD       $0x0624
+	PREFETCHT1 (R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b7be2c4
+	WORD       $0x0b3c
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
+	WORD       $0x072c
+	PREFETCHT1 64(R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c42e2c4
+	BYTE       $0xcc
+	PREFETCHT1 128(R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c4ae2c4
+	BYTE       $0xd5
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c42e2c4
+	BYTE       $0xdd
+	PREFETCHT1 192(R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	ADDQ       $0x40, SI
+	ADDQ       $0x40, DI
+	ADDQ       $0x00000800, DX
+	ADDQ       $0x00000800, BX
+	ADDQ       $0x00000100, R14
+	DECQ       R10
+	JNZ        again
+	MOVQ       w+0(FP), R10
+	MOVQ       16(R10), AX
 
 rest:
 	DECQ        R15

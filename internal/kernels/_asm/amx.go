@@ -77,6 +77,8 @@ func amxTail(name string, slots []int, setup func() tailRow) {
 		MOVQ(work(f[1]), reg.RSI)
 		MOVQ(reg.RSI, work(f[0]))
 	}
+	MOVQ(work("b"), reg.R14)
+	ADDQ(work("byB"), reg.R14)
 	Label("tile")
 	firstSums()
 	products(slots, row)
@@ -148,6 +150,9 @@ func step(load byte, between func(i int)) {
 	} {
 		do()
 		between(i)
+		if i%2 == 1 { // of the next panel, which the second cache may lack
+			PREFETCHT1(Mem{Base: reg.R14, Disp: 32 * (i - 1)})
+		}
 		if load == tilePass {
 			apart()
 			continue
@@ -163,6 +168,7 @@ func step(load byte, between func(i int)) {
 	for _, r := range []reg.GPPhysical{reg.RDX, reg.RBX} {
 		ADDQ(U32(2048), r)
 	}
+	ADDQ(U32(256), reg.R14)
 	DECQ(reg.R10)
 }
 
