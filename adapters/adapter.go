@@ -141,7 +141,7 @@ func (a *Adapter) Dropout() float64 {
 	return a.Config.Dropout
 }
 
-// Fixed returns a view of a for many passes without a tape during which its weights do not change; release it afterwards.
+// Fixed returns a view of a for many passes during which its weights do not change; release it afterwards. Gradients go to a's.
 func (a *Adapter) Fixed() (view *Adapter, release func()) {
 	if a == nil {
 		return nil, func() {}

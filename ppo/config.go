@@ -111,6 +111,14 @@ func (c Config) Validate() []error {
 	check(c.ValueHeadInitStd >= 0, "value_head_init_std", c.ValueHeadInitStd, "at least 0")
 	check(len(c.RewardCommand) == 0 || c.RewardURL == "", "reward_url", c.RewardURL, "nothing, where there is a reward_command")
 	check(c.RewardURL == "" || strings.HasPrefix(c.RewardURL, "http://") || strings.HasPrefix(c.RewardURL, "https://"), "reward_url", c.RewardURL, "an http or https address")
+	if c.Compat == "trl" && c.NumMiniBatches >= 1 && c.BatchSize >= 1 && c.GradAccumulation >= 1 {
+		// Gradients that wait for the next update are in no checkpoint.
+		mini := c.Episodes() / c.NumMiniBatches
+		group := max(1, min(mini, c.BatchSize))
+		groups := c.NumMiniBatches * ((mini + group - 1) / group) * c.NumPPOEpochs
+		check(groups%c.GradAccumulation == 0, "num_mini_batches", c.NumMiniBatches,
+			fmt.Sprintf("in compat trl, such that an update's %d batches are a multiple of grad_accumulation = %d", groups, c.GradAccumulation))
+	}
 	check(c.Compat == "" || c.Compat == "trl", "compat", fmt.Sprintf("%q", c.Compat), "trl or nothing")
 	return faults
 }

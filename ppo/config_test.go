@@ -31,6 +31,20 @@ func TestValidate(t *testing.T) {
 	}
 }
 
+// In compat trl an update's batches fill optimiser steps: what waited for the next update would be in no checkpoint.
+func TestWholeSteps(t *testing.T) {
+	for _, c := range []struct {
+		batch, accum, mini, epochs int
+		ok                         bool
+	}{{2, 3, 2, 2, false}, {2, 3, 2, 3, true}, {4, 2, 1, 1, true}, {4, 4, 2, 4, true}, {1, 4, 2, 1, true}, {3, 4, 2, 1, true}, {4, 3, 6, 1, true}, {3, 2, 3, 1, false}} {
+		cfg := Defaults()
+		cfg.Compat, cfg.BatchSize, cfg.GradAccumulation, cfg.NumMiniBatches, cfg.NumPPOEpochs = "trl", c.batch, c.accum, c.mini, c.epochs
+		if faults := cfg.Validate(); (len(faults) == 0) != c.ok {
+			t.Errorf("%+v: %v", c, faults)
+		}
+	}
+}
+
 func TestUpdates(t *testing.T) {
 	cfg := smallConfig() // 16 episodes an update
 	cfg.Epochs = 1.5

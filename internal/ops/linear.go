@@ -50,7 +50,7 @@ func (w *Weight) apply(y []float32, x kernels.Rows, m int, c kernels.Compute, t 
 	}
 }
 
-// applyBackward computes dx(m, in) = or += dy(m, out)·W + du(m, r)·A; low is nil or has U du and V A (r, in).
+// applyBackward computes to(m, in) = or += dy(m, out)·W + du(m, r)·A; low is nil or has du and A: U and V (r, in), or UB and VB.
 func (w *Weight) applyBackward(to target, dy kernels.Rows, m int, c kernels.Compute, low *kernels.LowRank) {
 	out, in := w.Dims()
 	switch {

@@ -34,6 +34,9 @@ func (l *LoRA) Fixed() *LoRA {
 
 // Unfix ends the use of what Fixed returned.
 func (l *LoRA) Unfix() {
+	if l.fixed == nil {
+		return
+	}
 	for _, p := range l.fixed.packed {
 		p.free()
 	}

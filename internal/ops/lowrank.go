@@ -65,6 +65,7 @@ func (f *lowRank) forward(t *Tape, from mat.Tensor, x kernels.Rows) {
 		}
 	}
 	if f.pairs {
+		valueOf(from).readBack = f.masked == nil // by the gradient of A
 		f.packed = f.packs(ahead)
 		wide := alloc(m * f.wide)
 		kernels.MatMulPairs(wide, m, f.wide/32, in, x.B, f.packed.a, false)
@@ -143,14 +144,18 @@ func (f *lowRank) addMasked(dx, du []float32, m int) {
 	addTo(dx, dd)
 }
 
-// backwardPairs is backward of all layers where all products multiply bf16; dy are in that form.
+// backwardPairs is backward of all layers where all products multiply bf16; dy are in that form, nil for those of no gradient.
 func (f *lowRank) backwardPairs(ls []*Linear, x mat.Tensor, dx target, dy [][]uint16) {
 	m, in := Dims(x)
 	p := f.packs(back)
 	defer p.put()
 	sums := alloc(m * f.wide)
-	var rows [][]float32 // of the gradients of A
+	rows := make([][]float32, f.wide) // of the gradients of A
+	some := 0
 	for i, l := range f.loras {
+		if dy[i] == nil {
+			continue
+		}
 		out, r := l.B.Shape()[0], l.Rank()
 		if g := paramGrad(l.B); g != nil { // dB += dyᵀ·(s·u)
 			columns := make([][]float32, r)
@@ -159,14 +164,11 @@ func (f *lowRank) backwardPairs(ls []*Linear, x mat.Tensor, dx target, dy [][]ui
 			}
 			kernels.AddOuterPairs(columns, r, f.ub, f.wide, f.at[i], dy[i], m, out)
 		}
-		kernels.MatMulPairs(sums, m, f.wide/32, out, dy[i], p.b[i], i > 0)
-		rows = append(rows, make([][]float32, f.at[i]-len(rows))...)
-		g := paramGrad(l.A)
-		for j := range r {
-			if g == nil {
-				rows = append(rows, nil)
-			} else {
-				rows = append(rows, g[j*in:])
+		kernels.MatMulPairs(sums, m, f.wide/32, out, dy[i], p.b[i], some > 0)
+		some++
+		if g := paramGrad(l.A); g != nil {
+			for j := range r {
+				rows[f.at[i]+j] = g[j*in:]
 			}
 		}
 	}
@@ -184,9 +186,12 @@ func (f *lowRank) backwardPairs(ls []*Linear, x mat.Tensor, dx target, dy [][]ui
 	if f.masked != nil {
 		low = nil
 	}
-	for i, l := range ls { // the low rank with the last
+	for i, l := range ls {
+		if dy[i] == nil {
+			continue
+		}
 		var last *kernels.LowRank
-		if i == len(ls)-1 {
+		if some--; some == 0 { // the low rank of all with the last
 			last = low
 		}
 		l.W.applyBackward(dx, kernels.Rows{B: dy[i]}, m, l.Compute, last)

@@ -192,7 +192,7 @@ func (f *siluMul) backwardHalf(dy, dgate, dup []uint16) {
 }
 
 func (f *siluMul) Backward(gy mat.Tensor) error {
-	if wantsHalf(f.gate) && wantsHalf(f.up) {
+	if f.inHalf() && wantsHalf(f.gate) && wantsHalf(f.up) {
 		f.backwardHalf(halfOf(gy), gradHalf(f.gate), gradHalf(f.up))
 		return nil
 	}

@@ -35,7 +35,7 @@ const (
 	blockUnit = 16      // floats: a cache line
 	slabSize  = 8 << 20 // floats; what is larger has a slab of its own
 	classes   = 4 * 48
-	poolSlack = 16 << 20 // floats of slabs that the pool may keep whatever was in use
+	poolSlack = slabSize // floats of slabs that the pool may keep whatever was in use
 	tries     = 16       // blocks of a class that are looked at for one that fits
 )
 

@@ -162,7 +162,7 @@ func (t *Tape) drop(i int) {
 }
 
 // forget drops the memory of x, one of the latest outputs, when it can be recomputed, and what was rounded of it; of what is read in
-// bf16 alone it keeps that form, which the backward pass reads again.
+// bf16 alone it keeps that form where the backward pass reads it.
 func (t *Tape) forget(x mat.Tensor) {
 	for i := len(t.ops) - 1; i >= 0; i-- {
 		if mat.Tensor(t.ops[i]) != x {
@@ -172,7 +172,7 @@ func (t *Tape) forget(x mat.Tensor) {
 		switch f, ok := t.fns[i].(recomputer); {
 		case !ok:
 			v.releaseRounded()
-		case v.buf == nil && v.half != nil:
+		case v.buf == nil && v.half != nil && v.readBack:
 		default:
 			v.release()
 			v.again = f

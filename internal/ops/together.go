@@ -1,6 +1,8 @@
 package ops
 
 import (
+	"slices"
+
 	"plumb/internal/kernels"
 
 	"github.com/nlpodyssey/spago/mat"
@@ -14,26 +16,35 @@ type Call struct {
 	Half   bool
 }
 
-// Together applies layers to x (T,in). Frozen ones of the same arithmetic are one operator: the threads share all products in one go, which for
-// few rows saves them waiting for each other, and LoRAs of a few columns are one product with x. No bit of the results depends on it.
+// lowRank is that of the call alone, nil without a LoRA.
+func (c Call) lowRank() *lowRank {
+	if c.LoRA == nil {
+		return nil
+	}
+	return lowRankOf(c.Linear, c.LoRA)
+}
+
+// Together applies layers to x (T,in). Frozen ones of the same arithmetic are one operator: the threads share all products in
+// one go, which for few rows saves them waiting for each other, and LoRAs of a few columns are one product with x. No bit of the
+// results depends on it; gradients do in their last bits.
 func Together(t *Tape, x mat.Tensor, calls ...Call) []mat.Tensor {
-	out, together := make([]mat.Tensor, len(calls)), true
-	for _, c := range calls {
-		together = together && c.Linear.W.Frozen != nil && c.Linear.Compute == calls[0].Linear.Compute
+	out := make([]mat.Tensor, len(calls))
+	layer := func(c Call, low *lowRank) *linear {
+		return &linear{x: x, l: c.Linear, tape: t, half: c.Half && c.Linear.halves(), low: low}
+	}
+	if slices.ContainsFunc(calls, func(c Call) bool { return c.Linear.W.Frozen == nil || c.Linear.Compute != calls[0].Linear.Compute }) {
+		for i, c := range calls {
+			out[i] = t.apply(layer(c, c.lowRank()))
+		}
+		return out
 	}
 	f := &group{x: x, tape: t, low: sharedLowRank(t, calls)}
-	for i, c := range calls {
-		l := &linear{x: x, l: c.Linear, tape: t, half: c.Half && c.Linear.halves()}
-		if c.LoRA != nil && f.low == nil {
-			l.low = lowRankOf(c.Linear, c.LoRA)
+	for _, c := range calls {
+		if low := c.lowRank(); f.low == nil {
+			f.layers = append(f.layers, layer(c, low))
+		} else {
+			f.layers = append(f.layers, layer(c, nil))
 		}
-		if !together {
-			out[i] = t.apply(l)
-		}
-		f.layers = append(f.layers, l)
-	}
-	if !together {
-		return out
 	}
 	of := t.apply(f)
 	for i := range calls {
@@ -108,9 +119,6 @@ func (f *group) Backward(mat.Tensor) error {
 	shared := f.low != nil
 	for i := len(f.layers) - 1; i >= 0; i-- {
 		switch l, g := f.layers[i], f.grads[i]; {
-		case g == nil && shared: // what the low rank shares is whole
-			f.grads[i] = newValue(l.rows, f.results[i].Shape()[1])
-			clear(f.grads[i].data())
 		case g == nil:
 		case shared:
 			l.backwardParams(g)
@@ -124,9 +132,12 @@ func (f *group) Backward(mat.Tensor) error {
 		return nil
 	}
 	var ls []*Linear
-	var dy [][]uint16
+	var dy [][]uint16 // nil for what nobody read
 	for i, l := range f.layers {
-		ls, dy = append(ls, l.l), append(dy, halfOf(f.grads[i]))
+		ls, dy = append(ls, l.l), append(dy, nil)
+		if g := f.grads[i]; g != nil {
+			dy[i] = halfOf(g)
+		}
 	}
 	dx, acc := gradInto(f.x)
 	f.low.backwardPairs(ls, f.x, target{dx: dx, acc: acc}, dy)
@@ -157,7 +168,7 @@ func (f *result) Forward() (mat.Tensor, error) { return f.group.results[f.i], ni
 func (f *result) Backward(mat.Tensor) error {
 	v := f.group.results[f.i]
 	f.group.grads[f.i], v.grad = v.grad, nil
-	if of := valueOf(f.of); of.grad == nil {
+	if of := valueOf(f.of); of.grad == nil { // so that the tape calls the group
 		of.grad = &value{Dense: hollow}
 	}
 	return nil

@@ -27,6 +27,7 @@ type value struct {
 	half     []uint16   // the buffer rounded to bf16, made by halfOf; nothing may write to the buffer afterwards
 	halfGrad bool       // the operator that made it reads its gradient in bf16 alone
 	halfToo  bool       // it reads its gradient in bf16, too
+	readBack bool       // the backward pass reads it in bf16
 	born     bool       // half is what the operator made; a buffer is only that widened, where somebody asked for float32
 	ints     []uint16   // the same in 16-bit integers, made by intsOf
 	steps    []float32  // of their rows
@@ -369,7 +370,7 @@ func paramGrad(p *nn.Param) []float32 {
 }
 
 // recomputer is an operator so cheap that its output is computed again in the backward pass rather than
-// kept; its operands are kept by others.
+// kept, but for its bf16 form (readBack); its operands are kept by others.
 type recomputer interface{ recompute(out []float32) }
 
 // rowRecomputer can compute the rows [lo, hi) of its output, (hi-lo, cols), on the caller's goroutine.
@@ -385,7 +386,7 @@ type halfRecomputer interface {
 }
 
 // Release says that the forward pass has no more use for xs. Without a tape their memory returns to the
-// pool; with one only that of operators that can be recomputed does, until Backward asks for it.
+// pool; with one only that of operators that can be recomputed does, until Backward asks for it, and not what that reads in bf16.
 func Release(t *Tape, xs ...mat.Tensor) {
 	for _, x := range xs {
 		if t != nil {
