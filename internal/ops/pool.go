@@ -33,7 +33,7 @@ type block struct {
 
 const (
 	blockUnit = 16      // floats: a cache line
-	slabSize  = 8 << 20 // floats; what is larger has a slab of its own
+	slabSize  = 2 << 20 // floats; what is larger has a slab of its own
 	classes   = 4 * 48
 	poolSlack = slabSize // floats of slabs that the pool may keep whatever was in use
 	tries     = 16       // blocks of a class that are looked at for one that fits
