@@ -164,7 +164,7 @@ def product(a):
     t = peer(a.python, "product_side.py", level=a.level)
     report(a.work, work="product", side="torch", level=a.level, **t)
     root = pathlib.Path(__file__).parent.parent
-    r = spawn(["go", "test", "./internal/kernels", "-run", "^$", "-bench", f"^BenchmarkProduct$/^{a.level}$", "-benchtime", "1x", "-timeout", "20m"], cwd=root)
+    r = spawn(["go", "test", "./internal/kernels", "-run", "^$", "-bench", f"^BenchmarkProduct$/^{a.level}$", "-benchtime", "60x", "-timeout", "20m"], cwd=root)
     print(r["out"])
     for line in r["out"].splitlines():
         f = line.split()
