@@ -63,8 +63,8 @@ type lowPacks struct {
 type direction int
 
 const (
-	ahead direction = iota
-	back
+	forwards direction = iota
+	backwards
 )
 
 // packs returns the packed factors of f's LoRAs, for put to take back.
@@ -91,7 +91,7 @@ func (f *lowRank) packs(d direction) *lowPacks {
 func (f *lowRank) pack(d direction) *lowPacks {
 	by := func(x []uint16, n, w int) []uint16 {
 		dst := halfAlloc(roundUp(n) * w)
-		if d == back {
+		if d == backwards {
 			kernels.PairRows(dst, 32*roundUp(n), x, w, n, w)
 		} else {
 			kernels.PairColumns(dst, x, w, n, w)

@@ -66,7 +66,7 @@ func (f *lowRank) forward(t *Tape, from mat.Tensor, x kernels.Rows) {
 	}
 	if f.pairs {
 		valueOf(from).readBack = f.masked == nil // by the gradient of A
-		f.packed = f.packs(ahead)
+		f.packed = f.packs(forwards)
 		wide := alloc(m * f.wide)
 		kernels.MatMulPairs(wide, m, f.wide/32, in, x.B, f.packed.a, false)
 		f.ub = f.rounded(wide)
@@ -147,7 +147,7 @@ func (f *lowRank) addMasked(dx, du []float32, m int) {
 // backwardPairs is backward of all layers where all products multiply bf16; dy are in that form, nil for those of no gradient.
 func (f *lowRank) backwardPairs(ls []*Linear, x mat.Tensor, dx target, dy [][]uint16) {
 	m, in := Dims(x)
-	p := f.packs(back)
+	p := f.packs(backwards)
 	defer p.put()
 	sums := alloc(m * f.wide)
 	rows := make([][]float32, f.wide) // of the gradients of A

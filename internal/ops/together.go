@@ -40,11 +40,11 @@ func Together(t *Tape, x mat.Tensor, calls ...Call) []mat.Tensor {
 	}
 	f := &group{x: x, tape: t, low: sharedLowRank(t, calls)}
 	for _, c := range calls {
-		if low := c.lowRank(); f.low == nil {
-			f.layers = append(f.layers, layer(c, low))
-		} else {
-			f.layers = append(f.layers, layer(c, nil))
+		var own *lowRank
+		if f.low == nil {
+			own = c.lowRank()
 		}
+		f.layers = append(f.layers, layer(c, own))
 	}
 	of := t.apply(f)
 	for i := range calls {
