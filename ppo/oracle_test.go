@@ -204,7 +204,7 @@ func oracleRun(t *testing.T, name string) {
 			t.Fatal(err)
 		}
 		tr.rewardAll(episodes, cfg.KLCoef)
-		if _, err := tr.appraise(ctx, episodes, nil, 1); err != nil {
+		if _, err := tr.appraise(ctx, episodes, [][]*episode{episodes}, 0, 1); err != nil {
 			t.Fatal(err)
 		}
 		values, kl, rewards := rollouts.take(label("values"), n, T), rollouts.take(label("kl"), n, T), rollouts.take(label("rewards"), n, T)
@@ -267,13 +267,7 @@ func oracleRun(t *testing.T, name string) {
 			tr.policyOpt.Restore()
 			tr.criticOpt.Restore()
 		}
-		share, perStep := tr.share(loop.Step)
-		first := tr.groups(episodes, order[0])
-		ahead, err := tr.appraise(ctx, episodes, first[:min(perStep, len(first))], share)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all, err := tr.optimise(ctx, loop, episodes, func(epoch int) []int { return order[epoch] }, ahead)
+		all, err := tr.optimise(ctx, loop, episodes, func(epoch int) []int { return order[epoch] })
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -205,30 +205,19 @@ func (t *trainer) rewardAll(episodes []*episode, klCoef float64) {
 	}
 }
 
-// appraise fills the critic's values of episodes that have rewards, and with them advantages and returns. The critic learns from the
-// first groups, those of an update before whose gradients no parameter moves, in the same pass: an episode's loss needs its own
-// values and rewards only. It returns the stats of these groups, each gradient being weighed by share.
-func (t *trainer) appraise(ctx context.Context, episodes []*episode, first [][]*episode, share float64) ([]stats, error) {
+// appraise fills the critic's values of episodes that have rewards, and with them advantages and returns. From the first groups, those
+// of an update before whose gradients no parameter moves, the critic learns in the same pass: an episode's loss needs its own
+// values and rewards only. groups hold all episodes; it returns the stats of those that are learnt from, gradients being weighed by share.
+func (t *trainer) appraise(ctx context.Context, episodes []*episode, groups [][]*episode, learn int, share float64) ([]stats, error) {
 	type pass struct {
 		*part
 		group int
 	}
 	var passes []pass
-	rest := map[*episode]bool{}
-	for _, e := range episodes {
-		rest[e] = true
-	}
-	for g, group := range first {
+	for g, group := range groups {
 		for _, p := range parts(group, t.cfg.MicroBatchTokens) {
 			passes = append(passes, pass{p, g})
 		}
-		for _, e := range group {
-			delete(rest, e)
-		}
-	}
-	others := slices.DeleteFunc(slices.Clone(episodes), func(e *episode) bool { return !rest[e] })
-	for _, p := range parts(others, t.cfg.MicroBatchTokens) {
-		passes = append(passes, pass{p, -1})
 	}
 	each := make([]stats, len(passes))
 	critic, release := t.critic.Fixed()
@@ -236,18 +225,18 @@ func (t *trainer) appraise(ctx context.Context, episodes []*episode, first [][]*
 	t.cfg.Passes(len(passes), func(i int, turn *ops.Turn) {
 		switch p := passes[i]; {
 		case ctx.Err() != nil:
-		case p.group < 0:
+		case p.group >= learn:
 			t.credit(p.part, p.values(t.base, critic))
 		default:
-			t.valuePass(critic, p.part, &each[i], turn, perPosition(first[p.group]), share, true)
+			t.valuePass(critic, p.part, &each[i], turn, perPosition(groups[p.group]), share, true)
 		}
 	})
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	out := make([]stats, len(first))
+	out := make([]stats, learn)
 	for i, p := range passes {
-		if p.group >= 0 {
+		if p.group < learn {
 			out[p.group].add(each[i])
 		}
 	}

@@ -230,14 +230,7 @@ func (t *trainer) update(ctx context.Context, loop *train.Loop, st *run.Stage, p
 	}
 	coef := loop.State["kl_coef"]
 	t.rewardAll(episodes, coef)
-	order := func(epoch int) []int { return t.order(len(episodes), loop.Step, epoch) }
-	share, perStep := t.share(loop.Step)
-	first := t.groups(episodes, order(0))
-	ahead, err := t.appraise(ctx, episodes, first[:min(perStep, len(first))], share)
-	if err != nil {
-		return nil, err
-	}
-	all, err := t.optimise(ctx, loop, episodes, order, ahead)
+	all, err := t.optimise(ctx, loop, episodes, func(epoch int) []int { return t.order(len(episodes), loop.Step, epoch) })
 	if err != nil {
 		return nil, err
 	}

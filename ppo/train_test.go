@@ -145,7 +145,7 @@ func prepared(t *testing.T, cfg Config) (*trainer, []*episode) {
 		t.Fatal(err)
 	}
 	tr.rewardAll(episodes, cfg.KLCoef)
-	if _, err := tr.appraise(ctx, episodes, nil, 1); err != nil {
+	if _, err := tr.appraise(ctx, episodes, [][]*episode{episodes}, 0, 1); err != nil {
 		t.Fatal(err)
 	}
 	return tr, episodes
@@ -193,9 +193,9 @@ func TestAppraiseLearns(t *testing.T) {
 		cfg.Compat, cfg.NumMiniBatches, cfg.MicroBatchTokens = c.compat, c.mini, 70
 		tr, episodes := prepared(t, cfg)
 		groups := tr.groups(episodes, tr.order(len(episodes), 0, 0))
-		groups = groups[:min(c.perStep, len(groups))]
+		learn := min(c.perStep, len(groups))
 		var apart []stats
-		for _, g := range groups {
+		for _, g := range groups[:learn] {
 			s, err := tr.gradients(context.Background(), g, 0.5, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -212,7 +212,7 @@ func TestAppraiseLearns(t *testing.T) {
 			before = append(before, *e)
 			e.values, e.advantages, e.returns = nil, nil, nil
 		}
-		got, err := tr.appraise(context.Background(), episodes, groups, 0.5)
+		got, err := tr.appraise(context.Background(), episodes, groups, learn, 0.5)
 		if err != nil {
 			t.Fatal(err)
 		}

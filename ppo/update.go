@@ -46,11 +46,15 @@ func (t *trainer) share(update int) (share float64, perStep int) {
 	return share, perStep
 }
 
-// optimise trains policy and critic on an update's episodes for NumPPOEpochs, and returns the
-// stats of each group. order gives the episodes' order in an epoch. The critic has learnt from the first groups already, ahead being
-// what appraise returned. It stops with the context's error between passes.
-func (t *trainer) optimise(ctx context.Context, loop *train.Loop, episodes []*episode, order func(epoch int) []int, ahead []stats) ([]stats, error) {
+// optimise appraises an update's episodes and trains policy and critic on them for NumPPOEpochs, and returns the
+// stats of each group. order gives the episodes' order in an epoch. It stops with the context's error between passes.
+func (t *trainer) optimise(ctx context.Context, loop *train.Loop, episodes []*episode, order func(epoch int) []int) ([]stats, error) {
 	share, perStep := t.share(loop.Step)
+	groups := t.groups(episodes, order(0))
+	ahead, err := t.appraise(ctx, episodes, groups, min(perStep, len(groups)), share)
+	if err != nil {
+		return nil, err
+	}
 	lr := loop.LR()
 	vlr := lr
 	if t.cfg.ValueLearningRate > 0 && t.cfg.LearningRate > 0 {
@@ -59,7 +63,10 @@ func (t *trainer) optimise(ctx context.Context, loop *train.Loop, episodes []*ep
 	var out []stats
 	loss, waiting := 0.0, 0
 	for epoch := range t.cfg.NumPPOEpochs {
-		for _, group := range t.groups(episodes, order(epoch)) {
+		if epoch > 0 {
+			groups = t.groups(episodes, order(epoch))
+		}
+		for _, group := range groups {
 			var learnt *stats
 			if len(out) < len(ahead) {
 				learnt = &ahead[len(out)]

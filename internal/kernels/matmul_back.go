@@ -75,8 +75,8 @@ func (b *backward) start(dy Rows, ldy int, c Compute) {
 }
 
 // backward is one product with the transpose of panels. Its panels (32 columns of W, all its rows) are made on the
-// way: 32x32 blocks of W are transposed into scratch. Rows of dx, or of half, its result in bf16, are ldx apart. yb is dy in bf16, for the dot product; yi dy times the steps of W's rows
-// in integers, with steps.
+// way: 32x32 blocks of W are transposed into scratch. Rows of dx, or of half, its result in bf16, are ldx apart. yb is dy in
+// bf16, for the dot product; yi dy times the steps of W's rows in integers, with steps.
 type backward struct {
 	im       *impl
 	p        *Panels

@@ -149,9 +149,7 @@ func (l *Linear) ApplyAdd(t *Tape, x mat.Tensor, lora *LoRA, plus mat.Tensor) ma
 }
 
 func (l *Linear) apply(f *linear, lora *LoRA) mat.Tensor {
-	if lora != nil {
-		f.low = lowRankOf(l, lora)
-	}
+	f.low = lowRankOf(l, lora)
 	return f.tape.apply(f)
 }
 
@@ -174,12 +172,7 @@ func (f *linear) params() (ops []mat.Tensor) {
 	if f.l.Bias != nil {
 		ops = append(ops, f.l.Bias)
 	}
-	if f.low != nil {
-		for _, l := range f.low.loras {
-			ops = append(ops, l.A, l.B)
-		}
-	}
-	return ops
+	return append(ops, f.low.params()...)
 }
 
 // operand returns x (m, in) as the left operand of a product with W: in the only form that products read.

@@ -22,9 +22,23 @@ type lowRank struct {
 	packed  *lowPacks // of the forward pass
 }
 
-// lowRankOf is the low rank of one layer.
+// lowRankOf is the low rank of one layer, nil without a LoRA.
 func lowRankOf(l *Linear, lora *LoRA) *lowRank {
+	if lora == nil {
+		return nil
+	}
 	return &lowRank{loras: []*LoRA{lora}, at: []int{0}, wide: roundUp(lora.Rank()), pairs: l.W.pairs(l.Compute) && lora.fits()}
+}
+
+// params are the factors of f, which may be nil.
+func (f *lowRank) params() (ops []mat.Tensor) {
+	if f == nil {
+		return nil
+	}
+	for _, l := range f.loras {
+		ops = append(ops, l.A, l.B)
+	}
+	return ops
 }
 
 // sharedLowRank is that of several calls, nil where they cannot share one.

@@ -35,8 +35,7 @@ const (
 	blockUnit = 16      // floats: a cache line
 	slabSize  = 2 << 20 // floats; what is larger has a slab of its own
 	classes   = 4 * 48
-	poolSlack = slabSize // floats of slabs that the pool may keep whatever was in use
-	tries     = 16       // blocks of a class that are looked at for one that fits
+	tries     = 16 // blocks of a class that are looked at for one that fits
 )
 
 // class is where blocks of n floats are listed: by the three highest bits of n.
@@ -97,7 +96,7 @@ func free(x []float32) {
 		o.swallow(b)
 		b = o
 	}
-	if whole := len(b.slab); b.n == whole && pool.inSlab-whole > pool.most+pool.most/8+poolSlack {
+	if whole := len(b.slab); b.n == whole && pool.inSlab-whole > pool.most+pool.most/8+slabSize { // kept is room for the most so far, and an eighth
 		pool.inSlab -= whole
 		return // to the garbage collector
 	}

@@ -16,14 +16,6 @@ type Call struct {
 	Half   bool
 }
 
-// lowRank is that of the call alone, nil without a LoRA.
-func (c Call) lowRank() *lowRank {
-	if c.LoRA == nil {
-		return nil
-	}
-	return lowRankOf(c.Linear, c.LoRA)
-}
-
 // Together applies layers to x (T,in). Frozen ones of the same arithmetic are one operator: the threads share all products in
 // one go, which for few rows saves them waiting for each other, and LoRAs of a few columns are one product with x. No bit of the
 // results depends on it; gradients do in their last bits.
@@ -34,7 +26,7 @@ func Together(t *Tape, x mat.Tensor, calls ...Call) []mat.Tensor {
 	}
 	if slices.ContainsFunc(calls, func(c Call) bool { return c.Linear.W.Frozen == nil || c.Linear.Compute != calls[0].Linear.Compute }) {
 		for i, c := range calls {
-			out[i] = t.apply(layer(c, c.lowRank()))
+			out[i] = t.apply(layer(c, lowRankOf(c.Linear, c.LoRA)))
 		}
 		return out
 	}
@@ -42,7 +34,7 @@ func Together(t *Tape, x mat.Tensor, calls ...Call) []mat.Tensor {
 	for _, c := range calls {
 		var own *lowRank
 		if f.low == nil {
-			own = c.lowRank()
+			own = lowRankOf(c.Linear, c.LoRA)
 		}
 		f.layers = append(f.layers, layer(c, own))
 	}
@@ -68,12 +60,7 @@ func (f *group) Operands() []mat.Tensor {
 	for _, l := range f.layers {
 		ops = append(ops, l.params()...)
 	}
-	if f.low != nil {
-		for _, l := range f.low.loras {
-			ops = append(ops, l.A, l.B)
-		}
-	}
-	return ops
+	return append(ops, f.low.params()...)
 }
 
 func (f *group) Forward() (mat.Tensor, error) {
