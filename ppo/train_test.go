@@ -67,25 +67,20 @@ func smallConfig() Config {
 func TestTrainLearns(t *testing.T) {
 	base := oracletest.Base(t, testpaths.Oracle(t, "llama", "model"), model.Options{})
 	cfg := smallConfig()
-	cfg.MaxSteps, cfg.NumMiniBatches, cfg.BatchSize, cfg.KLCoef, cfg.LearningRate = 14, 2, 32, 1e-3, 3e-3
+	const updates = 18
+	cfg.MaxSteps, cfg.NumMiniBatches, cfg.BatchSize, cfg.KLCoef, cfg.LearningRate = updates, 2, 32, 1e-3, 3e-3
 	st := oracletest.Stage(t, filepath.Join(t.TempDir(), "ppo"), "ppo")
 	res, err := Train(context.Background(), cfg, Inputs{Base: base, Reward: scorerFunc(letters), Train: questions(40), Eval: questions(32)}, st)
 	if err != nil {
 		t.Fatal(err)
 	}
 	rows, err := run.ReadMetrics(st.Dir())
-	if err != nil || len(rows) != 15 {
+	if err != nil || len(rows) != updates+1 {
 		t.Fatalf("%d rows, %v", len(rows), err)
 	}
-	first, last := rows[0].Fields, rows[13].Fields
-	three := func(at int) (mean float64) { // of 192 episodes: a single update's score varies by a fifth
-		for _, r := range rows[at : at+3] {
-			mean += r.Fields["objective/scores"] / 3
-		}
-		return mean
-	}
-	if early, late := three(0), three(11); late < early+0.1 || late < 2*early {
-		t.Errorf("score %g at first, %g at the end", early, late)
+	first, last := rows[0].Fields, rows[updates-1].Fields
+	if last["objective/scores"] < first["objective/scores"]+0.15 {
+		t.Errorf("score %g at first, %g at the end", first["objective/scores"], last["objective/scores"])
 	}
 	if first["objective/kl"] != 0 {
 		t.Errorf("KL of an untouched policy is %g", first["objective/kl"])
@@ -100,7 +95,7 @@ func TestTrainLearns(t *testing.T) {
 			t.Errorf("metric %s is missing", name)
 		}
 	}
-	if first["episode"] != 64 || last["episode"] != 14*64 {
+	if first["episode"] != 64 || last["episode"] != updates*64 {
 		t.Errorf("episodes %g, %g", first["episode"], last["episode"])
 	}
 	if res.Eval["objective/scores"] < first["objective/scores"]+0.1 {
