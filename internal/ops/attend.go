@@ -39,7 +39,7 @@ func attend(in inputs, lse []float32) *value {
 			it := &in.plan.Groups[g][i]
 			for lo := it.QLo; lo < it.QHi; lo += queryRun {
 				for kv := range h.KV {
-					runs = append(runs, run{inputs: in, it: it, lo: lo, hi: min(lo+queryRun, it.QHi), kv: kv})
+					runs = append(runs, run{inputs: &in, it: it, lo: lo, hi: min(lo+queryRun, it.QHi), kv: kv})
 				}
 			}
 		}
@@ -49,18 +49,19 @@ func attend(in inputs, lse []float32) *value {
 	return y
 }
 
-func (in inputs) rows() int { return max(len(in.q.f), len(in.q.b)) / in.q.ld }
+func (in *inputs) rows() int { return max(len(in.q.f), len(in.q.b)) / in.q.ld }
 
 // run is the work of the query rows [lo, hi) of an item for one key/value head.
 type run struct {
-	inputs
+	*inputs
 	it     *AttnItem
 	lo, hi int
 	kv     int
 
 	before int // positions of the path that come before Own
 	total  int // positions that the last row sees
-	path   path
+	*desk
+	path path
 }
 
 // path is what a run sees of keys and values, in the forms that products read.
@@ -79,7 +80,6 @@ type path interface {
 	mix(out matrix, s []float32, ld int, b band, of operand)
 	// back adds sᵀ·x to grad (T, KV*Dim), x being what columns of that operand was given.
 	back(grad, s []float32, ld int, x matrix, b band, of operand)
-	close()
 }
 
 type operand uint8
@@ -89,23 +89,24 @@ const (
 	values
 )
 
-// open lists what the run's rows may see and packs it; with grad also for gradients.
+// open takes a desk, lists what the run's rows may see and packs it; with grad also for gradients.
 func (t *run) open(grad bool) {
-	var spans []Span
+	t.desk = openDesk()
 	t.before = 0
 	for _, s := range t.it.Path {
 		t.before += s.len()
-		spans = append(spans, s)
+		t.spans = append(t.spans, s)
 	}
 	t.total = t.seen(t.hi - 1)
 	if own := t.it.Own; t.total > t.before {
 		own.Hi = own.Lo + t.total - t.before
-		spans = append(spans, own)
+		t.spans = append(t.spans, own)
 	}
+	t.cut()
 	if t.h.pairs() {
-		t.path = openPairs(t, spans, grad)
+		t.path = openPairs(t, grad)
 	} else {
-		t.path = openFloats(t, spans, grad)
+		t.path = openFloats(t, grad)
 	}
 }
 
@@ -130,16 +131,14 @@ func (b band) rows() int { return b.per * b.heads }
 // line returns the row of the batch and the head of row i of the band.
 func (b band) line(i int) (row, head int) { return b.row + i%b.per, b.head + i/b.per }
 
-// bands cuts the run so that a band has about bandRows rows.
-func (t *run) bands() []band {
+// cut cuts the run so that a band has about bandRows rows; none has more than the first.
+func (t *run) cut() {
 	g := t.h.Q / t.h.KV
 	per := min(queryTile, max(32, bandRows/g/32*32))
-	var out []band
 	for lo := t.lo; lo < t.hi; lo += per {
 		hi := min(lo+per, t.hi)
-		out = append(out, band{row: lo, head: t.kv * g, per: hi - lo, heads: g, total: t.seen(hi - 1)})
+		t.bands = append(t.bands, band{row: lo, head: t.kv * g, per: hi - lo, heads: g, total: t.seen(hi - 1)})
 	}
-	return out
 }
 
 // at is where row i of the band is in x.
@@ -182,13 +181,10 @@ func (t *run) mask(row []float32, r, head int) (scale float32) {
 
 func (t *run) forward(out matrix, lse []float32) {
 	t.open(false)
-	defer t.path.close()
-	bands := t.bands()
-	ld := t.path.room(t.total)
-	s := alloc(bands[0].rows()*ld + 2*bands[0].rows())
-	defer free(s)
-	stats := s[bands[0].rows()*ld:]
-	for _, b := range bands {
+	defer t.close()
+	rows, ld := t.bands[0].rows(), t.path.room(t.total)
+	s, stats := t.take(rows*ld), t.take(2*rows)
+	for _, b := range t.bands {
 		t.path.columns(s, ld, t.q, b, keys)
 		t.softmax(s, ld, b, stats)
 		for i := 0; i < b.rows() && lse != nil; i++ {
@@ -224,7 +220,7 @@ func (t *run) masked(s []float32, ld int, b band, do func(i, rows, n, more int, 
 }
 
 // backward adds the gradients of one group and key/value head: dS = P*(dP - rowsum(dP*P)), dP = dO·Vᵀ.
-func (in inputs) backward(items []AttnItem, kv int, lse []float32, dy, dq matrix, dk, dv []float32) {
+func (in *inputs) backward(items []AttnItem, kv int, lse []float32, dy, dq matrix, dk, dv []float32) {
 	for i := range items {
 		for lo := items[i].QLo; lo < items[i].QHi; lo += queryRun {
 			t := run{inputs: in, it: &items[i], lo: lo, hi: min(lo+queryRun, items[i].QHi), kv: kv}
@@ -235,13 +231,10 @@ func (in inputs) backward(items []AttnItem, kv int, lse []float32, dy, dq matrix
 
 func (t *run) backward(lse []float32, dy, dq matrix, dk, dv []float32) {
 	t.open(true)
-	defer t.path.close()
-	bands := t.bands()
-	rows, ld := bands[0].rows(), t.path.room(t.total)
-	buf := alloc(2*rows*ld + rows)
-	defer free(buf)
-	p, ds, sums := buf[:rows*ld], buf[rows*ld:2*rows*ld], buf[2*rows*ld:]
-	for _, b := range bands {
+	defer t.close()
+	rows, ld := t.bands[0].rows(), t.path.room(t.total)
+	p, ds, sums := t.take(rows*ld), t.take(rows*ld), t.take(rows)
+	for _, b := range t.bands {
 		for i := range b.rows() {
 			r, head := b.line(i)
 			sums[i] = lse[r*t.h.Q+head]

@@ -8,35 +8,31 @@ import (
 
 // floatPath multiplies in float32. Keys, and values for gradients, are packed for the run; what is read in rows stays where it is.
 type floatPath struct {
-	h       Heads
-	kv, ldk int
-	spans   []Span
-	from    [2][]matrix
-	cols    [2][][]float32 // of keys and of values: panels of 32 positions for each span, (Dim, 32) each
-	packed  []float32
+	*run
+	ldk  int
+	cols [2][][]float32 // of keys and of values: panels of 32 positions for each span, (Dim, 32) each
 }
 
-func openFloats(t *run, spans []Span, grad bool) *floatPath {
-	p := &floatPath{h: t.h, kv: t.kv, ldk: t.h.KV * t.h.Dim, spans: spans, from: t.from}
+func openFloats(t *run, grad bool) *floatPath {
+	p := &floatPath{run: t, ldk: t.h.KV * t.h.Dim}
 	if t.plan.Packed {
-		for _, s := range spans {
+		for _, s := range t.spans {
 			k := t.from[keys][s.Buf].f
 			p.cols[keys] = append(p.cols[keys], k[t.kv*(len(k)/t.h.KV):])
 		}
 		return p
 	}
 	n := 0
-	for _, s := range spans {
+	for _, s := range t.spans {
 		n += blocks(s.len()) * panelRows * t.h.Dim
 	}
 	sources := t.from[:]
 	if !grad {
 		sources = sources[:1]
 	}
-	p.packed = alloc(n * len(sources))
-	left := p.packed
+	left := t.take(n * len(sources))
 	for i, src := range sources {
-		for _, s := range spans {
+		for _, s := range t.spans {
 			kernels.PackColumns(left, src[s.Buf].f[p.key(s):], p.ldk, s.len(), t.h.Dim)
 			p.cols[i] = append(p.cols[i], left)
 			left = left[blocks(s.len())*panelRows*t.h.Dim:]
@@ -108,10 +104,4 @@ func (p *floatPath) back(grad, s []float32, ld int, x matrix, b band, _ operand)
 			kernels.GemmSerial(true, false, n, p.h.Dim, rows, s[from*ld+at:], ld, x.f[q:], ldq, grad[p.key(p.spans[i]):], p.ldk, true)
 		})
 	})
-}
-
-func (p *floatPath) close() {
-	if p.packed != nil {
-		free(p.packed)
-	}
 }

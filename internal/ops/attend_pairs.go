@@ -5,17 +5,14 @@ import "plumb/internal/kernels"
 // pairPath multiplies bf16 pairs. Blocks of 32 positions are the unit of its sums, counted from the path's beginning, so that
 // a path gives the same bits in a batch, where it is gathered, and in caches, which keep whole blocks.
 type pairPath struct {
-	h     Heads
-	kv    int
+	*run
 	grad  bool
-	spans []Span
 	parts []pairPart
-	buf   []float32 // memory of what was packed, and of the operands at hand
-	left  []float32
 	x     [2][]uint16 // rows of a band (rows, Dim) that meet keys, and values
 	xr    []uint16    // one of them in panels of rows
 	s     [2][]uint16 // (rows, room) of a band: gradients of scores, which meet keys, and probabilities, which meet values
 	st    []uint16    // one of them turned
+	out   []float32   // (rows, 32) sums
 }
 
 // pairPart is a run of positions, n of them. cols are panels of 32 positions, rows are panels of 32 columns, step numbers apart.
@@ -25,58 +22,51 @@ type pairPart struct {
 	step       int
 }
 
-func openPairs(t *run, spans []Span, grad bool) *pairPath {
-	d := t.h.Dim
-	p := &pairPath{h: t.h, kv: t.kv, grad: grad, spans: spans}
-	rows := roundUp(t.bands()[0].rows())
+func openPairs(t *run, grad bool) *pairPath {
+	p := &t.desk.pairs
+	*p = pairPath{run: t, grad: grad, parts: p.parts[:0]}
+	d, rows := t.h.Dim, roundUp(t.bands[0].rows())
 	all := roundUp(t.total) * d // numbers of keys, or of values
 	scores := rows * p.room(t.total)
-	n := 3*rows*d + 2*scores + 6*all
+	p.s[values] = t.halves(scores)
 	if grad {
-		n += scores
+		p.s[keys], p.st, p.xr = t.halves(scores), t.halves(scores), t.halves(rows*d)
+	} else {
+		p.out = t.take(rows * 32)
 	}
-	p.buf = alloc(n / 2)
-	p.left = p.buf
-	p.x[keys], p.x[values], p.xr = p.take(rows*d), p.take(rows*d), p.take(rows*d)
-	p.s[values], p.st = p.take(scores), p.take(scores)
-	if grad {
-		p.s[keys] = p.take(scores)
+	for i := range p.x {
+		if grad || t.q.b == nil && operand(i) == keys {
+			p.x[i] = t.halves(rows * d)
+		}
 	}
 	if t.plan.Packed {
-		p.cached(t)
+		p.cached()
 		return p
 	}
 	part := pairPart{n: t.total, step: roundUp(t.total) * 32}
 	for i, src := range t.from {
-		flat, ld := p.flat(src, t.total)
+		flat, ld := p.flat(src)
 		if grad || operand(i) == keys {
-			part.cols[i] = p.take(all)
+			part.cols[i] = t.halves(all)
 			kernels.PairColumns(part.cols[i], flat, ld, t.total, d)
 		}
 		if grad || operand(i) == values {
-			part.rows[i] = p.take(all)
+			part.rows[i] = t.halves(all)
 			kernels.PairRows(part.rows[i], part.step, flat, ld, t.total, d)
 		}
 	}
-	p.parts = []pairPart{part}
+	p.parts = append(p.parts, part)
 	return p
-}
-
-// take gives out n numbers of the path's memory; n is even.
-func (p *pairPath) take(n int) []uint16 {
-	x := p.left[:n/2]
-	p.left = p.left[n/2:]
-	return kernels.Halves(x)
 }
 
 // flat is the path's rows of one head in bf16, (total, Dim) with rows ld apart: where they are or, unless they are one run of bf16,
 // copied.
-func (p *pairPath) flat(src []matrix, total int) (flat []uint16, ld int) {
+func (p *pairPath) flat(src []matrix) (flat []uint16, ld int) {
 	d := p.h.Dim
 	if s := p.spans[0]; len(p.spans) == 1 && src[s.Buf].b != nil {
 		return src[s.Buf].b[s.Lo*src[s.Buf].ld+p.kv*d:], src[s.Buf].ld
 	}
-	flat = p.take(roundUp(total) * d)
+	flat = p.halves(roundUp(p.total) * d)
 	at := flat
 	for _, s := range p.spans {
 		x := src[s.Buf]
@@ -89,9 +79,9 @@ func (p *pairPath) flat(src []matrix, total int) (flat []uint16, ld int) {
 }
 
 // cached reads the parts of the path where caches keep them.
-func (p *pairPath) cached(t *run) {
+func (p *pairPath) cached() {
 	for _, s := range p.spans {
-		k, v := kernels.Halves(t.from[keys][s.Buf].f), kernels.Halves(t.from[values][s.Buf].f)
+		k, v := kernels.Halves(p.from[keys][s.Buf].f), kernels.Halves(p.from[values][s.Buf].f)
 		per := len(k) / p.h.KV
 		part := pairPart{n: s.len(), step: per / (p.h.Dim / 32)}
 		part.cols[keys], part.rows[values] = k[p.kv*per:], v[p.kv*per:]
@@ -142,9 +132,7 @@ func (p *pairPath) mix(out matrix, _ []float32, _ int, b band, of operand) {
 
 // mixHalf is mix with out in bf16: 32 columns of the band are summed and then rounded.
 func (p *pairPath) mixHalf(out matrix, b band, of operand) {
-	room, rows := p.room(b.total), b.rows()
-	o := alloc(rows * 32)
-	defer free(o)
+	room, rows, o := p.room(b.total), b.rows(), p.out
 	for c := 0; c < p.h.Dim; c += 32 {
 		p.eachPart(b, func(q *pairPart, at, n int) {
 			kernels.GemmPairs(rows, 1, roundUp(n), p.s[of][at:], room, q.rows[of][c/32*q.step:], 0, o, 32, at > 0)
@@ -178,5 +166,3 @@ func (p *pairPath) back(grad, _ []float32, _ int, _ matrix, b band, of operand) 
 		at += sp.len()
 	}
 }
-
-func (p *pairPath) close() { free(p.buf) }
