@@ -131,6 +131,9 @@ func sumRowsAVX512(dst *float32, ldd int, rows int, c *float32, bias *float32, x
 func pairRowsAVX512(dst *uint16, src *uint16, lds int, pairs int)
 
 //go:noescape
+func spreadHalvesAVX512(dst *uint32, src *uint16, blocks int)
+
+//go:noescape
 func siluMulHalfAVX512(y []uint16, gate []uint16, up []uint16)
 
 //go:noescape

@@ -2451,6 +2451,25 @@ next:
 	VZEROUPPER
 	RET
 
+// func spreadHalvesAVX512(dst *uint32, src *uint16, blocks int)
+// Requires: AVX, AVX512F
+TEXT ·spreadHalvesAVX512(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ blocks+16(FP), DX
+
+next:
+	VPMOVZXWD (CX), Z0
+	VMOVDQU32 Z0, (AX)
+	VPSLLD    $0x10, Z0, Z0
+	VMOVDQU32 Z0, 512(AX)
+	ADDQ      $0x20, CX
+	ADDQ      $0x00000400, AX
+	DECQ      DX
+	JNZ       next
+	VZEROUPPER
+	RET
+
 // func siluMulHalfAVX512(y []uint16, gate []uint16, up []uint16)
 // Requires: AVX, AVX512DQ, AVX512F, AVX512VL, AVX512_BF16
 TEXT ·siluMulHalfAVX512(SB), NOSPLIT, $0-72

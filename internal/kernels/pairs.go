@@ -133,6 +133,10 @@ func AddOuterPairs(g [][]float32, col int, u []uint16, wide, first int, x []uint
 	PairTranspose(turned, ld, u, wide, m, wide)
 	turned = turned[first*ld:]
 	ldx := pairStride(w)
+	if im.outer != nil {
+		im.outer(g, col, turned, ld, x, ldx, m, w)
+		return
+	}
 	const group = 4 // panels an item
 	Parallel((w/32+group-1)/group, func(item int) {
 		s := getScratch()

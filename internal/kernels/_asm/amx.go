@@ -243,6 +243,7 @@ func takeSums() {
 }
 
 func amx() {
+	outer()
 	even := []int{0, 2, 4, 6}
 	bias := [2]Op{Mem{Base: reg.R11}, Mem{Base: reg.R11, Disp: 64}}
 	stored := func(add reg.Register) tailRow {

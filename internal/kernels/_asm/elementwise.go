@@ -240,6 +240,7 @@ func (v vec) formats() {
 		geluRows()
 		sumRows()
 		pairRows()
+		spreadHalves()
 		v.siluHalf()
 		v.toBF512()
 		return
