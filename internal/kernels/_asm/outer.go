@@ -15,11 +15,6 @@ var outerFields = []string{"cfg", "a", "x", "ldx", "blocks", "acc", "c", "wide"}
 // outerWide is how many tiles of x meet one of a at most: the sums take registers 0 to 2, a 3, and x 4 to 6.
 const outerWide = 3
 
-// tileColumns is tileMemory for the nth 32 columns of 16 bits from base on.
-func tileColumns(prefix byte, tile int, base, index byte, n int) {
-	raw("AMX_TILE", 0xc4, 0xe2, prefix, 0x4b, byte(tile)<<3|0x84, index<<3|base, byte(64*n), 0, 0, 0)
-}
-
 // outer is aᵀ·x, a block of 16 rows after another, of tiles that lie one behind the other in a. Lines of x are fetched four blocks ahead.
 //
 // Registers: a at SI, rows CX = 64 apart; x at DX, rows AX apart; what is fetched at R14; c at BX; R10 counts.
@@ -56,7 +51,7 @@ func outerTiles(n int) {
 	label := func(name string) string { return fmt.Sprintf("%s%d", name, n) }
 	sums := func(prefix byte) {
 		for t := range n {
-			raw("AMX_TILE", 0xc4, 0xe2, prefix, 0x4b, byte(t)<<3|0x84, atCX<<3|atBX, 0, byte(4*t), 0, 0) // 1024 bytes a tile
+			tileAt(prefix, t, atBX, atCX, uint32(1024*t))
 			apart()
 		}
 	}
@@ -73,7 +68,7 @@ func outerTiles(n int) {
 	Label(label("block"))
 	steps := []func(){func() { tileMemory(tileLoad, outerWide, atSI, atCX) }}
 	for j := range n {
-		steps = append(steps, func() { tileColumns(tileLoad, outerWide+1+j, atDX, atAX, j) })
+		steps = append(steps, func() { tileAt(tileLoad, outerWide+1+j, atDX, atAX, uint32(64*j)) })
 	}
 	for j := range n {
 		steps = append(steps, func() { tileDot(j, outerWide, outerWide+1+j) })
