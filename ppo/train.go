@@ -173,6 +173,9 @@ func newTrainer(cfg Config, in Inputs) (*trainer, error) {
 	t.critic.BaseModel = in.Base.Path
 	t.policy.SetTrainable(true)
 	t.critic.SetTrainable(true)
+	if !cfg.GradientCheckpointing { // which says that memory is what counts
+		t.base.KeepBackward()
+	}
 	t.policyOpt = train.NewAdamW("policy", train.Params(t.policy.Params()), cfg.Options)
 	t.criticOpt = train.NewAdamW("critic", train.Params(t.critic.Params()), cfg.Options)
 	return t, nil

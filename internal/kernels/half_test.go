@@ -187,6 +187,35 @@ func TestManyPairs(t *testing.T) {
 	})
 }
 
+// TestKeepBackward: panels made once for all give the bits of those made on the way.
+func TestKeepBackward(t *testing.T) {
+	pairLevels(t, func(t *testing.T, r *rand.Rand, g *guards) {
+		for _, s := range [][3]int{{5, 32, 64}, {40, 1600, 96}, {17, 70, 96}, {33, 64, 50}} {
+			m, n, k := s[0], s[1], s[2]
+			p := panelsOf(random(r, n*k), n, k, PanelBF16)
+			kept := *p
+			kept.KeepBackward(BF16)
+			if whole := n%32 == 0 && k%32 == 0; (kept.back != nil) != whole {
+				t.Fatalf("%v: panels are kept: %v", s, !whole)
+			}
+			dy := random(r, m*n)
+			low := &LowRank{R: 32, Halves: true, UB: make([]uint16, m*32), VB: make([]uint16, 32*((k+31)/32*32))}
+			F32ToBF16(low.UB, random(r, m*32))
+			start := random(r, m*k)
+			got, want := g.copy(start), slices.Clone(start)
+			kept.MatMulBackward(got, Rows{F: dy}, m, true, BF16, low)
+			p.MatMulBackward(want, Rows{F: dy}, m, true, BF16, low)
+			half := n / 2 / 32 * 32 // a range is not what was kept
+			kept.MatMulBackwardRange(got, dy, n, m, 0, half, true, BF16)
+			p.MatMulBackwardRange(want, dy, n, m, 0, half, true, BF16)
+			if i := equalBits(got, want); i >= 0 {
+				t.Fatalf("%v: element %d is %v, want %v", s, i, got[i], want[i])
+			}
+			g.check("kept panels")
+		}
+	})
+}
+
 // TestAddOuterPairs: the gradient of a low rank's factor is that of the rounded operands, the same for any number of threads.
 func TestAddOuterPairs(t *testing.T) {
 	pairLevels(t, func(t *testing.T, r *rand.Rand, g *guards) {

@@ -97,10 +97,39 @@ const (
 	backDepth = 1536 // rows of W in them: 3 blocks are 600 KB in f32, and the sums of most products are made at one go
 )
 
+// KeepBackward makes the panels that backward products in arithmetic c read, once for all, in as much memory again. It does so for bf16
+// in whole blocks only.
+func (p *Panels) KeepBackward(c Compute) {
+	if p.back != nil || p.typ != PanelBF16 || !p.Dots(c) || p.n%32 > 0 || p.k%32 > 0 || p.n == 0 || p.k == 0 {
+		return
+	}
+	size := p.n * 16
+	back := Alloc(p.k / 32 * size)
+	b := &backward{im: active.Load(), p: p, n: p.n, yb: []uint16{}}
+	Parallel(p.k/32, func(j int) {
+		s := getScratch()
+		defer putScratch(s)
+		b.make(s, back[j*size:][:size], j, 0, p.n)
+	})
+	p.back = back
+}
+
+// kept is what KeepBackward made for columns [32*j0,32*j1), nil where that cannot be used.
+func (b *backward) kept(j0, j1 int) []float32 {
+	if b.p.back == nil || b.yb == nil || b.n != b.p.n {
+		return nil
+	}
+	return b.p.back[j0*b.n*16 : j1*b.n*16]
+}
+
 // run computes columns [32*j0,32*j1) of dx.
 func (b *backward) run(j0, j1 int) {
 	s := getScratch()
 	defer putScratch(s)
+	if made := b.kept(j0, j1); made != nil {
+		b.products(s, j0, j1, made, 16*b.n, 0, b.n)
+		return
+	}
 	depth := backDepth
 	if b.half != nil { // sums are made at one go
 		depth = wholePairs(b.n)
@@ -118,12 +147,17 @@ func (b *backward) run(j0, j1 int) {
 		for j := j0; j < j1; j++ {
 			b.make(s, made[(j-j0)*size:][:size], j, l0, l1)
 		}
-		b.heights().each(b.m, func(m0, m1 int) {
-			for j := b.runTailed(s, m0, m1, j0, j1, made, size, l0, l1); j < j1; j++ {
-				b.rows(s, m0, m1, made[(j-j0)*size:], j, l0, l1)
-			}
-		})
+		b.products(s, j0, j1, made, size, l0, l1)
 	}
+}
+
+// products multiplies rows [l0,l1) of W, whose columns [32*j0,32*j1) were made, size floats for 32 of them.
+func (b *backward) products(s *scratch, j0, j1 int, made []float32, size, l0, l1 int) {
+	b.heights().each(b.m, func(m0, m1 int) {
+		for j := b.runTailed(s, m0, m1, j0, j1, made, size, l0, l1); j < j1; j++ {
+			b.rows(s, m0, m1, made[(j-j0)*size:], j, l0, l1)
+		}
+	})
 }
 
 func (b *backward) heights() heights { return b.im.heights(b.yb != nil, b.yi != nil) }

@@ -81,6 +81,7 @@ type Panels struct {
 	f    []float32 // the data, whatever its type; bf16 seen through asU16
 	size int       // floats a panel
 	ints intPanels
+	back []float32 // the panels of its transpose that KeepBackward made
 }
 
 // NewPanels makes panels of zeros for a matrix of n rows and k columns. For PanelQ8 and PanelQ4 k must be a multiple of

@@ -219,6 +219,16 @@ func (c *checkpoint) shapes(fanInFanOut bool) []adapters.Shape {
 	return out
 }
 
+// KeepBackward makes what backward passes read of frozen bf16 weights once for all, in as much memory again (kernels.Panels.KeepBackward):
+// for a training of many such passes. No result depends on it.
+func (m *Model) KeepBackward() {
+	for _, l := range m.linears {
+		if l.W.Frozen != nil {
+			l.W.Frozen.KeepBackward(l.Compute)
+		}
+	}
+}
+
 // Params lists the trainable weights in the order of the module tree; none when the model is frozen.
 func (m *Model) Params() []adapters.Param {
 	return m.params(m)
