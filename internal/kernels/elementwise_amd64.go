@@ -140,4 +140,7 @@ func siluMulHalfAVX512(y []uint16, gate []uint16, up []uint16)
 func siluMulHalfBackAVX512(dgate []uint16, dup []uint16, dy []uint16, gate []uint16, up []uint16)
 
 //go:noescape
+func ropeHalfAVX512(dst *uint16, ldd int, x *float32, cos *float32, sin *float32, rows int, heads int, half int, zero float32)
+
+//go:noescape
 func toBFAVX512(dst []uint16, src []float32, by float32)

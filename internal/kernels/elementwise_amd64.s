@@ -2572,6 +2572,60 @@ next:
 	VZEROUPPER
 	RET
 
+// func ropeHalfAVX512(dst *uint16, ldd int, x *float32, cos *float32, sin *float32, rows int, heads int, half int, zero float32)
+// Requires: AVX, AVX512F, AVX512VL, AVX512_BF16
+TEXT ·ropeHalfAVX512(SB), NOSPLIT, $0-68
+	MOVQ         dst+0(FP), AX
+	MOVQ         ldd+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVQ         cos+24(FP), BX
+	MOVQ         sin+32(FP), SI
+	MOVQ         rows+40(FP), DI
+	MOVQ         heads+48(FP), R8
+	MOVQ         half+56(FP), R9
+	VBROADCASTSS zero+64(FP), Z0
+
+row:
+	MOVQ AX, R10
+	MOVQ R8, R11
+
+head:
+	LEAQ (DX)(R9*4), R13
+	LEAQ (R10)(R9*2), R14
+	XORQ R12, R12
+
+next:
+	VMOVUPS     (DX)(R12*4), Z2
+	VMOVUPS     (R13)(R12*4), Z3
+	VMOVUPS     (SI)(R12*4), Z1
+	VPXORD      Z0, Z1, Z1
+	VMULPS      Z3, Z1, Z4
+	VMULPS      Z2, Z1, Z1
+	VFMSUB231PS (BX)(R12*4), Z2, Z4
+	VFMADD231PS (BX)(R12*4), Z3, Z1
+	VMOVAPS     Z4, Z31
+	LONG        $0x487e0262
+	WORD        $0xf772
+	VMOVDQU32   Y30, (R10)(R12*2)
+	VMOVAPS     Z1, Z31
+	LONG        $0x487e0262
+	WORD        $0xf772
+	VMOVDQU32   Y30, (R14)(R12*2)
+	ADDQ        $0x10, R12
+	CMPQ        R12, R9
+	JLT         next
+	LEAQ        (R13)(R9*4), DX
+	LEAQ        (R14)(R9*2), R10
+	DECQ        R11
+	JNZ         head
+	LEAQ        (BX)(R9*4), BX
+	LEAQ        (SI)(R9*4), SI
+	ADDQ        CX, AX
+	DECQ        DI
+	JNZ         row
+	VZEROUPPER
+	RET
+
 // func toBFAVX512(dst []uint16, src []float32, by float32)
 // Requires: AVX, AVX512F
 TEXT ·toBFAVX512(SB), NOSPLIT, $0-52

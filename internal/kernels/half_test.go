@@ -1,6 +1,7 @@
 package kernels
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -183,6 +184,26 @@ func TestManyPairs(t *testing.T) {
 				}
 			}
 			g.check("products of many")
+		}
+	})
+}
+
+// TestRoPEHalf: the bits of RoPE, rounded.
+func TestRoPEHalf(t *testing.T) {
+	pairLevels(t, func(t *testing.T, r *rand.Rand, g *guards) {
+		for _, s := range [][3]int{{1, 1, 32}, {3, 2, 6}, {5, 3, 64}, {40, 9, 96}} {
+			rows, heads, dim := s[0], s[1], s[2]
+			w := heads * dim
+			x, cos, sin := random(r, rows*w), g.copy(random(r, rows*dim/2)), g.copy(random(r, rows*dim/2))
+			for _, inverse := range []bool{false, true} {
+				got, want := g.half(HalfLen(rows, w)), make([]uint16, HalfLen(rows, w))
+				RoPEHalf(got, g.copy(x), cos, sin, rows, heads, dim, inverse)
+				turned := slices.Clone(x)
+				RoPE(turned, w, cos, sin, rows, heads, dim, inverse)
+				HalfRows(want, turned, rows, w)
+				sameRows(t, fmt.Sprint(s, inverse), got, want, rows, w)
+			}
+			g.check("RoPEHalf")
 		}
 	})
 }

@@ -93,6 +93,10 @@ func makeImpls() (two, vnni, five, bf, amx impl) {
 		softmaxHalfBackAVX512(&p[0], &ds[0], ldd, &s[0], &d[0], lds, rows, n, more, room, scale, by, &lse[0])
 	}
 	bf.siluHalf, bf.siluHalfBack = siluMulHalfAVX512, siluMulHalfBackAVX512
+	bf.ropeHalf = func(dst []uint16, ldd int, x, cos, sin []float32, rows, heads, dim int, zero float32) {
+		_, _, _, _ = dst[(rows-1)*ldd+heads*dim-1], x[rows*heads*dim-1], cos[rows*dim/2-1], sin[rows*dim/2-1]
+		ropeHalfAVX512(&dst[0], 2*ldd, &x[0], &cos[0], &sin[0], rows, heads, dim/2, zero)
+	}
 	bf.roundRows = func(dst []uint16, ldd, rows int, c, bias []float32) {
 		_, _, _ = dst[(rows-1)*ldd+31], c[32*rows-1], bias[31]
 		convertRowsAVX512(&dst[0], ldd, rows, &c[0], &bias[0])

@@ -136,6 +136,8 @@ type impl struct {
 	softmaxHalf func(dst []uint16, ldd int, s []float32, lds, rows, n, more, room int, scale float32, stats []float32)
 	// softmaxHalfBack is SoftmaxHalfBackward; there where tileDot is.
 	softmaxHalfBack func(p, ds []uint16, ldd int, s, d []float32, lds, rows, n, more, room int, scale, by float32, lse []float32)
+	// ropeHalf is RoPEHalf for dim a multiple of 32, rows of dst ldd apart and zero -0 for the inverse; there where tileDot is.
+	ropeHalf func(dst []uint16, ldd int, x, cos, sin []float32, rows, heads, dim int, zero float32)
 	// siluHalf and siluHalfBack are siluMul and siluMulBack of bf16; there where tileDot is.
 	siluHalf     func(y, gate, up []uint16)
 	siluHalfBack func(dgate, dup, dy, gate, up []uint16)

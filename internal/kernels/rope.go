@@ -1,5 +1,7 @@
 package kernels
 
+import "math"
+
 // RoPE turns each head of each row of x in place (Su et al. 2021), rows ldx apart, heads of dim adjacent elements, in
 // the rotate-half order of Hugging Face's Llama: element i pairs with i+dim/2. cos and sin are (rows, dim/2). inverse turns
 // back, which is also the gradient.
@@ -40,4 +42,20 @@ func RoPE(x []float32, ldx int, cos, sin []float32, rows, heads, dim int, invers
 			}
 		}
 	})
+}
+
+// RoPEHalf writes to dst, as HalfRows does, what RoPE makes of rows of x that are heads*dim apart; it may leave anything in x.
+func RoPEHalf(dst []uint16, x, cos, sin []float32, rows, heads, dim int, inverse bool) {
+	w := heads * dim
+	im := active.Load()
+	if im.ropeHalf == nil || dim%32 > 0 {
+		RoPE(x, w, cos, sin, rows, heads, dim, inverse)
+		HalfRows(dst, x, rows, w)
+		return
+	}
+	zero := 0.0
+	if inverse {
+		zero = math.Copysign(0, -1)
+	}
+	im.ropeHalf(dst, pairStride(w), x, cos, sin, rows, heads, dim, float32(zero))
 }

@@ -104,13 +104,12 @@ func (f *rope) rotateHalf() *value {
 	return y
 }
 
-// rotateRounded rotates x and rounds it to dst.
+// rotateRounded rotates x and rounds it to dst; what is in x then may be anything.
 func (f *rope) rotateRounded(dst []uint16, x []float32, rows, cols int, inverse bool) {
 	angles := f.rot.Dim / 2
 	eachRows(rows, cols, func(lo, hi int) {
 		r, n := lo/cols, (hi-lo)/cols
-		kernels.RoPE(x[lo:hi], cols, f.rot.Cos[r*angles:], f.rot.Sin[r*angles:], n, cols/f.rot.Dim, f.rot.Dim, inverse)
-		kernels.HalfRows(dst[kernels.HalfLen(r, cols):], x[lo:hi], n, cols)
+		kernels.RoPEHalf(dst[kernels.HalfLen(r, cols):], x[lo:hi], f.rot.Cos[r*angles:], f.rot.Sin[r*angles:], n, cols/f.rot.Dim, f.rot.Dim, inverse)
 	})
 }
 

@@ -242,6 +242,7 @@ func (v vec) formats() {
 		pairRows()
 		spreadHalves()
 		v.siluHalf()
+		v.ropeHalf()
 		v.toBF512()
 		return
 	}

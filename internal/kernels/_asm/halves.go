@@ -48,6 +48,53 @@ func (v vec) siluHalf() {
 	})
 }
 
+// ropeHalf turns heads of 2*half numbers in each row and rounds them: half is a multiple of 16, ldd in bytes, and zero -0 where angles are
+// to be turned back, else 0.
+func (v vec) ropeHalf() {
+	TEXT("ropeHalfAVX512", NOSPLIT, "func(dst *uint16, ldd int, x, cos, sin *float32, rows, heads, half int, zero float32)")
+	Pragma("noescape")
+	arg := func(name string) reg.GPVirtual { return Load(Param(name), GP64()).(reg.GPVirtual) }
+	dst, ldd, x, cos, sin := arg("dst"), arg("ldd"), arg("x"), arg("cos"), arg("sin")
+	rows, heads, half := arg("rows"), arg("heads"), arg("half")
+	zero, err := Param("zero").Resolve()
+	if err != nil {
+		panic(err)
+	}
+	sign := ZMM()
+	VBROADCASTSS(zero.Addr, sign)
+	Label("row")
+	to, head, i := GP64(), GP64(), GP64()
+	MOVQ(dst, to)
+	MOVQ(heads, head)
+	Label("head")
+	x2, to2 := GP64(), GP64()
+	LEAQ(Mem{Base: x, Index: half, Scale: 4}, x2)
+	LEAQ(Mem{Base: to, Index: half, Scale: 2}, to2)
+	XORQ(i, i)
+	Label("next")
+	at := func(base reg.Register) Mem { return Mem{Base: base, Index: i, Scale: 4} }
+	a, b, s := v.load(at(x)), v.load(at(x2)), v.load(at(sin))
+	VPXORD(sign, s, s)
+	t, u := v.mul(s, b), v.mul(s, a) // as rope does
+	VFMSUB231PS(at(cos), a, t)
+	VFMADD231PS(at(cos), b, u)
+	narrow(t, Mem{Base: to, Index: i, Scale: 2})
+	narrow(u, Mem{Base: to2, Index: i, Scale: 2})
+	ADDQ(U8(16), i)
+	CMPQ(i, half)
+	JLT(LabelRef("next"))
+	LEAQ(Mem{Base: x2, Index: half, Scale: 4}, x)
+	LEAQ(Mem{Base: to2, Index: half, Scale: 2}, to)
+	DECQ(head)
+	JNZ(LabelRef("head"))
+	LEAQ(Mem{Base: cos, Index: half, Scale: 4}, cos)
+	LEAQ(Mem{Base: sin, Index: half, Scale: 4}, sin)
+	ADDQ(ldd, dst)
+	DECQ(rows)
+	JNZ(LabelRef("row"))
+	v.end()
+}
+
 // convertBF is toBF by the instructions of AVX512_BF16, which the assembler lacks. They take numbers below the normal ones for 0.
 func convertBF() {
 	TEXT("convertBFAVX512", NOSPLIT, "func(dst []uint16, src []float32, by float32)")
