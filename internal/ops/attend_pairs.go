@@ -8,8 +8,8 @@ type pairPath struct {
 	*run
 	grad  bool
 	parts []pairPart
-	x     [2][]uint16 // rows of a band (rows, Dim) that meet keys, and values
-	xr    []uint16    // one of them in panels of rows
+	x     []uint16    // rows of a band (rows, Dim), where they have to be gathered
+	xr    []uint16    // rows of a band in panels
 	s     [2][]uint16 // (rows, room) of a band: gradients of scores, which meet keys, and probabilities, which meet values
 	st    []uint16    // one of them turned
 	out   []float32   // (rows, 32) sums
@@ -34,10 +34,8 @@ func openPairs(t *run, grad bool) *pairPath {
 	} else {
 		p.out = t.take(rows * 32)
 	}
-	for i := range p.x {
-		if grad || t.q.b == nil && operand(i) == keys {
-			p.x[i] = t.halves(rows * d)
-		}
+	if grad || t.q.b == nil {
+		p.x = t.halves(rows * d)
 	}
 	if t.plan.Packed {
 		p.cached()
@@ -103,19 +101,26 @@ func (p *pairPath) slopes(i, rows int, s, d []float32, ld, n, more int, scale, b
 
 func (p *pairPath) columns(s []float32, ld int, x matrix, b band, of operand) {
 	d := p.h.Dim
-	direct := x.b != nil && !p.grad
-	for i := 0; i < b.rows() && !direct; i++ {
-		x.half(p.x[of][i*d:], p.h.at(x, b, i), d)
+	if x.b == nil {
+		p.gather(x, b)
 	}
 	p.eachPart(b, func(q *pairPart, at, n int) {
-		if !direct {
-			kernels.GemmPairs(b.rows(), blocks(n), d, p.x[of], d, q.cols[of], 32*d, s[at:], ld, false)
+		if x.b == nil {
+			kernels.GemmPairs(b.rows(), blocks(n), d, p.x, d, q.cols[of], 32*d, s[at:], ld, false)
 			return
 		}
 		p.h.eachHead(x, b, func(from, to, rows, ldx int) {
 			kernels.GemmPairs(rows, blocks(n), d, x.b[to:], ldx, q.cols[of], 32*d, s[from*ld+at:], ld, false)
 		})
 	})
+}
+
+// gather copies the band's rows of x, or rounds them.
+func (p *pairPath) gather(x matrix, b band) {
+	d := p.h.Dim
+	for i := range b.rows() {
+		x.half(p.x[i*d:], p.h.at(x, b, i), d)
+	}
 }
 
 func (p *pairPath) mix(out matrix, _ []float32, _ int, b band, of operand) {
@@ -153,10 +158,15 @@ func (p *pairPath) eachPart(b band, do func(q *pairPart, at, n int)) {
 	}
 }
 
-func (p *pairPath) back(grad, _ []float32, _ int, _ matrix, b band, of operand) {
+func (p *pairPath) back(grad, _ []float32, _ int, x matrix, b band, of operand) {
 	d, ldk, deep := p.h.Dim, p.h.KV*p.h.Dim, roundUp(b.rows())
 	room := p.room(b.total)
-	kernels.PairRows(p.xr, deep*32, p.x[of], d, b.rows(), d)
+	if x.b != nil && b.per%panelRows == 0 {
+		p.h.eachHead(x, b, func(from, to, rows, ldx int) { kernels.PairRows(p.xr[from*32:], deep*32, x.b[to:], ldx, rows, d) })
+	} else {
+		p.gather(x, b)
+		kernels.PairRows(p.xr, deep*32, p.x, d, b.rows(), d)
+	}
 	kernels.PairTranspose(p.st, deep, p.s[of], room, b.rows(), room)
 	at := 0
 	for _, sp := range p.spans {
