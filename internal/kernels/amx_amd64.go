@@ -41,8 +41,22 @@ type amxLow struct {
 // amxSteps are the bytes between the operands of one tile and of the next.
 type amxSteps struct{ a, b, c, u int }
 
+// What tileAMX has of rows and columns.
+const (
+	amxHigh = iota // up to 16 rows
+	amxFull        // up to 32
+	amxSlim        // up to 32, and zeros in b from column 16 on
+)
+
+func amxRows(n int) uint8 {
+	if n > 16 {
+		return amxFull
+	}
+	return amxHigh
+}
+
 //go:noescape
-func tileAMX(cfg *tileConfig, two bool, k32 int, a *uint16, lda int, b *uint16, c *float32, ldc int, acc bool, low *amxLow, n int, by *amxSteps)
+func tileAMX(cfg *tileConfig, two uint8, k32 int, a *uint16, lda int, b *uint16, c *float32, ldc int, acc bool, low *amxLow, n int, by *amxSteps)
 
 // tileDotAMX is tileDot on the tile unit, for any mr. Within 32 columns the unit adds the products of even and of odd
 // columns apart and then both to c; what is left over of k goes through the dot product. So the order of a sum
@@ -58,14 +72,14 @@ func tileDotAMX(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc in
 			low.r = 0
 		}
 		if n := mr / 32; n > 0 {
-			tileAMX(&tileConfigs[32], true, whole, &a[0], lda, &b[0], &c[0], ldc, acc, &l, n, &amxSteps{64 * lda, 0, 128 * ldc, 64 * l.ldu})
+			tileAMX(&tileConfigs[32], amxFull, whole, &a[0], lda, &b[0], &c[0], ldc, acc, &l, n, &amxSteps{64 * lda, 0, 128 * ldc, 64 * l.ldu})
 		}
 		if rest := mr % 32; rest > 0 {
 			i := mr - rest
 			if l.r32 > 0 {
 				l.u = &low.ub[i*l.ldu]
 			}
-			tileAMX(&tileConfigs[rest], rest > 16, whole, &a[i*lda], lda, &b[0], &c[i*ldc], ldc, acc, &l, 1, &amxSteps{})
+			tileAMX(&tileConfigs[rest], amxRows(rest), whole, &a[i*lda], lda, &b[0], &c[i*ldc], ldc, acc, &l, 1, &amxSteps{})
 		}
 		acc = true
 	}
@@ -84,7 +98,19 @@ func panelsAMX(mr, panels, kp int, a []uint16, lda int, b []uint16, step int, c 
 	_, _, _ = a[(mr-1)*lda+2*kp-1], b[(panels-1)*step+kp*64-1], c[(mr-1)*ldc+32*panels-1]
 	for i := 0; i < mr; i += 32 {
 		rows := min(32, mr-i)
-		tileAMX(&tileConfigs[rows], rows > 16, kp/16, &a[i*lda], lda, &b[0], &c[i*ldc], ldc, acc, &amxLow{}, panels, &amxSteps{b: 2 * step, c: 128})
+		tileAMX(&tileConfigs[rows], amxRows(rows), kp/16, &a[i*lda], lda, &b[0], &c[i*ldc], ldc, acc, &amxLow{}, panels, &amxSteps{b: 2 * step, c: 128})
+	}
+}
+
+// slimAMX is panelsAMX for one panel whose columns from 16 on are zeros.
+func slimAMX(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool) {
+	whole := mr / 32
+	if whole > 0 {
+		_, _, _ = a[(32*whole-1)*lda+2*kp-1], b[kp*64-1], c[(32*whole-1)*ldc+31]
+		tileAMX(&tileConfigs[32], amxSlim, kp/16, &a[0], lda, &b[0], &c[0], ldc, acc, &amxLow{}, whole, &amxSteps{a: 64 * lda, c: 128 * ldc})
+	}
+	if rest := mr % 32; rest > 0 {
+		panelsAMX(rest, 1, kp, a[32*whole*lda:], lda, b, 0, c[32*whole*ldc:], ldc, acc)
 	}
 }
 

@@ -74,8 +74,9 @@
 	PREFETCHT0 (at+384)(DX) \
 	PREFETCHT0 (at+448)(DX)
 
-// func tileAMX(cfg *tileConfig, two bool, k32 int, a *uint16, lda int, b *uint16, c *float32, ldc int, acc bool, low *amxLow, n int, by *amxSteps)
-// c(mr,32) (+)= a(mr, 32*k32)·b + u(mr, 32*r32)·v, rows lda, ldc and ldu elements apart; two: mr is over 16. low holds u, ldu, v and
+// func tileAMX(cfg *tileConfig, two uint8, k32 int, a *uint16, lda int, b *uint16, c *float32, ldc int, acc bool, low *amxLow, n int, by *amxSteps)
+// c(mr,32) (+)= a(mr, 32*k32)·b + u(mr, 32*r32)·v, rows lda, ldc and ldu elements apart; two says which rows and columns
+// there are. low holds u, ldu, v and
 // r32. n such tiles: configuring costs as much as a short tile. by says how many bytes a, b, c and u move from one to the next.
 // The arguments a, b, c and n are counted on in place, and u on the stack.
 TEXT ·tileAMX(SB), NOSPLIT, $8-96
@@ -125,6 +126,8 @@ start:
 	MOVQ $128, CX
 	TESTQ R11, R11
 	JZ   one
+	CMPQ R11, $2 // amxSlim
+	JEQ  slim
 	CMPQ R10, $24 // nearSteps of _asm/amx.go
 	JG   deep
 
@@ -138,6 +141,24 @@ deep:
 	STEP(LOADA0, LOADA1)
 	DECQ R10
 	JNZ  deep
+	JMP  low
+
+slim:
+	LOADB0
+	APART
+	PASSA0
+	APART
+	PASSA1
+	APART
+	TDP046
+	APART
+	TDP256
+	APART
+	ADDQ $64, SI
+	ADDQ $64, DI
+	ADDQ $2048, DX
+	DECQ R10
+	JNZ  slim
 	JMP  low
 
 one:

@@ -188,6 +188,33 @@ func TestManyPairs(t *testing.T) {
 	})
 }
 
+// TestSlimPanels: columns of zeros that are left out change no bit.
+func TestSlimPanels(t *testing.T) {
+	pairLevels(t, func(t *testing.T, r *rand.Rand, g *guards) {
+		for _, s := range [][2]int{{1, 32}, {45, 64}, {300, 96}} {
+			m, k := s[0], s[1]
+			a, b := g.half(HalfLen(m, k)), g.half(32*k)
+			HalfRows(a, random(r, m*k), m, k)
+			F32ToBF16(b, random(r, 32*k))
+			for i := range b {
+				if i/2%32 >= 16 {
+					b[i] = 0
+				}
+			}
+			start := random(r, m*32)
+			for _, acc := range []bool{false, true} {
+				got, want := g.copy(start), slices.Clone(start)
+				MatMulPairs(got, m, 1, k, 16, a, b, acc)
+				MatMulPairs(want, m, 1, k, 32, a, b, acc)
+				if i := equalBits(got, want); i >= 0 {
+					t.Fatalf("%v %v: element %d is %v, want %v", s, acc, i, got[i], want[i])
+				}
+			}
+			g.check("slim panels")
+		}
+	})
+}
+
 // TestRoPEHalf: the bits of RoPE, rounded.
 func TestRoPEHalf(t *testing.T) {
 	pairLevels(t, func(t *testing.T, r *rand.Rand, g *guards) {

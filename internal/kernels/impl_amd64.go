@@ -116,7 +116,7 @@ func makeImpls() (two, vnni, five, bf, amx impl) {
 
 	amx = bf
 	amx.level, amx.tileDot, amx.pairs = AMX, tileDotAMX, heights{maxTile, 4 * maxTile}
-	amx.panelsDot, amx.tailed, amx.outer = panelsAMX, tailedAMX, outerTiles
+	amx.panelsDot, amx.slimDot, amx.tailed, amx.outer = panelsAMX, slimAMX, tailedAMX, outerTiles
 	return two, vnni, five, bf, amx
 }
 

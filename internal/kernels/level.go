@@ -119,6 +119,8 @@ type impl struct {
 	tileDot func(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, ahead int, low lowTile)
 	// panelsDot is tileDot for several panels of b, step numbers apart, kp a multiple of 16; nil where it would gain nothing.
 	panelsDot func(mr, panels, kp int, a []uint16, lda int, b []uint16, step int, c []float32, ldc int, acc bool)
+	// slimDot is tileDot for a b of zeros from column 16 on, kp a multiple of 16; nil where it would gain nothing.
+	slimDot func(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool)
 	// outer is AddOuterPairs with uᵀ at hand, rows ld apart and m padded with zeros to whole pairs of blocks; nil: by panels of x.
 	outer func(g [][]float32, col int, turned []uint16, ld int, x []uint16, ldx, m, w int)
 	// tailed computes products of bf16 pairs with all that is done to their sums; nil: tileDot and then roundRows and its like, which

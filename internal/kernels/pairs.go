@@ -51,13 +51,18 @@ func GemmPairs(m, panels, k int, a []uint16, lda int, b []uint16, step int, c []
 }
 
 // MatMulPairs computes c(m, 32*panels) = or += a·b on all threads, a being Rows.B of k numbers each and b panels of k, a multiple of
-// PairBlock.
-func MatMulPairs(c []float32, m, panels, k int, a, b []uint16, acc bool) {
+// PairBlock, whose columns from the used-th on are zeros.
+func MatMulPairs(c []float32, m, panels, k, used int, a, b []uint16, acc bool) {
+	im := active.Load()
 	ld := pairStride(k)
 	step := 2 * maxTile
 	Parallel((m+step-1)/step, func(i int) {
 		i *= step
-		GemmPairs(min(step, m-i), panels, k, a[i*ld:], ld, b, 32*k, c[i*32*panels:], 32*panels, acc)
+		if n := min(step, m-i); panels == 1 && used <= 16 && im.slimDot != nil {
+			im.slimDot(n, k/2, a[i*ld:], ld, b, c[i*32:], 32, acc)
+		} else {
+			GemmPairs(n, panels, k, a[i*ld:], ld, b, 32*k, c[i*32*panels:], 32*panels, acc)
+		}
 	})
 }
 

@@ -61,6 +61,9 @@ func sharedLowRank(t *Tape, calls []Call) *lowRank {
 
 func drops(t *Tape, l *LoRA) bool { return t != nil && t.Train && l.Dropout > 0 }
 
+// used is how many columns of u there are up to the last of layer i.
+func (f *lowRank) used(i int) int { return f.at[i] + f.loras[i].Rank() }
+
 // forward computes u.
 func (f *lowRank) forward(t *Tape, from mat.Tensor, x kernels.Rows) {
 	lora := f.loras[0]
@@ -82,7 +85,7 @@ func (f *lowRank) forward(t *Tape, from mat.Tensor, x kernels.Rows) {
 		valueOf(from).readBack = f.masked == nil // by the gradient of A
 		f.packed = f.packs(forwards)
 		wide := alloc(m * f.wide)
-		kernels.MatMulPairs(wide, m, f.wide/32, in, x.B, f.packed.a, false)
+		kernels.MatMulPairs(wide, m, f.wide/32, in, f.used(len(f.loras)-1), x.B, f.packed.a, false)
 		f.ub = f.rounded(wide)
 		return
 	}
@@ -178,7 +181,7 @@ func (f *lowRank) backwardPairs(ls []*Linear, x mat.Tensor, dx target, dy [][]ui
 			}
 			kernels.AddOuterPairs(columns, r, f.ub, f.wide, f.at[i], dy[i], m, out)
 		}
-		kernels.MatMulPairs(sums, m, f.wide/32, out, dy[i], p.b[i], some > 0)
+		kernels.MatMulPairs(sums, m, f.wide/32, out, f.used(i), dy[i], p.b[i], some > 0)
 		some++
 		if g := paramGrad(l.A); g != nil {
 			for j := range r {
