@@ -411,7 +411,7 @@ func TestSoftmaxHalfBackward(t *testing.T) {
 				copy(pi, x[i*lds:])
 				copy(di, d[i*lds:])
 				lse[i] = LSE(exponentials(slices.Clone(pi), 0.3))
-				ExpScaled(pi, 0.3, lse[i])
+				ExpScaled(pi, pi, 0.3, lse[i])
 				SoftmaxBackward(di, pi, Dot(di, pi), 0.7)
 			}
 			SoftmaxHalfBackward(p, ds, room, x, d, lds, rows, n, more, room, 0.3, 0.7, lse)

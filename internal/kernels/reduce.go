@@ -133,23 +133,21 @@ func LSE(top, sum float32) float32 {
 // exponentials replaces row by e^(x-top) with x = scale*row and returns x's maximum, top, and the sum.
 func exponentials(row []float32, scale float32) (top, sum float32) {
 	top = float32(Max(row) * scale)
-	return top, expScaled(row, scale, top)
+	return top, ExpScaled(row, row, scale, top)
 }
 
-// ExpScaled replaces row by e^(scale*row - shift), and by 0 where that is below e^-87, as Softmax does.
-func ExpScaled(row []float32, scale, shift float32) { expScaled(row, scale, shift) }
-
-func expScaled(row []float32, scale, shift float32) (sum float32) {
+// ExpScaled writes e^(scale*row - shift) to dst, which may be row, or 0 where that is below e^-87, as Softmax does, and returns the sum.
+func ExpScaled(dst, row []float32, scale, shift float32) (sum float32) {
 	var lanes [16]float32
 	im := active.Load()
 	n := len(row) &^ 15
 	if n > 0 {
-		im.expSum(row[:n], row[:n], scale, shift, &lanes)
+		im.expSum(dst[:n], row[:n], scale, shift, &lanes)
 	}
 	if n < len(row) {
 		p := padded(row[n:])
 		im.expSum(p[:], p[:], scale, shift, &lanes)
-		copy(row[n:], p[:])
+		copy(dst[n:len(row)], p[:])
 	}
 	return im.fold(&lanes)
 }
@@ -168,9 +166,15 @@ func SoftmaxBackward(ds, p []float32, by, scale float32) {
 
 // LogSumExp is log(sum(e^x)), the maximum subtracted first; -Inf of nothing or of nothing but -Inf.
 func LogSumExp(row []float32) float32 {
+	lse, _ := LogSumExpTop(row)
+	return lse
+}
+
+// LogSumExpTop is LogSumExp, and the maximum.
+func LogSumExpTop(row []float32) (lse, top float32) {
 	m := Max(row)
 	if math.IsInf(float64(m), 0) || m != m {
-		return m
+		return m, m
 	}
 	var lanes [16]float32
 	im := active.Load()
@@ -182,7 +186,7 @@ func LogSumExp(row []float32) float32 {
 		p := padded(row[n:])
 		im.sumExp(&lanes, p[:], m)
 	}
-	return LSE(m, im.fold(&lanes))
+	return LSE(m, im.fold(&lanes)), m
 }
 
 // foldMaxGeneric returns the largest of the first 16 lanes and the largest bits of the others.

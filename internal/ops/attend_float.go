@@ -73,7 +73,7 @@ func (p *floatPath) slopes(_, rows int, s, d []float32, ld, n, more int, scale, 
 	for i := range rows {
 		seen, room := n+i*more, p.room(b.total)
 		row, slope := s[i*ld:][:room], d[i*ld:][:room]
-		kernels.ExpScaled(row[:seen], scale, lse[i])
+		kernels.ExpScaled(row[:seen], row[:seen], scale, lse[i])
 		kernels.SoftmaxBackward(slope[:seen], row, kernels.Dot(slope[:seen], row[:seen]), by)
 		clear(row[seen:])
 		clear(slope[seen:])

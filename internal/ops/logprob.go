@@ -178,14 +178,13 @@ func newRowStats(n int, full bool) *rowStats {
 }
 
 func (s *rowStats) add(i, lo int, l []float32) {
-	c := kernels.LogSumExp(l)
+	c, top := kernels.LogSumExpTop(l)
 	lse := logAddExp(s.lse[i], float64(c))
 	if s.full {
 		p := alloc(len(l))
 		defer free(p)
-		copy(p, l)
-		kernels.ExpScaled(p, 1, c)
-		if top := kernels.Max(l); top > s.top[i] {
+		kernels.ExpScaled(p, l, 1, c)
+		if top > s.top[i] {
 			s.top[i], s.arg[i] = top, int32(lo+slices.Index(l, top))
 		}
 		m := float64(kernels.Dot(p, l))
@@ -215,8 +214,7 @@ func (f *logProbs) Backward(gy mat.Tensor) error {
 		w := hi - lo
 		kernels.Parallel(f.n, func(r int) {
 			row := dl[r*w : (r+1)*w]
-			copy(row, l[r*ld:])
-			kernels.ExpScaled(row, 1, float32(f.lse[r]))
+			kernels.ExpScaled(row, l[r*ld:][:w], 1, float32(f.lse[r]))
 			kernels.Scale(-total[r]*f.invT, row)
 			for _, i := range at[r] {
 				if tok := int(f.tokens[i]); tok >= lo && tok < hi {
