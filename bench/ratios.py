@@ -7,26 +7,51 @@ prepare.py makes WORK. Every measurement is also appended to WORK/results.jsonl.
 import argparse, array, json, math, pathlib, shutil, struct, sys
 
 import flops
-from side import LEVELS, best, peer, report, spawn
+from side import LEVELS, Process, answer, best, in_turns, peer, peer_command, report, spawn
 
 OPTIONS = ["epochs=1", "batch_size=4", "learning_rate=1e-4", "max_length=512", "logging_steps=1", "save_steps=0", "micro_batch_tokens=512"]
 
 
 def plumb_stage(a, kind, sets, level=None, cores=None, pairs=0):
-    """One stage by the built binary as a user runs it, from scratch: training seconds are those between the first step's begin and
-    the last metrics line; what comes before (reading the model, encoding) and after (the checkpoint) is in the wall and processor time only."""
+    """One stage by the built binary as a user runs it, from scratch: the command, and what measures it. Training seconds are those between the
+    first step's begin and the last metrics line; what comes before (reading the model, encoding) and after (the checkpoint) is in the wall
+    and processor time only."""
     out = a.work / "runs" / kind
     shutil.rmtree(out, ignore_errors=True)
     config = a.work / f"{kind}.yaml"
     config.write_text("")
     sets = [f"model={a.work}/smollm2", f"data={a.work}/pairs.jsonl", f"limit={pairs}"] + sets
-    r = spawn([a.plumb, kind, config, "--out", out] + [x for s in sets for x in ("--set", s)], level or a.level, cores, threads=a.threads)
-    m = json.loads((out / "manifest.json").read_text())
-    lines = [json.loads(x) for x in (out / "metrics.jsonl").read_text().splitlines()]
-    began = stamp(m["training"])
-    seconds = stamp(lines[-1]["time"]) - began
-    return {"seconds": round(seconds, 3), "kernel": m["kernel"], "wall": r["wall"], "peak_mb": r["peak_mb"], "cpu": r["cpu"], "first_step": round(began - r["began"], 3),
-            "steps": len(lines), "dropped": m["results"].get("dropped")}
+
+    def measure(r):
+        m = json.loads((out / "manifest.json").read_text())
+        lines = [json.loads(x) for x in (out / "metrics.jsonl").read_text().splitlines()]
+        began = stamp(m["training"])
+        trainable = {"trainable_policy": numbers(out / "adapter"), "trainable_critic": numbers(out / "critic")} if kind == "ppo" else {}
+        return {**trainable, "seconds": round(r["seconds"](began, stamp(lines[-1]["time"])), 3), "kernel": m["kernel"], "wall": r["wall"], "peak_mb": r["peak_mb"],
+                "cpu": r["cpu"], "first_step": round(r["seconds"](0, began), 3), "steps": len(lines), "dropped": m["results"].get("dropped")}
+
+    command = [a.plumb, kind, config, "--out", out] + [x for s in sets for x in ("--set", s)]
+    return Process(command, level or a.level, cores, threads=a.threads), measure
+
+
+def plumb_run(*args, **kw):
+    process, measure = plumb_stage(*args, **kw)
+    process.wait()
+    return measure(process.result())
+
+
+def against(a, python, script, args, ours):
+    """The peer's training and at least one of ours, that of ours(): one after the other, ours twice, for it is short; or in turn."""
+    if a.turns:
+        start = lambda: Process(peer_command(python, script, *args), a.level, threads=a.threads)
+        theirs, done = in_turns(start, ours, a.turns)
+        return answer(theirs), done
+    theirs, done = peer(python, script, *args, level=a.level, threads=a.threads), []
+    for _ in range(2):
+        process, measure = ours()
+        process.wait()
+        done.append(measure(process.result()))
+    return theirs, done
 
 
 def stamp(text):
@@ -36,6 +61,8 @@ def stamp(text):
 
 def ratio(a, work, ours, theirs, **more):
     o, t = best(ours, "rate"), best(theirs, "rate")
+    if a.turns and "seconds" in o:  # all of them met the same machine
+        o, t = ({**x, "rate": len(runs) / sum(1 / r["rate"] for r in runs)} for x, runs in ((o, ours), (t, theirs)))
     if "cpu_rate" in o:
         more["cpu_ratio"] = round(best(ours, "cpu_rate")["cpu_rate"] / best(theirs, "cpu_rate")["cpu_rate"], 2)
     report(a.work, work=work, level=a.level, ratio=round(o["rate"] / t["rate"], 2), plumb=o["rate"], peer=t["rate"], peer_mode=t["mode"],
@@ -55,13 +82,12 @@ def training(a, kind):
     variants = [(m, p) for m in modes(a) for p in ((True, False) if kind == "dpo" and a.both else (True,))]
     for i, (m, precompute) in enumerate(variants * a.repeat):
         flags = ["--bf16"] * (m == "bf16") + ["--precompute"] * (precompute and kind == "dpo")
-        t = peer(a.python, "trl_side.py", kind, "--work", a.work, "--pairs", a.pairs, "--threads", a.threads or 2, *flags, level=a.level, threads=a.threads)
+        t, done = against(a, a.python, "trl_side.py", [kind, "--work", a.work, "--pairs", a.pairs, "--threads", a.threads or 2, *flags],
+                          lambda: plumb_stage(a, kind, OPTIONS + ["lora.r=8", "lora.alpha=16"], pairs=a.pairs))
         t["mode"] = m + (", reference precomputed" if precompute else "") * (kind == "dpo")
-        t["first_step"] = round(t["first_step"] - t["began"], 2)
         theirs.append(t)
         report(a.work, side="trl 1.16", level=a.level, **t)
-        for _ in range(2):  # it is short: twice for each of the peer's
-            o = plumb_stage(a, kind, OPTIONS + ["lora.r=8", "lora.alpha=16"], pairs=a.pairs)
+        for o in done:
             o["rate"] = t["pairs"] / o["seconds"]
             o["cpu_rate"], t["cpu_rate"] = t["pairs"] / o["cpu"], t["pairs"] / t["cpu"]
             useful = flops.preference(a.work, t["tokens"], t["pairs"], kind)
@@ -76,22 +102,20 @@ def ppo(a):
     """PPO: 16 episodes an update, 64 new tokens, 4 epochs, one reward model for both sides."""
     reward = a.work / "runs" / "reward"
     if not (reward / "adapter").exists():
-        plumb_stage(a, "reward", OPTIONS + ["lora.r=8", "lora.alpha=16"])
+        plumb_run(a, "reward", OPTIONS + ["lora.r=8", "lora.alpha=16"])
     sets = [f"reward={reward}", "batch_size=16", "num_ppo_epochs=4", "num_mini_batches=1", "response_length=64", "stop_token=none", "temperature=0.7",
             "learning_rate=1e-5", "lora.r=8", "lora.alpha=16", "save_steps=0", "micro_batch_tokens=1024"]
     ours, theirs = [], []
     for m in modes(a)[:1] * a.repeat:
-        t = peer(a.ppo_python, "trl_ppo_side.py", "--work", a.work, "--reward", reward / "adapter", "--updates", a.updates,
-                 "--device_batch", a.device_batch, "--threads", a.threads or 2, *["--bf16"] * (m == "bf16"), level=a.level,
-                 threads=a.threads)
+        t, done = against(a, a.ppo_python, "trl_ppo_side.py", ["--work", a.work, "--reward", reward / "adapter", "--updates", a.updates,
+                          "--device_batch", a.device_batch, "--threads", a.threads or 2, *["--bf16"] * (m == "bf16")],
+                          lambda: plumb_stage(a, "ppo", sets + [f"max_steps={a.updates}"]))
         t["mode"] = m
         theirs.append(t)
         report(a.work, side="trl 0.23.1", level=a.level, **t)
-        for _ in range(2):
-            o = plumb_stage(a, "ppo", sets + [f"max_steps={a.updates}"])
+        for o in done:
             o["rate"] = t["episodes"] / o["seconds"]
             o["cpu_rate"], t["cpu_rate"] = t["episodes"] / o["cpu"], t["episodes"] / t["cpu"]
-            o["trainable_policy"], o["trainable_critic"] = (numbers(a.work / "runs" / "ppo" / x) for x in ("adapter", "critic"))
             ours.append(o)
             report(a.work, work="ppo", side="plumb", level=a.level, **o)
     keys = ("trainable_policy", "trainable_critic")
@@ -178,8 +202,8 @@ def cores(a):
     sets = OPTIONS + ["lora.r=8", "lora.alpha=16"]
     one, two = [], []
     for _ in range(a.repeat + 1):
-        one.append(plumb_stage(a, "dpo", sets, cores={0}, pairs=a.pairs)["seconds"])
-        two.append(plumb_stage(a, "dpo", sets, pairs=a.pairs)["seconds"])
+        one.append(plumb_run(a, "dpo", sets, cores={0}, pairs=a.pairs)["seconds"])
+        two.append(plumb_run(a, "dpo", sets, pairs=a.pairs)["seconds"])
     report(a.work, work="cores", level=a.level, one=one, two=two, ratio=round(min(one) / min(two), 2))
 
 
@@ -203,6 +227,7 @@ def main():
     p.add_argument("--device_batch", type=int, default=16)
     p.add_argument("--threads", type=int, default=0, help="of both sides of a training; 0: ours all, the peer's 2")
     p.add_argument("--repeat", type=int, default=1)
+    p.add_argument("--turns", type=float, default=0, help="both sides of a training in turn, so many seconds each at a time, not one after the other")
     a = p.parse_args()
     a.plumb, a.work = a.plumb.resolve(), a.work.resolve()
     if a.what in ("dpo", "reward"):

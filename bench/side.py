@@ -1,5 +1,5 @@
 """What the comparisons share: starting a process and measuring it, instruction sets, and the record of every run."""
-import datetime, json, os, pathlib, subprocess, sys, tempfile, time
+import datetime, json, os, pathlib, signal, subprocess, sys, tempfile, time
 
 # The same instruction set for both sides: PLUMB_KERNELS for ours; oneDNN's, ATen's and MKL's switches for the peers (semhash,
 # datasketch and llama.cpp have none, and keep what they were built with).
@@ -12,33 +12,114 @@ LEVELS = {
 }
 
 
+class Process:
+    """A process of its own, held to an instruction set. It can be stopped and continued: seconds are those in which it was let run."""
+
+    def __init__(self, cmd, level=None, cores=None, cwd=None, threads=0):
+        env = dict(os.environ, TOKENIZERS_PARALLELISM="true", HF_HUB_OFFLINE="1", TRANSFORMERS_VERBOSITY="error")
+        if level:
+            env.update(LEVELS[level], PLUMB_KERNELS=level)
+        if threads:
+            env.update(OMP_NUM_THREADS=str(threads), GOMAXPROCS=str(threads))
+        pin = (lambda: os.sched_setaffinity(0, cores)) if cores else None
+        self.cmd, self.files = [str(c) for c in cmd], (tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+"))
+        self.ran, self.on, self.ended = [], time.time(), False
+        self.p = subprocess.Popen(self.cmd, stdout=self.files[0], stderr=self.files[1], env=env, preexec_fn=pin, cwd=cwd, start_new_session=True)
+
+    def wait(self, seconds=None):
+        """Waits for the end, for so long at most, and says whether it came."""
+        until = time.time() + (seconds or 1e9)
+        while not self.ended and time.time() < until:
+            pid, status, use = os.wait4(self.p.pid, 0 if seconds is None else os.WNOHANG)
+            if pid:
+                self.ended, self.use, self.p.returncode = True, use, os.waitstatus_to_exitcode(status)
+                self.ran.append((self.on, time.time()))
+            else:
+                time.sleep(0.005)
+        return self.ended
+
+    def pause(self):
+        if not self.ended:
+            os.killpg(self.p.pid, signal.SIGSTOP)
+            self.ran.append((self.on, time.time()))
+
+    def go_on(self):
+        self.on = time.time()
+        os.killpg(self.p.pid, signal.SIGCONT)
+
+    def kill(self):
+        os.killpg(self.p.pid, signal.SIGKILL)
+        self.wait()
+
+    def seconds(self, since=0, until=1e12):
+        """How long it ran between two times of the clock."""
+        return sum(max(0, min(b, until) - max(a, since)) for a, b in self.ran)
+
+    def result(self):
+        out, err = self.files
+        out.seek(0), err.seek(0)
+        r = {"out": out.read(), "err": err.read(), "began": self.ran[0][0], "wall": round(self.seconds(), 3), "peak_mb": round(self.use.ru_maxrss / 1024),
+             "cpu": round(self.use.ru_utime + self.use.ru_stime, 2), "seconds": self.seconds}
+        if self.p.returncode != 0:
+            sys.exit(f"{' '.join(self.cmd)}\nended with {self.p.returncode}:\n{r['err'][-3000:]}")
+        return r
+
+
 def spawn(cmd, level=None, cores=None, cwd=None, threads=0):
     """Runs cmd to its end: its output, wall seconds, and peak resident MB and processor seconds as the kernel reports them."""
-    env = dict(os.environ, TOKENIZERS_PARALLELISM="true", HF_HUB_OFFLINE="1", TRANSFORMERS_VERBOSITY="error")
-    if level:
-        env.update(LEVELS[level], PLUMB_KERNELS=level)
-    if threads:
-        env.update(OMP_NUM_THREADS=str(threads), GOMAXPROCS=str(threads))
-    pin = (lambda: os.sched_setaffinity(0, cores)) if cores else None
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        began, clock = time.time(), time.perf_counter()
-        p = subprocess.Popen([str(c) for c in cmd], stdout=out, stderr=err, env=env, preexec_fn=pin, cwd=cwd)
-        _, status, use = os.wait4(p.pid, 0)
-        p.returncode = os.waitstatus_to_exitcode(status)
-        wall = time.perf_counter() - clock
-        out.seek(0), err.seek(0)
-        r = {"out": out.read(), "err": err.read(), "began": began, "wall": round(wall, 3), "peak_mb": round(use.ru_maxrss / 1024),
-             "cpu": round(use.ru_utime + use.ru_stime, 2)}
-    if p.returncode != 0:
-        sys.exit(f"{' '.join(map(str, cmd))}\nended with {p.returncode}:\n{r['err'][-3000:]}")
-    return r
+    p = Process(cmd, level, cores, cwd, threads)
+    p.wait()
+    return p.result()
+
+
+def in_turns(peer, ours, slice):
+    """Lets the peer, and our process again and again while it runs, go on in turn for so many seconds, so that a machine whose speed changes is
+    the same to both: the peer's result, and what measure makes of each of ours. peer starts its process; ours starts one and
+    returns it with its measure."""
+    theirs, done, mine = peer(), [], None
+    while not theirs.wait(slice):
+        theirs.pause()
+        if mine is None:
+            mine, measure = ours()
+        else:
+            mine.go_on()
+        if mine.wait(slice):
+            done.append(measure(mine.result()))
+            mine = None
+        else:
+            mine.pause()
+        theirs.go_on()
+    if mine is not None and done:
+        mine.kill()
+    elif not done:
+        if mine is None:
+            mine, measure = ours()
+        else:
+            mine.go_on()
+        mine.wait()
+        done.append(measure(mine.result()))
+    return theirs.result(), done
+
+
+def peer_command(python, script, *args):
+    return [python, *([pathlib.Path(__file__).parent / script] if script else []), *args]
+
+
+def answer(r):
+    """What a peer's process has printed, a JSON object in its last line, with what was measured of it. Where it says when its training began
+    and ended, seconds are those in between in which it ran."""
+    said = json.loads([x for x in r["out"].splitlines() if x.startswith("{")][-1])
+    if "training" in said:
+        said["seconds"] = round(r["seconds"](*said.pop("training")), 2)
+        said["rate"] = (said.get("pairs") or said["episodes"]) / said["seconds"]
+    if said.get("first_step"):
+        said["first_step"] = round(r["seconds"](0, said["first_step"]), 2)
+    return {**said, "peak_mb": r["peak_mb"], "wall": r["wall"], "process_cpu": r["cpu"], "began": r["began"]}
 
 
 def peer(python, script, *args, level=None, cores=None, threads=0):
-    """Runs one of this folder's *_side.py, or a program where script is ""; its last line of output is a JSON object."""
-    r = spawn([python, *([pathlib.Path(__file__).parent / script] if script else []), *args], level, cores, threads=threads)
-    line = [x for x in r["out"].splitlines() if x.startswith("{")][-1]
-    return {**json.loads(line), "peak_mb": r["peak_mb"], "wall": r["wall"], "process_cpu": r["cpu"], "began": r["began"]}
+    """Runs one of this folder's *_side.py, or a program where script is ""."""
+    return answer(spawn(peer_command(python, script, *args), level, cores, threads=threads))
 
 
 def best(runs, key):

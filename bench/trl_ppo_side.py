@@ -47,11 +47,11 @@ def main():
                    eval_dataset=data.select(range(4)),
                    peft_config=LoraConfig(task_type="CAUSAL_LM", r=8, lora_alpha=16, lora_dropout=0.0, target_modules="all-linear"))
     trainable = lambda m: sum(x.numel() for x in m.parameters() if x.requires_grad)
-    start, used = time.perf_counter(), time.process_time()
+    began, used = time.time(), time.process_time()
     t.train()
-    seconds, cpu = time.perf_counter() - start, time.process_time() - used
+    ended, cpu = time.time(), time.process_time() - used
     episodes = 16 * a.updates
-    print(json.dumps({"work": "ppo", "episodes": episodes, "seconds": round(seconds, 2), "cpu": round(cpu, 2), "rate": episodes / seconds, "bf16": a.bf16,
+    print(json.dumps({"work": "ppo", "episodes": episodes, "training": [began, ended], "cpu": round(cpu, 2), "bf16": a.bf16,
                       "device_batch": a.device_batch, "trainable_policy": trainable(t.model.policy), "trainable_critic": trainable(t.model.value_model),
                       "log": {k: v for k, v in t.state.log_history[-1].items() if isinstance(v, (int, float))}}))
 

@@ -57,11 +57,11 @@ def main():
     clock = Clock()
     t.add_callback(clock)
     # With a precomputed reference TRL computes it on first use of the loader: that is part of the work.
-    start, used = time.perf_counter(), time.process_time()
+    began, used = time.time(), time.process_time()
     t.train()
-    seconds, cpu = time.perf_counter() - start, time.process_time() - used
+    ended, cpu = time.time(), time.process_time() - used
     losses = [round(h["loss"], 4) for h in t.state.log_history if "loss" in h]
-    print(json.dumps({"work": a.what, "pairs": len(data), "seconds": round(seconds, 2), "cpu": round(cpu, 2), "rate": len(data) / seconds, "losses": losses,
+    print(json.dumps({"work": a.what, "pairs": len(data), "training": [began, ended], "cpu": round(cpu, 2), "losses": losses,
                       "bf16": a.bf16, "precompute": a.precompute, "first_step": clock.first, "tokens": tokens,
                       "trainable": sum(x.numel() for x in t.model.parameters() if x.requires_grad)}))
 
