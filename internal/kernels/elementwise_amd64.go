@@ -143,4 +143,7 @@ func siluMulHalfBackAVX512(dgate []uint16, dup []uint16, dy []uint16, gate []uin
 func ropeHalfAVX512(dst *uint16, ldd int, x *float32, cos *float32, sin *float32, rows int, heads int, half int, zero float32)
 
 //go:noescape
+func normHalfAVX512(y []uint16, x []float32, gain []float32, rstd float32)
+
+//go:noescape
 func toBFAVX512(dst []uint16, src []float32, by float32)

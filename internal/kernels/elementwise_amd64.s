@@ -2626,6 +2626,29 @@ next:
 	VZEROUPPER
 	RET
 
+// func normHalfAVX512(y []uint16, x []float32, gain []float32, rstd float32)
+// Requires: AVX, AVX512F, AVX512VL, AVX512_BF16
+TEXT ·normHalfAVX512(SB), NOSPLIT, $0-76
+	MOVQ         y_base+0(FP), AX
+	MOVQ         x_base+24(FP), CX
+	MOVQ         gain_base+48(FP), DX
+	MOVQ         x_len+32(FP), BX
+	VBROADCASTSS rstd+72(FP), Z0
+	XORQ         SI, SI
+
+next:
+	VMULPS    (CX)(SI*4), Z0, Z1
+	VMULPS    (DX)(SI*4), Z1, Z1
+	VMOVAPS   Z1, Z31
+	LONG      $0x487e0262
+	WORD      $0xf772
+	VMOVDQU32 Y30, (AX)(SI*2)
+	ADDQ      $0x10, SI
+	CMPQ      SI, BX
+	JLT       next
+	VZEROUPPER
+	RET
+
 // func toBFAVX512(dst []uint16, src []float32, by float32)
 // Requires: AVX, AVX512F
 TEXT ·toBFAVX512(SB), NOSPLIT, $0-52

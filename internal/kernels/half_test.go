@@ -188,6 +188,26 @@ func TestManyPairs(t *testing.T) {
 	})
 }
 
+// TestRMSNormHalf: the bits of RMSNorm, rounded.
+func TestRMSNormHalf(t *testing.T) {
+	pairLevels(t, func(t *testing.T, r *rand.Rand, g *guards) {
+		for _, s := range [][2]int{{1, 32}, {7, 40}, {70, 96}} {
+			rows, cols := s[0], s[1]
+			x, gain := g.copy(random(r, rows*cols)), g.copy(random(r, cols))
+			got, want := g.half(HalfLen(rows, cols)), make([]uint16, HalfLen(rows, cols))
+			rstd, rstd2, y := g.make(rows), make([]float32, rows), make([]float32, rows*cols)
+			RMSNormHalf(got, x, gain, 1e-5, rows, cols, rstd)
+			RMSNorm(y, x, gain, 1e-5, rows, cols, rstd2)
+			HalfRows(want, y, rows, cols)
+			sameRows(t, fmt.Sprint(s), got, want, rows, cols)
+			if i := equalBits(rstd, rstd2); i >= 0 {
+				t.Fatalf("%v: 1/rms of row %d is %v, want %v", s, i, rstd[i], rstd2[i])
+			}
+			g.check("RMSNormHalf")
+		}
+	})
+}
+
 // TestSlimPanels: columns of zeros that are left out change no bit.
 func TestSlimPanels(t *testing.T) {
 	pairLevels(t, func(t *testing.T, r *rand.Rand, g *guards) {
@@ -267,7 +287,7 @@ func TestKeepBackward(t *testing.T) {
 // TestAddOuterPairs: the gradient of a low rank's factor is that of the rounded operands, the same for any number of threads.
 func TestAddOuterPairs(t *testing.T) {
 	pairLevels(t, func(t *testing.T, r *rand.Rand, g *guards) {
-		for _, s := range [][3]int{{1, 8, 32}, {45, 1, 96}, {200, 40, 352}} {
+		for _, s := range [][3]int{{1, 8, 32}, {35, 8, 160}, {45, 1, 96}, {33, 16, 64}, {200, 40, 352}} {
 			m, rank, w := s[0], s[1], s[2]
 			wide := (rank + 31) / 32 * 32
 			uf, xf := make([]float32, m*wide), random(r, m*w)
@@ -291,6 +311,16 @@ func TestAddOuterPairs(t *testing.T) {
 			AddOuterPairs(columns[:1], rank, u, wide, 0, x, m, w)
 			AddOuterPairs(columns[half:], rank, u, wide, half, x, m, w) // none of rank 1
 			SetThreads(0)
+			if rank == 8 { // a factor as a training has it, in one
+				whole := g.make(rank * w)
+				for i := range rank {
+					columns[i] = whole[i:]
+				}
+				AddOuterPairs(columns, rank, u, wide, 0, x, m, w)
+				if i := equalBits(whole, turned); i >= 0 {
+					t.Fatalf("%v: element %d in one is %v, want %v", s, i, whole[i], turned[i])
+				}
+			}
 			for i := range rank {
 				for j := range w {
 					sum := 0.0

@@ -92,6 +92,7 @@ func makeImpls() (two, vnni, five, bf, amx impl) {
 		_, _, _ = s[(rows-1)*lds+room-1], d[(rows-1)*lds+room-1], lse[rows-1]
 		softmaxHalfBackAVX512(&p[0], &ds[0], ldd, &s[0], &d[0], lds, rows, n, more, room, scale, by, &lse[0])
 	}
+	bf.normHalf = normHalfAVX512
 	bf.siluHalf, bf.siluHalfBack = siluMulHalfAVX512, siluMulHalfBackAVX512
 	bf.ropeHalf = func(dst []uint16, ldd int, x, cos, sin []float32, rows, heads, dim int, zero float32) {
 		_, _, _, _ = dst[(rows-1)*ldd+heads*dim-1], x[rows*heads*dim-1], cos[rows*dim/2-1], sin[rows*dim/2-1]

@@ -140,6 +140,8 @@ type impl struct {
 	softmaxHalfBack func(p, ds []uint16, ldd int, s, d []float32, lds, rows, n, more, room int, scale, by float32, lse []float32)
 	// ropeHalf is RoPEHalf for dim a multiple of 32, rows of dst ldd apart and zero -0 for the inverse; there where tileDot is.
 	ropeHalf func(dst []uint16, ldd int, x, cos, sin []float32, rows, heads, dim int, zero float32)
+	// normHalf writes x*rstd*gain, in whole vectors, in bf16; there where tileDot is.
+	normHalf func(y []uint16, x, gain []float32, rstd float32)
 	// siluHalf and siluHalfBack are siluMul and siluMulBack of bf16; there where tileDot is.
 	siluHalf     func(y, gate, up []uint16)
 	siluHalfBack func(dgate, dup, dy, gate, up []uint16)

@@ -6,6 +6,30 @@ import "math"
 // 2019). rstd(rows) is written unless nil. y may be x.
 func RMSNorm(y, x, gain []float32, eps float32, rows, cols int, rstd []float32) {
 	im := active.Load()
+	eachRMS(im, x, eps, rows, cols, rstd, func(r int, row []float32, inv float32) {
+		normRow(im, y[r*cols:][:cols], row, gain, nil, 0, inv)
+	})
+}
+
+// RMSNormHalf is RMSNorm and HalfRows in one.
+func RMSNormHalf(dst []uint16, x, gain []float32, eps float32, rows, cols int, rstd []float32) {
+	im := active.Load()
+	if im.normHalf == nil || cols%32 > 0 {
+		s := getScratch()
+		defer putScratch(s)
+		y := s.extra(rows * cols)
+		RMSNorm(y, x, gain, eps, rows, cols, rstd)
+		HalfRows(dst, y, rows, cols)
+		return
+	}
+	ld := pairStride(cols)
+	eachRMS(im, x, eps, rows, cols, rstd, func(r int, row []float32, inv float32) {
+		im.normHalf(dst[r*ld:][:cols], row, gain[:cols], inv)
+	})
+}
+
+// eachRMS runs f on rows and 1/sqrt(mean(x²)+eps), which rstd gets, too, unless nil.
+func eachRMS(im *impl, x []float32, eps float32, rows, cols int, rstd []float32, f func(r int, row []float32, inv float32)) {
 	eachFour(rows, cols, func(r, n int) {
 		var inv [4]float32
 		x := x[r*cols:][:n*cols]
@@ -19,7 +43,7 @@ func RMSNorm(y, x, gain []float32, eps float32, rows, cols int, rstd []float32) 
 			copy(rstd[r:], inv[:n])
 		}
 		for i := range n {
-			normRow(im, y[(r+i)*cols:][:cols], x[i*cols:][:cols], gain, nil, 0, inv[i])
+			f(r+i, x[i*cols:][:cols], inv[i])
 		}
 	})
 }
@@ -35,7 +59,9 @@ func RMSNormBackward(dx []float32, half []uint16, dy, x, gain, rstd []float32, r
 		_, gx := normDots(im, d, v, gain, 0, rstd[r])
 		normBackRow(im, dx[r*cols:][:cols], d, v, gain, 0, rstd[r], 0, gx/float32(cols))
 		if half != nil {
-			pairsOf(half[r*ld:], ld, dx[r*cols:], cols, 1, cols)
+			to := half[r*ld:][:ld]
+			F32ToBF16(to[:cols], dx[r*cols:][:cols])
+			clear(to[cols:])
 		}
 	})
 	if dgain != nil {

@@ -2,6 +2,8 @@
 
 package kernels
 
+import "slices"
+
 // outerWork is the argument of outerAMX. The generator (_asm/outer.go) counts on fields of eight bytes in this order.
 type outerWork struct {
 	cfg    *tileConfig
@@ -77,8 +79,14 @@ func outerTiles(g [][]float32, col int, turned []uint16, ld int, x []uint16, ldx
 	})
 }
 
-// addEights adds 8 rows of even and 8 of odd columns of 32 to those of g from the given one on.
+// addEights adds 8 rows of even and 8 of odd columns of 32, (16,16), to those of g from the given one on.
 func addEights(g [][]float32, from, col int, c []float32) {
+	if col == 8 && len(g) == 8 && !slices.ContainsFunc(g, func(to []float32) bool { return to == nil }) && &g[7][0] == &g[0][7] {
+		var turned [256]float32 // elements of a column are side by side in g
+		transpose16AVX512(&asU32(turned[:])[0], 16, &asU32(c)[0], 16, 1)
+		Add(g[0][from*col:][:256], turned[:])
+		return
+	}
 	for i, to := range g {
 		if to == nil {
 			continue

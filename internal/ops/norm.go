@@ -66,15 +66,26 @@ func (f *norm) Forward() (mat.Tensor, error) {
 
 func (f *norm) recompute(y []float32) { f.recomputeRows(y, 0, f.rows) }
 
-func (f *norm) recomputeRows(y []float32, lo, hi int) {
-	x := F32(f.x)[lo*f.cols : hi*f.cols]
-	var mean, rstd []float32 // of the rows at hand, which the backward pass reads
+func (f *norm) rounds() bool { return f.n.RMS }
+
+func (f *norm) roundRows(half []uint16, lo, hi int) {
+	x, _, rstd := f.at(lo, hi)
+	kernels.RMSNormHalf(half[kernels.HalfLen(lo, f.cols):], x, F32(f.n.Gain), f.n.Eps, hi-lo, f.cols, rstd)
+}
+
+// at is x, and memory for what the backward pass reads, nil where there is none, of rows [lo,hi).
+func (f *norm) at(lo, hi int) (x, mean, rstd []float32) {
 	if f.rstd != nil {
 		rstd = f.rstd[lo:hi]
 	}
 	if f.mean != nil {
 		mean = f.mean[lo:hi]
 	}
+	return F32(f.x)[lo*f.cols : hi*f.cols], mean, rstd
+}
+
+func (f *norm) recomputeRows(y []float32, lo, hi int) {
+	x, mean, rstd := f.at(lo, hi)
 	if f.n.RMS {
 		kernels.RMSNorm(y, x, F32(f.n.Gain), f.n.Eps, hi-lo, f.cols, rstd)
 	} else {

@@ -168,6 +168,10 @@ func halfOf(x mat.Tensor) []uint16 {
 			eachRows(s[0], s[1], func(lo, hi int) { f.recomputeHalf(v.half, lo/s[1], hi/s[1]) })
 			return v.half
 		}
+		if f, ok := v.again.(rowRounder); ok && v.buf == nil && f.rounds() {
+			eachRows(s[0], s[1], func(lo, hi int) { f.roundRows(v.half, lo/s[1], hi/s[1]) })
+			return v.half
+		}
 		v.round(func(x []float32, lo, hi int) {
 			kernels.HalfRows(v.half[kernels.HalfLen(lo, s[1]):], x, hi-lo, s[1])
 		})
@@ -376,6 +380,12 @@ type recomputer interface{ recompute(out []float32) }
 // rowRecomputer can compute the rows [lo, hi) of its output, (hi-lo, cols), on the caller's goroutine.
 type rowRecomputer interface {
 	recomputeRows(out []float32, lo, hi int)
+}
+
+// rowRounder is a rowRecomputer that can write its rows in bf16 at once, where rounds says so: half is all of the output.
+type rowRounder interface {
+	rounds() bool
+	roundRows(half []uint16, lo, hi int)
 }
 
 // halfRecomputer computes the rows [lo, hi) of its output in bf16, out being all of it, where inHalf says so: in float32 the output is

@@ -243,6 +243,7 @@ func (v vec) formats() {
 		spreadHalves()
 		v.siluHalf()
 		v.ropeHalf()
+		v.normHalf()
 		v.toBF512()
 		return
 	}

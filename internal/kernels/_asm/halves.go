@@ -48,6 +48,22 @@ func (v vec) siluHalf() {
 	})
 }
 
+// normHalf is norm without a mean, rounded.
+func (v vec) normHalf() {
+	p, n := v.begin("normHalf", "func(y []uint16, x, gain []float32, rstd float32)", "x", "y", "x", "gain")
+	rstd := v.broadcast("rstd")
+	i := GP64()
+	XORQ(i, i)
+	Label("next")
+	x := v.mul(rstd, Mem{Base: p["x"], Index: i, Scale: 4})
+	VMULPS(Mem{Base: p["gain"], Index: i, Scale: 4}, x, x)
+	narrow(x, Mem{Base: p["y"], Index: i, Scale: 2})
+	ADDQ(U8(16), i)
+	CMPQ(i, n)
+	JLT(LabelRef("next"))
+	v.end()
+}
+
 // ropeHalf turns heads of 2*half numbers in each row and rounds them: half is a multiple of 16, ldd in bytes, and zero -0 where angles are
 // to be turned back, else 0.
 func (v vec) ropeHalf() {
