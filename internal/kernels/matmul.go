@@ -235,16 +235,23 @@ func (f *forward) heights() heights {
 	if f.x8 != nil {
 		return f.im.blocks
 	}
-	return f.im.heights(f.xb != nil, f.xi != nil)
+	return f.im.heights(f.xb != nil, f.xi != nil, f.p.k)
 }
 
+// blockBytes are of a block's rows of bf16 on the tile unit: they stay in the second cache while panels pass.
+const blockBytes = 1200 << 10
+
 // heights are those of products of bf16 pairs, of integers, or else in float32.
-func (im *impl) heights(pairs, ints bool) heights {
+func (im *impl) heights(pairs, ints bool, k int) heights {
 	switch {
 	case ints:
 		return im.ints16
 	case pairs:
-		return im.pairs
+		h := im.pairs
+		if im.tailed != nil {
+			h.block = max(h.tile, min(h.block, blockBytes/(2*k)/h.tile*h.tile))
+		}
+		return h
 	}
 	return im.rows
 }

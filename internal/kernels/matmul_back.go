@@ -160,7 +160,7 @@ func (b *backward) products(s *scratch, j0, j1 int, made []float32, size, l0, l1
 	})
 }
 
-func (b *backward) heights() heights { return b.im.heights(b.yb != nil, b.yi != nil) }
+func (b *backward) heights() heights { return b.im.heights(b.yb != nil, b.yi != nil, b.n) }
 
 // pairs reports whether the panels that are made hold pairs of 16 bits along W's rows.
 func (b *backward) pairs() bool { return b.yb != nil || b.yi != nil }
