@@ -9,7 +9,8 @@ import argparse, array, json, math, pathlib, shutil, struct, sys
 import flops
 from side import LEVELS, Process, answer, best, in_turns, peer, peer_command, report, spawn
 
-OPTIONS = ["epochs=1", "batch_size=4", "learning_rate=1e-4", "max_length=512", "logging_steps=1", "save_steps=0", "micro_batch_tokens=512"]
+OPTIONS = ["epochs=1", "batch_size=4", "learning_rate=1e-4", "max_length=512", "logging_steps=1", "save_steps=0", "lora.r=8", "lora.alpha=16"]
+ROWS = {"dpo": 768, "reward": 512, "ppo": 1024}  # in memory at once: as many as an eighth of the peer's memory has room for
 
 
 def plumb_stage(a, kind, sets, level=None, cores=None, pairs=0):
@@ -20,7 +21,7 @@ def plumb_stage(a, kind, sets, level=None, cores=None, pairs=0):
     shutil.rmtree(out, ignore_errors=True)
     config = a.work / f"{kind}.yaml"
     config.write_text("")
-    sets = [f"model={a.work}/smollm2", f"data={a.work}/pairs.jsonl", f"limit={pairs}"] + sets
+    sets = [f"model={a.work}/smollm2", f"data={a.work}/pairs.jsonl", f"limit={pairs}", f"micro_batch_tokens={ROWS[kind]}"] + sets
 
     def measure(r):
         m = json.loads((out / "manifest.json").read_text())
@@ -83,7 +84,7 @@ def training(a, kind):
     for i, (m, precompute) in enumerate(variants * a.repeat):
         flags = ["--bf16"] * (m == "bf16") + ["--precompute"] * (precompute and kind == "dpo")
         t, done = against(a, a.python, "trl_side.py", [kind, "--work", a.work, "--pairs", a.pairs, "--threads", a.threads or 2, *flags],
-                          lambda: plumb_stage(a, kind, OPTIONS + ["lora.r=8", "lora.alpha=16"], pairs=a.pairs))
+                          lambda: plumb_stage(a, kind, OPTIONS, pairs=a.pairs))
         t["mode"] = m + (", reference precomputed" if precompute else "") * (kind == "dpo")
         theirs.append(t)
         report(a.work, side="trl 1.16", level=a.level, **t)
@@ -102,9 +103,9 @@ def ppo(a):
     """PPO: 16 episodes an update, 64 new tokens, 4 epochs, one reward model for both sides."""
     reward = a.work / "runs" / "reward"
     if not (reward / "adapter").exists():
-        plumb_run(a, "reward", OPTIONS + ["lora.r=8", "lora.alpha=16"])
+        plumb_run(a, "reward", OPTIONS)
     sets = [f"reward={reward}", "batch_size=16", "num_ppo_epochs=4", "num_mini_batches=1", "response_length=64", "stop_token=none", "temperature=0.7",
-            "learning_rate=1e-5", "lora.r=8", "lora.alpha=16", "save_steps=0", "micro_batch_tokens=1024"]
+            "learning_rate=1e-5", "lora.r=8", "lora.alpha=16", "save_steps=0"]
     ours, theirs = [], []
     for m in modes(a)[:1] * a.repeat:
         t, done = against(a, a.ppo_python, "trl_ppo_side.py", ["--work", a.work, "--reward", reward / "adapter", "--updates", a.updates,
@@ -199,7 +200,7 @@ def product(a):
 
 def cores(a):
     """DPO on one core and on two; generation too."""
-    sets = OPTIONS + ["lora.r=8", "lora.alpha=16"]
+    sets = OPTIONS
     one, two = [], []
     for _ in range(a.repeat + 1):
         one.append(plumb_run(a, "dpo", sets, cores={0}, pairs=a.pairs)["seconds"])
