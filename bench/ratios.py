@@ -13,13 +13,13 @@ OPTIONS = ["epochs=1", "batch_size=4", "learning_rate=1e-4", "max_length=512", "
 ROWS = {"dpo": 768, "reward": 512, "ppo": 1024}  # in memory at once: as many as an eighth of the peer's memory has room for
 
 
-def plumb_stage(a, kind, sets, level=None, cores=None, pairs=0):
+def plumb_stage(a, kind, sets, level=None, cores=None, pairs=0, name=None):
     """One stage by the built binary as a user runs it, from scratch: the command, and what measures it. Training seconds are those between the
     first step's begin and the last metrics line; what comes before (reading the model, encoding) and after (the checkpoint) is in the wall
     and processor time only."""
-    out = a.work / "runs" / kind
+    out = a.work / "runs" / (name or kind)
     shutil.rmtree(out, ignore_errors=True)
-    config = a.work / f"{kind}.yaml"
+    config = a.work / f"{name or kind}.yaml"
     config.write_text("")
     sets = [f"model={a.work}/smollm2", f"data={a.work}/pairs.jsonl", f"limit={pairs}", f"micro_batch_tokens={ROWS[kind]}"] + sets
 
@@ -199,13 +199,22 @@ def product(a):
 
 
 def cores(a):
-    """DPO on one core and on two; generation too."""
-    sets = OPTIONS
-    one, two = [], []
-    for _ in range(a.repeat + 1):
-        one.append(plumb_run(a, "dpo", sets, cores={0}, pairs=a.pairs)["seconds"])
-        two.append(plumb_run(a, "dpo", sets, pairs=a.pairs)["seconds"])
-    report(a.work, work="cores", level=a.level, one=one, two=two, ratio=round(min(one) / min(two), 2))
+    """DPO on one core and on two."""
+    run = lambda name, cores: plumb_stage(a, "dpo", OPTIONS, cores=cores, pairs=a.pairs, name=name)
+    if a.turns:
+        process, measure = run("one", {0})
+        first, two = in_turns(lambda: process, lambda: run("two", None), a.turns)
+        one, two = [measure(first)["seconds"]], [o["seconds"] for o in two]
+        ratio = one[0] * len(two) / sum(two)
+    else:
+        one, two = [], []
+        for _ in range(a.repeat + 1):
+            for name, cores, seconds in (("one", {0}, one), ("two", None, two)):
+                process, measure = run(name, cores)
+                process.wait()
+                seconds.append(measure(process.result())["seconds"])
+        ratio = min(one) / min(two)
+    report(a.work, work="cores", level=a.level, one=one, two=two, ratio=round(ratio, 2))
 
 
 def main():
@@ -228,7 +237,7 @@ def main():
     p.add_argument("--device_batch", type=int, default=16)
     p.add_argument("--threads", type=int, default=0, help="of both sides of a training; 0: ours all, the peer's 2")
     p.add_argument("--repeat", type=int, default=1)
-    p.add_argument("--turns", type=float, default=0, help="both sides of a training in turn, so many seconds each at a time, not one after the other")
+    p.add_argument("--turns", type=float, default=0, help="both sides of a training, or one core and two, in turn, so many seconds each at a time, not one after the other")
     a = p.parse_args()
     a.plumb, a.work = a.plumb.resolve(), a.work.resolve()
     if a.what in ("dpo", "reward"):

@@ -77,28 +77,32 @@ def in_turns(peer, ours, slice):
     the same to both: the peer's result, and what measure makes of each of ours. peer starts its process; ours starts one and
     returns it with its measure."""
     theirs, done, mine = peer(), [], None
-    while not theirs.wait(slice):
-        theirs.pause()
-        if mine is None:
+    try:
+        while not theirs.wait(slice):
+            theirs.pause()
+            if mine is None:
+                mine, measure = ours()
+            else:
+                mine.go_on()
+            if mine.wait(slice):
+                done.append(measure(mine.result()))
+                mine = None
+            else:
+                mine.pause()
+            theirs.go_on()
+        if mine is None and not done:
             mine, measure = ours()
-        else:
+        elif mine is not None:
             mine.go_on()
-        if mine.wait(slice):
-            done.append(measure(mine.result()))
-            mine = None
-        else:
-            mine.pause()
-        theirs.go_on()
-    if mine is not None and done:
-        mine.kill()
-    elif not done:
-        if mine is None:
-            mine, measure = ours()
-        else:
-            mine.go_on()
-        mine.wait()
-        done.append(measure(mine.result()))
-    return theirs.result(), done
+        if mine is not None:  # the last one had the machine for itself in the end: counted only where it is the only one
+            mine.wait()
+            if not done:
+                done.append(measure(mine.result()))
+        return theirs.result(), done
+    finally:
+        for p in (theirs, mine):
+            if p is not None and not p.ended:
+                p.kill()
 
 
 def peer_command(python, script, *args):
