@@ -1,4 +1,4 @@
-"""Starts both sides of a comparison in one run, one after the other, each a process of its own, and prints the ratio.
+"""Starts both sides of a comparison in one run, one after the other or (--turns) in turn, each a process of its own, and prints the ratio.
 
     python bench/ratios.py dpo|reward|ppo|generate|embed|product|cores --plumb ./plumb --work bench/work --python PYTHON [--level amx]
 
@@ -32,7 +32,7 @@ def plumb_stage(a, kind, sets, level=None, cores=None, pairs=0, name=None):
                 "cpu": r["cpu"], "first_step": round(r["seconds"](0, began), 3), "steps": len(lines), "dropped": m["results"].get("dropped")}
 
     command = [a.plumb, kind, config, "--out", out] + [x for s in sets for x in ("--set", s)]
-    return Process(command, level or a.level, cores, threads=a.threads), measure
+    return Process(command, level or a.level, cores, threads=a.threads, own=bool(a.turns)), measure
 
 
 def plumb_run(*args, **kw):
@@ -44,7 +44,7 @@ def plumb_run(*args, **kw):
 def against(a, python, script, args, ours):
     """The peer's training and at least one of ours, that of ours(): one after the other, ours twice, for it is short; or in turn."""
     if a.turns:
-        start = lambda: Process(peer_command(python, script, *args), a.level, threads=a.threads)
+        start = lambda: Process(peer_command(python, script, *args), a.level, threads=a.threads, own=True)
         theirs, done = in_turns(start, ours, a.turns)
         return answer(theirs), done
     theirs, done = peer(python, script, *args, level=a.level, threads=a.threads), []
@@ -62,8 +62,12 @@ def stamp(text):
 
 def ratio(a, work, ours, theirs, **more):
     o, t = best(ours, "rate"), best(theirs, "rate")
-    if a.turns and "seconds" in o:  # all of them met the same machine
-        o, t = ({**x, "rate": len(runs) / sum(1 / r["rate"] for r in runs)} for x, runs in ((o, ours), (t, theirs)))
+    if a.turns and "mode" in o:  # all runs beside the peer's best mode, for all met the same machine
+        def mean(runs):
+            rates = [r["rate"] for r in runs if r["mode"] == t["mode"]]
+            return len(rates) / sum(1 / r for r in rates)
+
+        o, t = {**o, "rate": mean(ours)}, {**t, "rate": mean(theirs)}
     if "cpu_rate" in o:
         more["cpu_ratio"] = round(best(ours, "cpu_rate")["cpu_rate"] / best(theirs, "cpu_rate")["cpu_rate"], 2)
     report(a.work, work=work, level=a.level, ratio=round(o["rate"] / t["rate"], 2), plumb=o["rate"], peer=t["rate"], peer_mode=t["mode"],
@@ -89,6 +93,7 @@ def training(a, kind):
         theirs.append(t)
         report(a.work, side="trl 1.16", level=a.level, **t)
         for o in done:
+            o["mode"] = t["mode"]
             o["rate"] = t["pairs"] / o["seconds"]
             o["cpu_rate"], t["cpu_rate"] = t["pairs"] / o["cpu"], t["pairs"] / t["cpu"]
             useful = flops.preference(a.work, t["tokens"], t["pairs"], kind)
@@ -102,7 +107,7 @@ def training(a, kind):
 def ppo(a):
     """PPO: 16 episodes an update, 64 new tokens, 4 epochs, one reward model for both sides."""
     reward = a.work / "runs" / "reward"
-    if not (reward / "adapter").exists():
+    if not (reward / "adapter" / "adapter_config.json").exists():
         plumb_run(a, "reward", OPTIONS)
     sets = [f"reward={reward}", "batch_size=16", "num_ppo_epochs=4", "num_mini_batches=1", "response_length=64", "stop_token=none", "temperature=0.7",
             "learning_rate=1e-5", "lora.r=8", "lora.alpha=16", "save_steps=0"]
@@ -115,6 +120,7 @@ def ppo(a):
         theirs.append(t)
         report(a.work, side="trl 0.23.1", level=a.level, **t)
         for o in done:
+            o["mode"] = t["mode"]
             o["rate"] = t["episodes"] / o["seconds"]
             o["cpu_rate"], t["cpu_rate"] = t["episodes"] / o["cpu"], t["episodes"] / t["cpu"]
             ours.append(o)
@@ -202,9 +208,14 @@ def cores(a):
     """DPO on one core and on two."""
     run = lambda name, cores: plumb_stage(a, "dpo", OPTIONS, cores=cores, pairs=a.pairs, name=name)
     if a.turns:
-        process, measure = run("one", {0})
-        first, two = in_turns(lambda: process, lambda: run("two", None), a.turns)
-        one, two = [measure(first)["seconds"]], [o["seconds"] for o in two]
+        one = {}
+
+        def start():
+            process, one["measure"] = run("one", {0})
+            return process
+
+        first, two = in_turns(start, lambda: run("two", None), a.turns)
+        one, two = [one["measure"](first)["seconds"]], [o["seconds"] for o in two]
         ratio = one[0] * len(two) / sum(two)
     else:
         one, two = [], []

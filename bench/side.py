@@ -15,7 +15,8 @@ LEVELS = {
 class Process:
     """A process of its own, held to an instruction set. It can be stopped and continued: seconds are those in which it was let run."""
 
-    def __init__(self, cmd, level=None, cores=None, cwd=None, threads=0):
+    def __init__(self, cmd, level=None, cores=None, cwd=None, threads=0, own=False):
+        """own: in a process group of its own, so that it can be stopped."""
         env = dict(os.environ, TOKENIZERS_PARALLELISM="true", HF_HUB_OFFLINE="1", TRANSFORMERS_VERBOSITY="error")
         if level:
             env.update(LEVELS[level], PLUMB_KERNELS=level)
@@ -24,7 +25,7 @@ class Process:
         pin = (lambda: os.sched_setaffinity(0, cores)) if cores else None
         self.cmd, self.files = [str(c) for c in cmd], (tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+"))
         self.ran, self.on, self.ended = [], time.time(), False
-        self.p = subprocess.Popen(self.cmd, stdout=self.files[0], stderr=self.files[1], env=env, preexec_fn=pin, cwd=cwd, start_new_session=True)
+        self.p = subprocess.Popen(self.cmd, stdout=self.files[0], stderr=self.files[1], env=env, preexec_fn=pin, cwd=cwd, start_new_session=own)
 
     def wait(self, seconds=None):
         """Waits for the end, for so long at most, and says whether it came."""
@@ -46,10 +47,6 @@ class Process:
     def go_on(self):
         self.on = time.time()
         os.killpg(self.p.pid, signal.SIGCONT)
-
-    def kill(self):
-        os.killpg(self.p.pid, signal.SIGKILL)
-        self.wait()
 
     def seconds(self, since=0, until=1e12):
         """How long it ran between two times of the clock."""
@@ -76,8 +73,10 @@ def in_turns(peer, ours, slice):
     """Lets the peer, and our process again and again while it runs, go on in turn for so many seconds, so that a machine whose speed changes is
     the same to both: the peer's result, and what measure makes of each of ours. peer starts its process; ours starts one and
     returns it with its measure."""
-    theirs, done, mine = peer(), [], None
+    theirs, done, mine = None, [], None
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))  # so that nobody stays stopped
     try:
+        theirs = peer()
         while not theirs.wait(slice):
             theirs.pause()
             if mine is None:
@@ -90,19 +89,20 @@ def in_turns(peer, ours, slice):
             else:
                 mine.pause()
             theirs.go_on()
+        said = theirs.result()
         if mine is None and not done:
             mine, measure = ours()
         elif mine is not None:
             mine.go_on()
         if mine is not None:  # the last one had the machine for itself in the end: counted only where it is the only one
             mine.wait()
-            if not done:
-                done.append(measure(mine.result()))
-        return theirs.result(), done
+            last = measure(mine.result())
+            done = done or [last]
+        return said, done
     finally:
         for p in (theirs, mine):
             if p is not None and not p.ended:
-                p.kill()
+                os.killpg(p.p.pid, signal.SIGKILL)
 
 
 def peer_command(python, script, *args):

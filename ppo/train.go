@@ -91,6 +91,9 @@ func Train(ctx context.Context, cfg Config, in Inputs, st *run.Stage) (res Resul
 		return res, errors.New("ppo: there is no reward: neither a model nor reward_command nor reward_url")
 	}
 	t.prompts = len(prompts)
+	if !cfg.GradientCheckpointing { // which says that memory is what counts
+		defer t.base.KeepBackward()()
+	}
 	var evaluate train.Evaluation
 	if len(in.Eval) > 0 {
 		held, _, err := encodePrompts(cfg, in.Base, in.Eval)
@@ -173,9 +176,6 @@ func newTrainer(cfg Config, in Inputs) (*trainer, error) {
 	t.critic.BaseModel = in.Base.Path
 	t.policy.SetTrainable(true)
 	t.critic.SetTrainable(true)
-	if !cfg.GradientCheckpointing { // which says that memory is what counts
-		t.base.KeepBackward()
-	}
 	t.policyOpt = train.NewAdamW("policy", train.Params(t.policy.Params()), cfg.Options)
 	t.criticOpt = train.NewAdamW("critic", train.Params(t.critic.Params()), cfg.Options)
 	return t, nil

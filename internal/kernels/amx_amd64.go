@@ -56,7 +56,7 @@ func amxRows(n int) uint8 {
 }
 
 //go:noescape
-func tileAMX(cfg *tileConfig, two uint8, k32 int, a *uint16, lda int, b *uint16, c *float32, ldc int, acc bool, low *amxLow, n int, by *amxSteps)
+func tileAMX(cfg *tileConfig, shape uint8, k32 int, a *uint16, lda int, b *uint16, c *float32, ldc int, acc bool, low *amxLow, n int, by *amxSteps)
 
 // tileDotAMX is tileDot on the tile unit, for any mr. Within 32 columns the unit adds the products of even and of odd
 // columns apart and then both to c; what is left over of k goes through the dot product. So the order of a sum
@@ -102,7 +102,7 @@ func panelsAMX(mr, panels, kp int, a []uint16, lda int, b []uint16, step int, c 
 	}
 }
 
-// slimAMX is panelsAMX for one panel whose columns from 16 on are zeros.
+// slimAMX is panelsAMX for one panel whose columns from 16 on are zeros, which rows that are not finite meet only where they fill no tile.
 func slimAMX(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool) {
 	whole := mr / 32
 	if whole > 0 {

@@ -74,8 +74,8 @@
 	PREFETCHT0 (at+384)(DX) \
 	PREFETCHT0 (at+448)(DX)
 
-// func tileAMX(cfg *tileConfig, two uint8, k32 int, a *uint16, lda int, b *uint16, c *float32, ldc int, acc bool, low *amxLow, n int, by *amxSteps)
-// c(mr,32) (+)= a(mr, 32*k32)·b + u(mr, 32*r32)·v, rows lda, ldc and ldu elements apart; two says which rows and columns
+// func tileAMX(cfg *tileConfig, shape uint8, k32 int, a *uint16, lda int, b *uint16, c *float32, ldc int, acc bool, low *amxLow, n int, by *amxSteps)
+// c(mr,32) (+)= a(mr, 32*k32)·b + u(mr, 32*r32)·v, rows lda, ldc and ldu elements apart; shape says which rows and columns
 // there are. low holds u, ldu, v and
 // r32. n such tiles: configuring costs as much as a short tile. by says how many bytes a, b, c and u move from one to the next.
 // The arguments a, b, c and n are counted on in place, and u on the stack.
@@ -87,7 +87,7 @@ TEXT ·tileAMX(SB), NOSPLIT, $8-96
 	LDTILECFG
 
 next:
-	MOVBLZX two+8(FP), R11
+	MOVBLZX shape+8(FP), R11
 	MOVBLZX acc+64(FP), R12
 	MOVQ ldc+56(FP), AX
 	SHLQ $2, AX

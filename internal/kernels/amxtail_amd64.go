@@ -61,9 +61,46 @@ func tailedAMX(p *tailedPairs, s *scratch) {
 		if n := q.m / 32; n > 0 {
 			q.tiles(s, 0, 32, n)
 		}
-		if rest := q.m % 32; rest > 0 {
+		switch rest := q.m % 32; {
+		case rest > 16:
 			q.tiles(s, q.m-rest, rest, 1)
+		case rest > 0:
+			for j := range q.panels {
+				one := q.part(j, 1)
+				one.few(s, q.m-rest, rest)
+			}
 		}
+	}
+}
+
+// few does up to 16 rows of one panel, from row i on, which take five instructions of the tile unit a step where a tile takes eight.
+func (p *tailedPairs) few(s *scratch, i, rows int) {
+	im, at, bias := active.Load(), i*p.ld, p.bias
+	if bias == nil {
+		bias = noBias
+	}
+	low := p.low
+	if low.r > 0 {
+		low.ub = low.ub[i*low.r:]
+	}
+	product := func(c []float32, ldc int) {
+		tileDotAMX(rows, p.k/2, p.a[i*p.lda:], p.lda, p.b, c, ldc, p.acc, 0, low)
+	}
+	c := s.c[:32*rows]
+	switch {
+	case p.half == nil && p.add == nil && p.bias == nil:
+		product(p.dst[at:], p.ld)
+	case p.acc || p.half == nil && p.add == nil:
+		p.tiles(s, i, rows, 1)
+	case p.half == nil:
+		product(c, 32)
+		im.sumRows(p.dst[at:], p.ld, rows, c, bias, p.add[at:], p.ld)
+	case p.act != NoActivation:
+		product(c, 32)
+		im.geluRows(p.half[at:], p.ld, rows, c, bias, &geluHalf[p.act])
+	default:
+		product(c, 32)
+		im.roundRows(p.half[at:], p.ld, rows, c, bias)
 	}
 }
 

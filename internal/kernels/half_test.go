@@ -273,6 +273,12 @@ func TestKeepBackward(t *testing.T) {
 			got, want := g.copy(start), slices.Clone(start)
 			kept.MatMulBackward(got, Rows{F: dy}, m, true, BF16, low)
 			p.MatMulBackward(want, Rows{F: dy}, m, true, BF16, low)
+			if p.HasHalfBackward(BF16) {
+				gotHalf, wantHalf := g.half(HalfLen(m, k)), make([]uint16, HalfLen(m, k))
+				kept.MatMulBackwardHalf(gotHalf, Rows{F: dy}, m, low)
+				p.MatMulBackwardHalf(wantHalf, Rows{F: dy}, m, low)
+				sameRows(t, fmt.Sprint(s, " in bf16"), gotHalf, wantHalf, m, k)
+			}
 			half := n / 2 / 32 * 32 // a range is not what was kept
 			kept.MatMulBackwardRange(got, dy, n, m, 0, half, true, BF16)
 			p.MatMulBackwardRange(want, dy, n, m, 0, half, true, BF16)

@@ -187,8 +187,18 @@ func (h heights) each(m int, f func(m0, m1 int)) {
 	tiles := h.tiles(m)
 	n := h.blocks(tiles)
 	for b := range n {
-		f(m*(tiles*b/n)/tiles, m*(tiles*(b+1)/n)/tiles)
+		f(h.row(m, tiles, tiles*b/n), h.row(m, tiles, tiles*(b+1)/n))
 	}
+}
+
+// row is where tile i of so many in m rows begins where blocks meet: a multiple of 32 if the tile's rows are one, for the tile unit has so many at
+// once.
+func (h heights) row(m, tiles, i int) int {
+	at := m * i / tiles
+	if h.tile%32 == 0 {
+		at = (at + 31) / 32 * 32
+	}
+	return min(at, m)
 }
 
 // share cuts m rows and panels of 32 columns into items for the threads and runs f on their bounds. A product too small to share is done in
@@ -207,11 +217,14 @@ func (h heights) share(m, panels, k int, f func(m0, m1, j0, j1 int)) {
 
 // cut is how a product is cut into items: blocks of whole tiles, and fewer panels an item until there are enough items to balance.
 // pieces is 0 where it is too small.
-type cut struct{ m, panels, tiles, blocks, pieces int }
+type cut struct {
+	heights
+	m, panels, tiles, blocks, pieces int
+}
 
 func (h heights) cut(m, panels, k int) cut {
 	t, tiles := Threads(), h.tiles(m)
-	c := cut{m: m, panels: panels, tiles: tiles, blocks: h.blocks(tiles)}
+	c := cut{heights: h, m: m, panels: panels, tiles: tiles, blocks: h.blocks(tiles)}
 	if t < 2 || m*panels*32*k < 1<<16 {
 		return c
 	}
@@ -227,5 +240,5 @@ func (c cut) items() int { return c.blocks * max(c.pieces, 1) }
 // bounds are the rows and the panels of an item.
 func (c cut) bounds(i int) (m0, m1, j0, j1 int) {
 	b, p, pieces := i%c.blocks, i/c.blocks, max(c.pieces, 1)
-	return c.m * (c.tiles * b / c.blocks) / c.tiles, c.m * (c.tiles * (b + 1) / c.blocks) / c.tiles, c.panels * p / pieces, c.panels * (p + 1) / pieces
+	return c.row(c.m, c.tiles, c.tiles*b/c.blocks), c.row(c.m, c.tiles, c.tiles*(b+1)/c.blocks), c.panels * p / pieces, c.panels * (p + 1) / pieces
 }

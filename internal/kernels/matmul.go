@@ -249,7 +249,7 @@ func (im *impl) heights(pairs, ints bool, k int) heights {
 	case pairs:
 		h := im.pairs
 		if im.tailed != nil {
-			h.block = max(h.tile, min(h.block, blockBytes/(2*k)/h.tile*h.tile))
+			h.block = max(h.tile, min(h.block, blockBytes/(2*max(k, 1))/h.tile*h.tile))
 		}
 		return h
 	}

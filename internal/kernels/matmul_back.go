@@ -114,6 +114,9 @@ func (p *Panels) KeepBackward(c Compute) {
 	p.back = back
 }
 
+// DropBackward gives back what KeepBackward made.
+func (p *Panels) DropBackward() { p.back = nil }
+
 // kept is what KeepBackward made for columns [32*j0,32*j1), nil where that cannot be used.
 func (b *backward) kept(j0, j1 int) []float32 {
 	if b.p.back == nil || b.yb == nil || b.n != b.p.n {
@@ -160,7 +163,9 @@ func (b *backward) products(s *scratch, j0, j1 int, made []float32, size, l0, l1
 	})
 }
 
-func (b *backward) heights() heights { return b.im.heights(b.yb != nil, b.yi != nil, b.n) }
+func (b *backward) heights() heights {
+	return b.im.heights(b.yb != nil, b.yi != nil, min(b.n, backDepth))
+}
 
 // pairs reports whether the panels that are made hold pairs of 16 bits along W's rows.
 func (b *backward) pairs() bool { return b.yb != nil || b.yi != nil }

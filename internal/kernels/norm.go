@@ -11,7 +11,8 @@ func RMSNorm(y, x, gain []float32, eps float32, rows, cols int, rstd []float32) 
 	})
 }
 
-// RMSNormHalf is RMSNorm and HalfRows in one.
+// RMSNormHalf is RMSNorm with y rounded to bf16, rows as far apart as HalfRows has them; what lies between them may be anything where cols is a
+// multiple of 32.
 func RMSNormHalf(dst []uint16, x, gain []float32, eps float32, rows, cols int, rstd []float32) {
 	im := active.Load()
 	if im.normHalf == nil || cols%32 > 0 {

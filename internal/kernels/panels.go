@@ -120,7 +120,7 @@ func (p *Panels) Cols() int { return p.k }
 func (p *Panels) Type() PanelType { return p.typ }
 
 // Bytes is the memory held.
-func (p *Panels) Bytes() int { return 4 * (len(p.f) + len(p.ints.step)) }
+func (p *Panels) Bytes() int { return 4 * (len(p.f) + len(p.ints.step) + len(p.back)) }
 
 func (p *Panels) count() int { return (p.n + 31) / 32 }
 
@@ -129,6 +129,7 @@ func (p *Panels) panel(i int) []float32 { return p.f[i*p.size:][:p.size] }
 // Fill sets every weight. row writes all of row n of W into dst (length K); it is called once per row, from several
 // goroutines at once. PanelI16, PanelQ8 and PanelQ4 round to their numbers; FillBlocks keeps a file's own.
 func (p *Panels) Fill(row func(n int, dst []float32)) {
+	p.back = nil
 	if p.typ >= PanelQ8 {
 		p.quantise(row)
 		return

@@ -44,7 +44,8 @@ func RoPE(x []float32, ldx int, cos, sin []float32, rows, heads, dim int, invers
 	})
 }
 
-// RoPEHalf writes to dst, as HalfRows does, what RoPE makes of rows of x that are heads*dim apart; it may leave anything in x.
+// RoPEHalf rounds what RoPE makes of rows of x that are heads*dim apart to bf16 in dst, rows as far apart as HalfRows has them; it may leave
+// anything in x, and between rows of dst where dim is a multiple of 32.
 func RoPEHalf(dst []uint16, x, cos, sin []float32, rows, heads, dim int, inverse bool) {
 	w := heads * dim
 	im := active.Load()

@@ -220,11 +220,19 @@ func (c *checkpoint) shapes(fanInFanOut bool) []adapters.Shape {
 }
 
 // KeepBackward makes what backward passes read of frozen bf16 weights once for all, in as much memory again (kernels.Panels.KeepBackward):
-// for a training of many such passes. No result depends on it.
-func (m *Model) KeepBackward() {
+// for a training of many such passes, until drop is
+// called. No result depends on it.
+func (m *Model) KeepBackward() (drop func()) {
+	var kept []*kernels.Panels
 	for _, l := range m.linears {
-		if l.W.Frozen != nil {
-			l.W.Frozen.KeepBackward(l.Compute)
+		if p := l.W.Frozen; p != nil {
+			p.KeepBackward(l.Compute)
+			kept = append(kept, p)
+		}
+	}
+	return func() {
+		for _, p := range kept {
+			p.DropBackward()
 		}
 	}
 }

@@ -23,19 +23,19 @@ type pairPart struct {
 }
 
 func openPairs(t *run, grad bool) *pairPath {
-	p := &t.desk.pairs
+	p := &t.desk.halves
 	*p = pairPath{run: t, grad: grad, parts: p.parts[:0]}
 	d, rows := t.h.Dim, roundUp(t.bands[0].rows())
 	all := roundUp(t.total) * d // numbers of keys, or of values
 	scores := rows * p.room(t.total)
-	p.s[values] = t.halves(scores)
+	p.s[values] = t.takeHalves(scores)
 	if grad {
-		p.s[keys], p.st, p.xr = t.halves(scores), t.halves(scores), t.halves(rows*d)
+		p.s[keys], p.st, p.xr = t.takeHalves(scores), t.takeHalves(scores), t.takeHalves(rows*d)
 	} else {
 		p.out = t.take(rows * 32)
 	}
 	if grad || t.q.b == nil {
-		p.x = t.halves(rows * d)
+		p.x = t.takeHalves(rows * d)
 	}
 	if t.plan.Packed {
 		p.cached()
@@ -45,11 +45,11 @@ func openPairs(t *run, grad bool) *pairPath {
 	for i, src := range t.from {
 		flat, ld := p.flat(src)
 		if grad || operand(i) == keys {
-			part.cols[i] = t.halves(all)
+			part.cols[i] = t.takeHalves(all)
 			kernels.PairColumns(part.cols[i], flat, ld, t.total, d)
 		}
 		if grad || operand(i) == values {
-			part.rows[i] = t.halves(all)
+			part.rows[i] = t.takeHalves(all)
 			kernels.PairRows(part.rows[i], part.step, flat, ld, t.total, d)
 		}
 	}
@@ -64,7 +64,7 @@ func (p *pairPath) flat(src []matrix) (flat []uint16, ld int) {
 	if s := p.spans[0]; len(p.spans) == 1 && src[s.Buf].b != nil {
 		return src[s.Buf].b[s.Lo*src[s.Buf].ld+p.kv*d:], src[s.Buf].ld
 	}
-	flat = p.halves(roundUp(p.total) * d)
+	flat = p.takeHalves(roundUp(p.total) * d)
 	at := flat
 	for _, s := range p.spans {
 		x := src[s.Buf]

@@ -9,12 +9,15 @@ import (
 // desk is the working memory of a run of attention. It stays for the next one: runs of a few rows would else spend more time with the
 // pool than with numbers.
 type desk struct {
-	buf   []float32
-	used  int // floats that were taken, those that buf had no room for too
-	spans []Span
-	bands []band
-	pairs pairPath
+	buf    []float32
+	used   int // floats that were taken, those that buf had no room for too
+	spans  []Span
+	bands  []band
+	halves pairPath // of a run in bf16
 }
+
+// deskFloats is what a desk need not give back whatever the last run took.
+const deskFloats = 256 << 10
 
 var desks struct {
 	sync.Mutex
@@ -23,7 +26,7 @@ var desks struct {
 
 func openDesk() *desk {
 	d := spareDesk()
-	if d.used > len(d.buf) {
+	if d.used > len(d.buf) || len(d.buf) > 8*max(d.used, deskFloats) {
 		d.buf = kernels.Alloc(d.used + d.used/2)
 	}
 	d.used = 0
@@ -53,12 +56,12 @@ func (d *desk) take(n int) []float32 {
 	return d.buf[at:][:n:n]
 }
 
-// halves is take for n numbers of bf16; n is even.
-func (d *desk) halves(n int) []uint16 { return kernels.Halves(d.take(n / 2)) }
+// takeHalves is take for n numbers of bf16; n is even.
+func (d *desk) takeHalves(n int) []uint16 { return kernels.Halves(d.take(n / 2)) }
 
 func (d *desk) close() {
-	clear(d.pairs.parts)
-	d.pairs = pairPath{parts: d.pairs.parts}
+	clear(d.halves.parts)
+	d.halves = pairPath{parts: d.halves.parts}
 	desks.Lock()
 	desks.spare = append(desks.spare, d)
 	desks.Unlock()

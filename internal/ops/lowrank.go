@@ -167,7 +167,7 @@ func (f *lowRank) backwardPairs(ls []*Linear, x mat.Tensor, dx target, dy [][]ui
 	p := f.packs(backwards)
 	defer p.put()
 	sums := alloc(m * f.wide)
-	rows := make([][]float32, f.wide) // of the gradients of A
+	rows := make([][]float32, f.used(len(f.loras)-1)) // of the gradients of A
 	some := 0
 	for i, l := range f.loras {
 		if dy[i] == nil {

@@ -384,6 +384,7 @@ type rowRecomputer interface {
 
 // rowRounder is a rowRecomputer that can write its rows in bf16 at once, where rounds says so: half is all of the output.
 type rowRounder interface {
+	rowRecomputer
 	rounds() bool
 	roundRows(half []uint16, lo, hi int)
 }
