@@ -75,33 +75,26 @@ func tailedAMX(p *tailedPairs, s *scratch) {
 
 // few does up to 16 rows of one panel, from row i on, which take five instructions of the tile unit a step where a tile takes eight.
 func (p *tailedPairs) few(s *scratch, i, rows int) {
-	im, at, bias := active.Load(), i*p.ld, p.bias
-	if bias == nil {
-		bias = noBias
-	}
-	low := p.low
+	at, low, bias := i*p.ld, p.low, p.bias
 	if low.r > 0 {
 		low.ub = low.ub[i*low.r:]
 	}
-	product := func(c []float32, ldc int) {
-		tileDotAMX(rows, p.k/2, p.a[i*p.lda:], p.lda, p.b, c, ldc, p.acc, 0, low)
-	}
-	c := s.c[:32*rows]
-	switch {
-	case p.half == nil && p.add == nil && p.bias == nil:
-		product(p.dst[at:], p.ld)
-	case p.acc || p.half == nil && p.add == nil:
+	c, ldc := s.c[:32*rows], 32
+	sums := p.half == nil && p.add == nil // are the result, but for a bias
+	if sums && bias == nil {
+		c, ldc = p.dst[at:], p.ld
+	} else if sums || p.acc {
 		p.tiles(s, i, rows, 1)
-	case p.half == nil:
-		product(c, 32)
-		im.sumRows(p.dst[at:], p.ld, rows, c, bias, p.add[at:], p.ld)
-	case p.act != NoActivation:
-		product(c, 32)
-		im.geluRows(p.half[at:], p.ld, rows, c, bias, &geluHalf[p.act])
-	default:
-		product(c, 32)
-		im.roundRows(p.half[at:], p.ld, rows, c, bias)
+		return
 	}
+	tileDotAMX(rows, p.k/2, p.a[i*p.lda:], p.lda, p.b, c, ldc, p.acc, 0, low)
+	if sums {
+		return
+	}
+	if bias == nil {
+		bias = noBias
+	}
+	active.Load().putRows(from(p.half, at), from(p.dst, at), from(p.add, at), p.ld, rows, c, bias, p.act)
 }
 
 // tiles does n tiles of so many rows each, from row i on.

@@ -358,15 +358,20 @@ func (f *forward) put(i, j, mr int, c []float32) {
 	if f.tail.Bias != nil {
 		bias = f.tail.Bias[f.n0+32*j:]
 	}
-	if f.half == nil {
-		f.im.sumRows(f.dst[at:], f.ldd, mr, c, bias, f.tail.Add[at:], f.ldd)
-		return
+	f.im.putRows(from(f.half, at), from(f.dst, at), from(f.tail.Add, at), f.ldd, mr, c, bias, f.tail.Act)
+}
+
+// putRows writes a tile's sums c(rows,32) plus bias to half in bf16, act of them, or unless there is one those plus add to dst; rows of
+// each are ld apart.
+func (im *impl) putRows(half []uint16, dst, add []float32, ld, rows int, c, bias []float32, act Activation) {
+	switch {
+	case half == nil:
+		im.sumRows(dst, ld, rows, c, bias, add, ld)
+	case act != NoActivation:
+		im.geluRows(half, ld, rows, c, bias, &geluHalf[act])
+	default:
+		im.roundRows(half, ld, rows, c, bias)
 	}
-	if a := f.tail.Act; a != NoActivation {
-		f.im.geluRows(f.half[at:], f.ldd, mr, c, bias, &geluHalf[a])
-		return
-	}
-	f.im.roundRows(f.half[at:], f.ldd, mr, c, bias)
 }
 
 // following is what lies behind columns [k0,k1) of panel j, and as much: what is read next, and arrives while rows pass.

@@ -164,12 +164,8 @@ func halfOf(x mat.Tensor) []uint16 {
 	if v.half == nil {
 		s := v.Shape()
 		v.half = halfAlloc(kernels.HalfLen(s[0], s[1]))
-		if f := v.inHalf(); f != nil {
-			eachRows(s[0], s[1], func(lo, hi int) { f.recomputeHalf(v.half, lo/s[1], hi/s[1]) })
-			return v.half
-		}
-		if f, ok := v.again.(rowRounder); ok && v.buf == nil && f.rounds() {
-			eachRows(s[0], s[1], func(lo, hi int) { f.roundRows(v.half, lo/s[1], hi/s[1]) })
+		if rows := v.halfRows(); rows != nil {
+			eachRows(s[0], s[1], func(lo, hi int) { rows(v.half, lo/s[1], hi/s[1]) })
 			return v.half
 		}
 		v.round(func(x []float32, lo, hi int) {
@@ -183,6 +179,17 @@ func halfOf(x mat.Tensor) []uint16 {
 func (v *value) inHalf() halfRecomputer {
 	if f, ok := v.again.(halfRecomputer); ok && f.inHalf() {
 		return f
+	}
+	return nil
+}
+
+// halfRows is what writes rows [lo, hi) of v in bf16 at once, nil where they have to be rounded.
+func (v *value) halfRows() func(half []uint16, lo, hi int) {
+	if f := v.inHalf(); f != nil {
+		return f.recomputeHalf
+	}
+	if f, ok := v.again.(rowRounder); ok && v.buf == nil && f.rounds() {
+		return f.roundRows
 	}
 	return nil
 }

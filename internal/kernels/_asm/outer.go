@@ -23,7 +23,7 @@ func outer() {
 	MOVQ(NewParamAddr("w", 0), reg.R10)
 	field := func(name string) Mem { return Mem{Base: reg.R10, Disp: 8 * slices.Index(outerFields, name)} }
 	MOVQ(field("cfg"), reg.RSI)
-	raw("AMX_TILE", 0xc4, 0xe2, 0x78, 0x49, 0x06) // LDTILECFG (SI)
+	configure()
 	for _, f := range []struct {
 		to   reg.Register
 		name string
@@ -42,7 +42,7 @@ func outer() {
 		outerTiles(n)
 	}
 	Label("done")
-	raw("AMX_TILE", 0xc4, 0xe2, 0x78, 0x49, 0xc0) // TILERELEASE
+	tileRelease()
 	RET()
 }
 
@@ -59,7 +59,7 @@ func outerTiles(n int) {
 	TESTQ(reg.R8, reg.R8)
 	JNZ(LabelRef(label("more")))
 	for t := range n {
-		raw("AMX_TILE", 0xc4, 0xe2, 0x7b, 0x49, byte(0xc0+8*t)) // TILEZERO
+		tileZero(t)
 	}
 	JMP(LabelRef(label("block")))
 	Label(label("more"))
