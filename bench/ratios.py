@@ -35,8 +35,7 @@ def plumb_stage(a, kind, sets, level=None, cores=None, pairs=0, name=None):
     return Process(command, level or a.level, cores, threads=a.threads, own=bool(a.turns)), measure
 
 
-def plumb_run(*args, **kw):
-    process, measure = plumb_stage(*args, **kw)
+def finished(process, measure):
     process.wait()
     return measure(process.result())
 
@@ -44,15 +43,8 @@ def plumb_run(*args, **kw):
 def against(a, python, script, args, ours):
     """The peer's training and at least one of ours, that of ours(): one after the other, ours twice, for it is short; or in turn."""
     if a.turns:
-        start = lambda: Process(peer_command(python, script, *args), a.level, threads=a.threads, own=True)
-        theirs, done = in_turns(start, ours, a.turns)
-        return answer(theirs), done
-    theirs, done = peer(python, script, *args, level=a.level, threads=a.threads), []
-    for _ in range(2):
-        process, measure = ours()
-        process.wait()
-        done.append(measure(process.result()))
-    return theirs, done
+        return in_turns(lambda: (Process(peer_command(python, script, *args), a.level, threads=a.threads, own=True), answer), ours, a.turns)
+    return peer(python, script, *args, level=a.level, threads=a.threads), [finished(*ours()) for _ in range(2)]
 
 
 def stamp(text):
@@ -63,12 +55,13 @@ def stamp(text):
 def ratio(a, work, ours, theirs, **more):
     o, t = best(ours, "rate"), best(theirs, "rate")
     if a.turns and "mode" in o:  # all runs beside the peer's best mode, for all met the same machine
-        def mean(runs):
-            rates = [r["rate"] for r in runs if r["mode"] == t["mode"]]
+        def mean(runs, key):
+            rates = [r[key] for r in runs if r["mode"] == t["mode"]]
             return len(rates) / sum(1 / r for r in rates)
 
-        o, t = {**o, "rate": mean(ours)}, {**t, "rate": mean(theirs)}
-    if "cpu_rate" in o:
+        o, t = ({**x, **{key: mean(runs, key) for key in ("rate", "cpu_rate")}} for x, runs in ((o, ours), (t, theirs)))
+        more["cpu_ratio"] = round(o["cpu_rate"] / t["cpu_rate"], 2)
+    elif "cpu_rate" in o:
         more["cpu_ratio"] = round(best(ours, "cpu_rate")["cpu_rate"] / best(theirs, "cpu_rate")["cpu_rate"], 2)
     report(a.work, work=work, level=a.level, ratio=round(o["rate"] / t["rate"], 2), plumb=o["rate"], peer=t["rate"], peer_mode=t["mode"],
            memory=round(t["peak_mb"] / o["peak_mb"], 2), plumb_mb=o["peak_mb"], peer_mb=t["peak_mb"], **more)
@@ -108,7 +101,7 @@ def ppo(a):
     """PPO: 16 episodes an update, 64 new tokens, 4 epochs, one reward model for both sides."""
     reward = a.work / "runs" / "reward"
     if not (reward / "adapter" / "adapter_config.json").exists():
-        plumb_run(a, "reward", OPTIONS)
+        finished(*plumb_stage(a, "reward", OPTIONS))
     sets = [f"reward={reward}", "batch_size=16", "num_ppo_epochs=4", "num_mini_batches=1", "response_length=64", "stop_token=none", "temperature=0.7",
             "learning_rate=1e-5", "lora.r=8", "lora.alpha=16", "save_steps=0"]
     ours, theirs = [], []
@@ -208,22 +201,12 @@ def cores(a):
     """DPO on one core and on two."""
     run = lambda name, cores: plumb_stage(a, "dpo", OPTIONS, cores=cores, pairs=a.pairs, name=name)
     if a.turns:
-        one = {}
-
-        def start():
-            process, one["measure"] = run("one", {0})
-            return process
-
-        first, two = in_turns(start, lambda: run("two", None), a.turns)
-        one, two = [one["measure"](first)["seconds"]], [o["seconds"] for o in two]
+        first, two = in_turns(lambda: run("one", {0}), lambda: run("two", None), a.turns)
+        one, two = [first["seconds"]], [o["seconds"] for o in two]
         ratio = one[0] * len(two) / sum(two)
     else:
-        one, two = [], []
-        for _ in range(a.repeat + 1):
-            for name, cores, seconds in (("one", {0}, one), ("two", None, two)):
-                process, measure = run(name, cores)
-                process.wait()
-                seconds.append(measure(process.result())["seconds"])
+        runs = [(finished(*run("one", {0}))["seconds"], finished(*run("two", None))["seconds"]) for _ in range(a.repeat + 1)]
+        one, two = zip(*runs)
         ratio = min(one) / min(two)
     report(a.work, work="cores", level=a.level, one=one, two=two, ratio=round(ratio, 2))
 

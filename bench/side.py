@@ -71,12 +71,11 @@ def spawn(cmd, level=None, cores=None, cwd=None, threads=0):
 
 def in_turns(peer, ours, slice):
     """Lets the peer, and our process again and again while it runs, go on in turn for so many seconds, so that a machine whose speed changes is
-    the same to both: the peer's result, and what measure makes of each of ours. peer starts its process; ours starts one and
-    returns it with its measure."""
+    the same to both. Each starts a process and returns it with what measures its result: the peer's measure, and all of ours."""
     theirs, done, mine = None, [], None
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))  # so that nobody stays stopped
     try:
-        theirs = peer()
+        theirs, measure_theirs = peer()
         while not theirs.wait(slice):
             theirs.pause()
             if mine is None:
@@ -89,7 +88,7 @@ def in_turns(peer, ours, slice):
             else:
                 mine.pause()
             theirs.go_on()
-        said = theirs.result()
+        said = measure_theirs(theirs.result())
         if mine is None and not done:
             mine, measure = ours()
         elif mine is not None:
