@@ -22,7 +22,7 @@ func GemmSerial(transA, transB bool, m, n, k int, a []float32, lda int, b []floa
 func GemmPanels(m, panels, k int, a []float32, lda int, b []float32, c []float32, ldc int) {
 	im := active.Load()
 	for p := range panels {
-		im.column(m, k, a, lda, b[p*k*32:], 32, c[32*p:], ldc, false)
+		im.column(m, k, a, lda, b[p*k*32:], 32, c[32*p:], ldc, false, nil)
 	}
 }
 
@@ -35,12 +35,17 @@ func PackColumns(dst, x []float32, ldx, n, k int) {
 	}
 }
 
-// column computes c(m,32) = or += a(m,k)·b(k,32), any number of rows, in tiles.
-func (im *impl) column(m, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, acc bool) {
-	tiles := im.rows.tiles(m)
+// column computes c(m,32) = or += a(m,k)·b(k,32), any number of rows, in tiles or in strips, which fetch next meanwhile.
+func (im *impl) column(m, k int, a []float32, lda int, b []float32, ldb int, c []float32, ldc int, acc bool, next []float32) {
+	done := 0
+	if tiles := m / stripRows; im.strip != nil && ldb == 32 && tiles > 0 {
+		im.strip(tiles, k, a, lda, b, c, ldc, acc, next)
+		done = tiles * stripRows
+	}
+	tiles := im.rows.tiles(m - done)
 	for t := range tiles {
-		i := m * t / tiles
-		im.tile(m*(t+1)/tiles-i, k, a[i*lda:], lda, 1, b, ldb, c[i*ldc:], ldc, acc, 0)
+		i := done + (m-done)*t/tiles
+		im.tile(done+(m-done)*(t+1)/tiles-i, k, a[i*lda:], lda, 1, b, ldb, c[i*ldc:], ldc, acc, 0)
 	}
 }
 
@@ -192,6 +197,10 @@ func (g *gemm) rows(s *scratch, m int, a []float32, ars, acs, k int, p *panel, c
 		}
 	case 16:
 		tile = g.im.tile16
+	}
+	if p.w == 32 && acs == 1 {
+		g.im.column(m, k, a, ars, p.b, p.ldb, c, g.ldc, acc, nil)
+		return
 	}
 	tiles := h.tiles(m)
 	for t := range tiles {

@@ -53,6 +53,10 @@ func makeImpls() (two, vnni, five, bf, amx impl) {
 	two.level, two.vec, two.rows, two.ints16, two.fastInts = AVX2, 1, heights{6, 120}, heights{6, 120}, true
 	two.tile, two.tile16, two.tileBF, two.tileInt = tileAVX2, tile16AVX2, tileBF256, tileInt256
 	two.tile8, two.intTail = tile8AVX2, true
+	two.strip, two.stripInt, two.widenPairs = strip256, stripInt256, func(dst []float32, src []uint16, pairs int) {
+		_, _ = dst[64*pairs-1], src[64*pairs-1]
+		widenPairsAVX2(&dst[0], &src[0], pairs)
+	}
 	two.fastBlocks = fewRows
 	two.blocks, two.tileBlocks, two.quantRow = heights{2, 120}, blocksBy(tileQ4AVX2[:], tileQ8AVX2[:]), quantRow256
 
@@ -62,7 +66,7 @@ func makeImpls() (two, vnni, five, bf, amx impl) {
 	}
 
 	vnni = two
-	vnni.level, vnni.tileInt = AVX2VNNI, tileIntVNNI256
+	vnni.level, vnni.tileInt, vnni.stripInt = AVX2VNNI, tileIntVNNI256, nil
 	vnni.fastBlocks, vnni.tileBlocks = always, blocksBy(tileQ4VNNI[:], tileQ8VNNI[:])
 
 	five = genericImpl
@@ -74,11 +78,11 @@ func makeImpls() (two, vnni, five, bf, amx impl) {
 		transpose16AVX512(&dst[0], ldd, &src[0], lds, n)
 	}
 
-	five.tileInt, five.ints16 = tileInt256, two.ints16
+	five.tileInt, five.stripInt, five.ints16 = tileInt256, stripInt256, two.ints16
 	five.fastBlocks, five.blocks, five.tileBlocks, five.quantRow = fewRows, two.blocks, two.tileBlocks, two.quantRow
 	if cpu.X86.HasAVX512VNNI {
 		five.fastBlocks, five.blocks, five.tileBlocks = always, heights{4, 120}, blocksBy(tileQ4AVX512[:], tileQ8AVX512[:])
-		five.tileInt, five.ints16, five.fastInts = tileInt512, heights{14, 112}, true
+		five.tileInt, five.stripInt, five.ints16, five.fastInts = tileInt512, nil, heights{14, 112}, true
 	}
 
 	bf = five

@@ -49,7 +49,7 @@ func TestInts(t *testing.T) {
 			} else if first[key] != hashOf(y, dx) {
 				t.Fatalf("W %v: other bits than at the first level", s)
 			}
-			for _, m := range []int{1, 2, 3, 5, 6, 7, 13, 14, 15, 29} {
+			for _, m := range []int{1, 2, 3, 5, 6, 7, 13, 14, 15, 29, 33, 64, 98} {
 				SetThreads(1 + m%3)
 				y1, dx1 := product(m)
 				SetThreads(0)

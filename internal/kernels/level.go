@@ -148,6 +148,13 @@ type impl struct {
 	// tileInt: c(mr,32) (+)= xs(mr)·ws(32)·a·b, a and b as for tileDot but of 16-bit integers; then, where intTail is set,
 	// c += low.
 	tileInt func(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, xs, ws []float32, to fetching, low lowTile)
+	// stripInt is tileInt for any number of rows, of at least a strip's tile, and fetches to.next while they pass; nil where there is none.
+	stripInt func(m, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, xs, ws []float32, to fetching, low lowTile)
+	// strip is tile for so many tiles of stripRows rows, a's columns adjacent and b's rows one after another, and fetches next while they
+	// pass; nil where there is none.
+	strip func(tiles, k int, a []float32, lda int, b, c []float32, ldc int, acc bool, next []float32)
+	// widenPairs makes float32 rows (2*pairs,32) of rows of 32 pairs of bf16; there where strip is.
+	widenPairs func(dst []float32, src []uint16, pairs int)
 	// tileBlocks: c(mr,32) (+)= a·b, a's rows lda bytes apart as quantRow makes them, b blocks of a panel of four or eight bits; nil: the product
 	// in f32 instead.
 	tileBlocks func(four bool, mr, blocks int, a []byte, lda int, b []float32, c []float32, ldc int, acc bool)
@@ -160,7 +167,10 @@ type impl struct {
 
 // fetching is where a tile fetches ahead: so many bytes behind what it reads, less slow more with each four steps, so that tiles that
 // share a panel fetch the next one together.
-type fetching struct{ ahead, slow int }
+type fetching struct {
+	ahead, slow int
+	next        []float32 // what a strip fetches while its rows pass
+}
 
 // lowTile is the low rank of a tile, u(mr,r)·v(r,32) with rows of u r apart and of v ldv; r is 0 for none. Of bf16 it is ub and vb, a
 // panel, and r is a multiple of PairBlock.
@@ -172,73 +182,3 @@ type lowTile struct {
 
 // narrowRows is the most rows of tile8.
 const narrowRows = 12
-
-// heights are the rows of a product's tile and of the block of tiles that shares panels while they are in the cache.
-type heights struct{ tile, block int }
-
-// tiles is how many tiles, of nearly equal height, make m rows.
-func (h heights) tiles(m int) int { return (m + h.tile - 1) / h.tile }
-
-// blocks is how many blocks make so many tiles.
-func (h heights) blocks(tiles int) int { return (tiles*h.tile + h.block - 1) / h.block }
-
-// each runs f on the blocks of m rows.
-func (h heights) each(m int, f func(m0, m1 int)) {
-	tiles := h.tiles(m)
-	n := h.blocks(tiles)
-	for b := range n {
-		f(h.row(m, tiles, tiles*b/n), h.row(m, tiles, tiles*(b+1)/n))
-	}
-}
-
-// row is where tile i of so many in m rows begins where blocks meet: a multiple of 32 if the tile's rows are one, for the tile unit has so many at
-// once.
-func (h heights) row(m, tiles, i int) int {
-	at := m * i / tiles
-	if h.tile%32 == 0 {
-		at = (at + 31) / 32 * 32
-	}
-	return min(at, m)
-}
-
-// share cuts m rows and panels of 32 columns into items for the threads and runs f on their bounds. A product too small to share is done in
-// one piece.
-func (h heights) share(m, panels, k int, f func(m0, m1, j0, j1 int)) {
-	if m < 1 || panels < 1 {
-		return
-	}
-	c := h.cut(m, panels, k)
-	if c.pieces == 0 {
-		h.each(m, func(m0, m1 int) { f(m0, m1, 0, panels) })
-		return
-	}
-	Parallel(c.items(), func(i int) { f(c.bounds(i)) })
-}
-
-// cut is how a product is cut into items: blocks of whole tiles, and fewer panels an item until there are enough items to balance.
-// pieces is 0 where it is too small.
-type cut struct {
-	heights
-	m, panels, tiles, blocks, pieces int
-}
-
-func (h heights) cut(m, panels, k int) cut {
-	t, tiles := Threads(), h.tiles(m)
-	c := cut{heights: h, m: m, panels: panels, tiles: tiles, blocks: h.blocks(tiles)}
-	if t < 2 || m*panels*32*k < 1<<16 {
-		return c
-	}
-	c.pieces = min(panels, max(1, (4*t+c.blocks-1)/c.blocks))
-	if c.pieces == 1 {
-		c.blocks = min(tiles, (c.blocks+t-1)/t*t) // no thread waits for the last block of another
-	}
-	return c
-}
-
-func (c cut) items() int { return c.blocks * max(c.pieces, 1) }
-
-// bounds are the rows and the panels of an item.
-func (c cut) bounds(i int) (m0, m1, j0, j1 int) {
-	b, p, pieces := i%c.blocks, i/c.blocks, max(c.pieces, 1)
-	return c.row(c.m, c.tiles, c.tiles*b/c.blocks), c.row(c.m, c.tiles, c.tiles*(b+1)/c.blocks), c.panels * p / pieces, c.panels * (p + 1) / pieces
-}

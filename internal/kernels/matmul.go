@@ -115,7 +115,7 @@ func (f *forward) start(x Rows, m int, c Compute) {
 	if s := f.round(x, m, c); s != nil {
 		defer putScratch(s)
 	}
-	f.heights().share(m, f.panels(), f.p.k, f.run)
+	f.heights(m).share(m, f.panels(), f.p.k, f.run)
 }
 
 func (f *forward) panels() int { return (f.n1 - f.n0 + 31) / 32 }
@@ -174,7 +174,7 @@ func MatMulTogether(products []Product, m int, c Compute) {
 		} else if s := f.round(p.X, m, c); s != nil {
 			defer putScratch(s)
 		}
-		cuts[i] = f.heights().cut(m, f.panels(), f.p.k)
+		cuts[i] = f.heights(m).cut(m, f.panels(), f.p.k)
 		total += cuts[i].items()
 	}
 	Parallel(total, func(i int) {
@@ -231,29 +231,12 @@ type forward struct {
 	tail     Tail
 }
 
-func (f *forward) heights() heights {
+// heights are those of a product of so many rows.
+func (f *forward) heights(m int) heights {
 	if f.x8 != nil {
 		return f.im.blocks
 	}
-	return f.im.heights(f.xb != nil, f.xi != nil, f.p.k)
-}
-
-// blockBytes are of a block's rows of bf16 on the tile unit: they stay in the second cache while panels pass.
-const blockBytes = 1200 << 10
-
-// heights are those of products of bf16 pairs, of integers, or else in float32.
-func (im *impl) heights(pairs, ints bool, k int) heights {
-	switch {
-	case ints:
-		return im.ints16
-	case pairs:
-		h := im.pairs
-		if im.tailed != nil {
-			h.block = max(h.tile, min(h.block, blockBytes/(2*max(k, 1))/h.tile*h.tile))
-		}
-		return h
-	}
-	return im.rows
+	return f.im.heights(f.xb != nil, f.xi != nil, m, f.p.k)
 }
 
 // forwardDepth bounds the block of x that stays in the cache, 112 rows of it, while the panels pass.
@@ -280,10 +263,11 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 	s := getScratch()
 	defer putScratch(s)
 	ahead := 0
-	if m1-m0 <= 32 && f.p.typ < PanelQ8 {
+	if m1-m0 <= decodeRows && f.p.typ < PanelQ8 {
 		ahead = f.im.ahead
 	}
-	tiles := f.heights().tiles(m1 - m0)
+	tiles := f.heights(m1 - m0).tiles(m1 - m0)
+	strips := f.strips(m1 - m0)
 	depth := forwardDepth
 	if f.xb != nil {
 		depth = pairDepth
@@ -308,7 +292,7 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 		chunk, j := n%chunks, j0+n/chunks
 		k0, k1 := chunk*depth, min(f.p.k, chunk*depth+depth)
 		acc := f.acc || k0 > 0
-		b := f.weights(s, f.p.panel(f.n0/32+j), k0, k1)
+		b := f.weights(s, f.p.panel(f.n0/32+j), k0, k1, strips)
 		w := min(32, f.n1-f.n0-32*j)
 		var v []float32 // of the low rank, (R,32)
 		if low := f.tail.Low; low != nil && !low.Halves && k1 == f.p.k {
@@ -322,7 +306,10 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 		for t := range tiles {
 			i := m0 + (m1-m0)*t/tiles
 			mr := m0 + (m1-m0)*(t+1)/tiles - i
-			Fetch(next[len(next)*t/tiles : len(next)*(t+1)/tiles])
+			to := fetching{ahead: ahead, next: next}
+			if !strips {
+				Fetch(next[len(next)*t/tiles : len(next)*(t+1)/tiles])
+			}
 			if whole {
 				f.tile(mr, i, j, k0, k1, b, s.c[:], 32, false, v, fetching{ahead: ahead})
 				f.tail.Low.add(f.im, false, mr, i, v, 32, s.c[:], 32)
@@ -330,7 +317,6 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 				continue
 			}
 			c := f.dst[i*f.ldd+32*j:]
-			to := fetching{ahead: ahead}
 			if ahead > 0 && tiles > 1 && f.xi != nil && f.im.intTail {
 				to = sharedFetching(t, tiles, (k1-k0+1)/2)
 			}
@@ -415,7 +401,7 @@ func (l *LowRank) add(im *impl, added bool, mr, i int, v []float32, ldv int, c [
 	if l == nil || added || l.Halves {
 		return
 	}
-	im.column(mr, l.R, l.U[i*l.R:], l.R, v, ldv, c, ldc, true)
+	im.column(mr, l.R, l.U[i*l.R:], l.R, v, ldv, c, ldc, true, nil)
 }
 
 // pairs is l for rows from i and panel j, where products multiply bf16; of no rank unless l is in it.
@@ -443,13 +429,21 @@ func sharedFetching(t, tiles, kp int) fetching {
 	return fetching{ahead: kp*line + t*(kp/4)*step, slow: four - step}
 }
 
-// weights is the part [k0,k1) of a panel in the form that tile reads; quantised ones are expanded into scratch.
-func (f *forward) weights(s *scratch, panel []float32, k0, k1 int) []float32 {
+// strips reports whether a block of so many rows is multiplied in strips.
+func (f *forward) strips(m int) bool { return f.x8 == nil && f.im.strips(f.xb != nil, f.xi != nil, m) }
+
+// weights is the part [k0,k1) of a panel in the form that tile reads; quantised ones, and bf16 for strips, are expanded into scratch.
+func (f *forward) weights(s *scratch, panel []float32, k0, k1 int, strips bool) []float32 {
 	switch {
 	case f.x8 != nil:
 		return panel
 	case f.p.typ == PanelF32:
 		return panel[32*k0:]
+	case f.p.typ == PanelBF16 && strips && f.xb == nil:
+		pairs := (k1 - k0 + 1) / 2
+		b := s.panel(64 * pairs)
+		f.im.widenPairs(b, asU16(panel[16*k0:]), pairs)
+		return b
 	case f.p.typ == PanelBF16, f.p.typ == PanelI16:
 		return panel[16*k0:]
 	}
@@ -466,13 +460,19 @@ func (f *forward) tile(mr, i, j, k0, k1 int, b, c []float32, ldc int, acc bool, 
 		blocks := k / QuantBlock
 		f.im.tileBlocks(f.p.typ == PanelQ4, mr, blocks, f.x8[i*blocks*rowBlock:], blocks*rowBlock, b, c, ldc, acc)
 	case f.xi != nil:
-		f.im.tileInt(mr, (k1-k0+1)/2, f.xi[i*f.ldx+k0:], f.ldx, asU16(b), c, ldc, acc, f.steps[i:], f.p.ints.step[f.n0+32*j:], to, f.tail.Low.tile(f.im, i, v, 32))
+		tile := f.im.tileInt
+		if f.strips(mr) {
+			tile = f.im.stripInt
+		}
+		tile(mr, (k1-k0+1)/2, f.xi[i*f.ldx+k0:], f.ldx, asU16(b), c, ldc, acc, f.steps[i:], f.p.ints.step[f.n0+32*j:], to, f.tail.Low.tile(f.im, i, v, 32))
 	case f.xb != nil:
 		var low lowTile
 		if k1 == k {
 			low = f.tail.Low.pairs(i, f.n0/32+j)
 		}
 		f.im.tileDot(mr, (k1-k0+1)/2, f.xb[i*f.ldx+k0:], f.ldx, asU16(b), c, ldc, acc, to.ahead, low)
+	case f.strips(mr):
+		f.im.column(mr, k1-k0, f.x[i*k+k0:], k, b, 32, c, ldc, acc, to.next)
 	case f.p.typ == PanelBF16:
 		f.im.tileBF(mr, k1-k0, f.x[i*k+k0:], k, asU16(b), c, ldc, acc, to.ahead)
 	default:

@@ -164,7 +164,7 @@ func (b *backward) products(s *scratch, j0, j1 int, made []float32, size, l0, l1
 }
 
 func (b *backward) heights() heights {
-	return b.im.heights(b.yb != nil, b.yi != nil, min(b.n, backDepth))
+	return b.im.heights(b.yb != nil, b.yi != nil, b.m, min(b.n, backDepth))
 }
 
 // pairs reports whether the panels that are made hold pairs of 16 bits along W's rows.
@@ -184,6 +184,7 @@ func (b *backward) rows(s *scratch, m0, m1 int, made []float32, j, l0, l1 int) {
 		}
 	}
 	tiles := b.heights().tiles(m1 - m0)
+	strips := b.im.strips(b.yb != nil, b.yi != nil, b.m)
 	for t := range tiles {
 		i := m0 + (m1-m0)*t/tiles
 		mr := m0 + (m1-m0)*(t+1)/tiles - i
@@ -196,13 +197,19 @@ func (b *backward) rows(s *scratch, m0, m1 int, made []float32, j, l0, l1 int) {
 		}
 		switch {
 		case b.yi != nil:
-			b.im.tileInt(mr, (l1-l0+1)/2, b.yi[i*b.ldb+l0:], b.ldb, asU16(made), c, ldc, acc, b.steps[i:], ones[:], fetching{}, b.low.tile(b.im, i, v, ldv))
+			tile := b.im.tileInt
+			if strips {
+				tile = b.im.stripInt
+			}
+			tile(mr, (l1-l0+1)/2, b.yi[i*b.ldb+l0:], b.ldb, asU16(made), c, ldc, acc, b.steps[i:], ones[:], fetching{}, b.low.tile(b.im, i, v, ldv))
 		case b.yb != nil:
 			var low lowTile
 			if l1 == b.n {
 				low = b.low.pairs(i, j)
 			}
 			b.im.tileDot(mr, (l1-l0+1)/2, b.yb[i*b.ldb+l0:], b.ldb, asU16(made), c, ldc, acc, 0, low)
+		case strips:
+			b.im.column(mr, l1-l0, b.dy[i*b.ldy+l0:], b.ldy, made, 32, c, ldc, acc, nil)
 		default:
 			b.im.tile(mr, l1-l0, b.dy[i*b.ldy+l0:], b.ldy, 1, made, 32, c, ldc, acc, 0)
 		}

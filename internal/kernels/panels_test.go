@@ -50,7 +50,7 @@ func TestPanels(t *testing.T) {
 	levels(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(15, 16))
 		g := &guards{t: t}
-		ms := []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 29, 33, 130}
+		ms := []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 29, 33, 34, 98, 130}
 		for _, s := range [][2]int{{1, 1}, {31, 15}, {32, 16}, {33, 17}, {100, 47}, {160, 96}, {2 * backDepth, 40}, {70, forwardDepth + 3}, {40, forwardDepth + 32}} {
 			n, k := s[0], s[1]
 			w := random(r, n*k)

@@ -103,6 +103,41 @@ func tileIntHalves(whole, half intTiles, mr, kp int, a []uint16, lda int, b []ui
 	half[mr](kp, &a[0], lda, &b[32], &c[16], ldc, acc, &xs[0], &ws[16], to.ahead, to.slow, low.r, u, right, low.ldv)
 }
 
+// stripInt256 is tileInt256 for any number of rows, at least a tile's.
+func stripInt256(m, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, xs, ws []float32, to fetching, low lowTile) {
+	checkInt(m, kp, a, lda, b, c, ldc, xs, ws)
+	tiles := m / stripRows
+	done := tiles * stripRows
+	next, lines := linesFor(to.next, tiles)
+	var u, v *float32
+	if low.r > 0 {
+		_, _ = low.u[m*low.r-1], low.v[(low.r-1)*low.ldv+31]
+		u, v = &low.u[0], &low.v[0]
+	}
+	stripIntAVX2(tiles, kp, &a[0], lda, &b[0], &c[0], ldc, acc, &xs[0], &ws[0], next, lines, low.r, u, v, low.ldv)
+	if done == m {
+		return
+	}
+	if low.r > 0 {
+		low.u = low.u[done*low.r:]
+	}
+	tileInt256(m-done, kp, a[done*lda:], lda, b, c[done*ldc:], ldc, acc, xs[done:], ws, fetching{}, low)
+}
+
+func strip256(tiles, k int, a []float32, lda int, b []float32, c []float32, ldc int, acc bool, next []float32) {
+	check(tiles*stripRows, k, a, lda, 1, b, 32, 32, c, ldc)
+	from, lines := linesFor(next, tiles)
+	stripAVX2(tiles, k, &a[0], lda, &b[0], &c[0], ldc, acc, from, lines)
+}
+
+// linesFor is how many of x's cache lines each of so many tiles fetches.
+func linesFor(x []float32, tiles int) (first *float32, lines int) {
+	if lines = len(x) / (16 * tiles); lines > 0 {
+		first = &x[0]
+	}
+	return first, lines
+}
+
 func checkInt(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, xs, ws []float32) {
 	_, _, _, _, _ = a[(mr-1)*lda+2*kp-1], b[kp*64-1], c[(mr-1)*ldc+31], xs[mr-1], ws[31]
 }

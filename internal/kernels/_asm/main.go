@@ -13,6 +13,7 @@ var sets = map[string]func(){
 	"tile512": tiles512,
 	"tile256": tiles256,
 	"tileint": tilesInt,
+	"strip":   strips256,
 	"misc":    misc,
 	"elem":    elementwise,
 	"rows":    rows,

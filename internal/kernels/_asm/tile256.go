@@ -54,32 +54,23 @@ func open256(mr, v int) {
 	fetchRows(mr, v, 32)
 	JMP(LabelRef("ready"))
 	Label("load")
-	for i := range mr {
-		for j := range v {
-			VMOVUPS(Mem{Base: cPtr, Disp: 32 * j}, ys[i*v+j])
-		}
-		if i < mr-1 {
-			ADDQ(cStride, cPtr)
-		}
-	}
+	eachRow(mr, v, 32, func(at Mem, i int) { VMOVUPS(at, ys[i]) })
 	Label("ready")
 }
 
 func close256(mr, v int) {
+	put256(mr, v)
+	VZEROUPPER()
+	RET()
+}
+
+// put256 stores the accumulators.
+func put256(mr, v int) {
 	Label("store")
 	Load(Param("c"), cPtr)
 	Load(Param("cs"), cStride)
 	SHLQ(U8(2), cStride)
-	for i := range mr {
-		for j := range v {
-			VMOVUPS(ys[i*v+j], Mem{Base: cPtr, Disp: 32 * j})
-		}
-		if i < mr-1 {
-			ADDQ(cStride, cPtr)
-		}
-	}
-	VZEROUPPER()
-	RET()
+	eachRow(mr, v, 32, func(at Mem, i int) { VMOVUPS(ys[i], at) })
 }
 
 // madd256 adds row by row: either all vectors of b and one element of a at a time (8 and 16
