@@ -1,9 +1,9 @@
 package kernels
 
-// stripRows are the rows of a tile of a strip, as the generator has them; stripBlock those of a strip.
+// stripRows are the rows of a tile of a strip, as the generator has them; stripBlock the most of a strip: a training's pass whole.
 const (
 	stripRows  = 3
-	stripBlock = 120
+	stripBlock = 258
 )
 
 // blockBytes are of a block's rows of bf16 on the tile unit: they stay in the second cache while panels pass.

@@ -8,10 +8,13 @@ import (
 // maxTile is the most rows that a tile of any level has.
 const maxTile = 128
 
+// ragged is the most rows of a tile or a strip.
+const ragged = max(maxTile, stripBlock)
+
 // scratch is working memory of one running item of work: packed panels and the tile that catches a ragged edge of c.
 type scratch struct {
 	b, x  []float32
-	c     [maxTile * 32]float32
+	c     [ragged * 32]float32
 	block [16 * 32]uint32
 }
 
