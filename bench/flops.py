@@ -17,3 +17,13 @@ def preference(work, tokens, pairs, kind):
         return (rows + 2 * pairs) * (4 * linear + 6 * adapter)
     scored = tokens["chosen"] + tokens["rejected"] + 2 * pairs
     return rows * (4 * linear + 6 * adapter + 2 * linear) + scored * 6 * vocabulary
+
+
+def tokens(work):
+    """Those of the benchmark's pairs, by side."""
+    from tokenizers import Tokenizer
+
+    work = pathlib.Path(work)
+    t = Tokenizer.from_file(str(work / "smollm2" / "tokenizer.json"))
+    pairs = [json.loads(line) for line in open(work / "pairs.jsonl")]
+    return {k: sum(len(t.encode(p[k]).ids) for p in pairs) for k in ("prompt", "chosen", "rejected")}, len(pairs)

@@ -1,6 +1,6 @@
 """Starts both sides of a comparison in one run, one after the other or (--turns) in turn, each a process of its own, and prints the ratio.
 
-    python bench/ratios.py dpo|reward|ppo|generate|embed|product|cores --plumb ./plumb --work bench/work --python PYTHON [--level amx]
+    python bench/ratios.py dpo|reward|ppo|generate|embed|product|cores|useful --plumb ./plumb --work bench/work --python PYTHON [--level amx]
 
 prepare.py makes WORK. Every measurement is also appended to WORK/results.jsonl. bench/README.md says what is counted.
 """
@@ -32,7 +32,7 @@ def plumb_stage(a, kind, sets, level=None, cores=None, pairs=0, name=None):
                 "cpu": r["cpu"], "first_step": round(r["seconds"](0, began), 3), "steps": len(lines), "dropped": m["results"].get("dropped")}
 
     command = [a.plumb, kind, config, "--out", out] + [x for s in sets for x in ("--set", s)]
-    return Process(command, level or a.level, cores, threads=a.threads, own=bool(a.turns)), measure
+    return Process(command, level or a.level, cores, threads=a.threads, own=bool(a.turns) or a.what == "useful"), measure
 
 
 def finished(process, measure):
@@ -198,22 +198,32 @@ def product(a):
 
 
 def cores(a):
-    """DPO on one core and on two."""
+    """DPO on one core, each of them in turn, for they are not equally fast, and on both."""
     run = lambda name, cores: plumb_stage(a, "dpo", OPTIONS, cores=cores, pairs=a.pairs, name=name)
     if a.turns:
-        first, two = in_turns(lambda: run("one", {0}), lambda: run("two", None), a.turns)
+        first, two = in_turns(lambda: run("one", [{0}, {1}]), lambda: run("two", None), a.turns)
         one, two = [first["seconds"]], [o["seconds"] for o in two]
         ratio = one[0] * len(two) / sum(two)
     else:
-        runs = [(finished(*run("one", {0}))["seconds"], finished(*run("two", None))["seconds"]) for _ in range(a.repeat + 1)]
+        runs = [(finished(*run("one", [{i % 2}]))["seconds"], finished(*run("two", None))["seconds"]) for i in range(a.repeat + 1)]
         one, two = zip(*runs)
         ratio = min(one) / min(two)
     report(a.work, work="cores", level=a.level, one=one, two=two, ratio=round(ratio, 2))
 
 
+def useful(a):
+    """Useful operations of DPO in turn with a loop of the same arithmetic that touches no memory, on the same threads."""
+    tokens, pairs = flops.tokens(a.work)
+    for c in a.compute.split(","):
+        loop = lambda: (Process([a.peak_binary, "-compute", c], a.level, threads=a.threads, own=True), answer)
+        o, peaks = in_turns(lambda: plumb_stage(a, "dpo", OPTIONS + [f"compute={c}"]), loop, a.turns or 0.25)
+        rate, peak = flops.preference(a.work, tokens, pairs, "dpo") / o["seconds"] / 1e9, sum(p["gflops"] for p in peaks) / len(peaks)
+        report(a.work, work="useful", level=a.level, compute=c, seconds=o["seconds"], gflops=round(rate, 1), peak=round(peak, 1), share=round(rate / peak, 3))
+
+
 def main():
     p = argparse.ArgumentParser()
-    p.add_argument("what", choices=["dpo", "reward", "ppo", "generate", "embed", "product", "cores"])
+    p.add_argument("what", choices=["dpo", "reward", "ppo", "generate", "embed", "product", "cores", "useful"])
     p.add_argument("--plumb", type=pathlib.Path, default="./plumb")
     p.add_argument("--work", type=pathlib.Path, default="bench/work")
     p.add_argument("--level", choices=list(LEVELS), required=True, help="instruction set that both sides are held to")
@@ -224,6 +234,8 @@ def main():
     p.add_argument("--gguf", help="SmolLM2-135M-Instruct Q4_1")
     p.add_argument("--minilm", help="folder of all-MiniLM-L6-v2")
     p.add_argument("--embed-binary", default="bench/work/embed", help="built from ./bench/embed")
+    p.add_argument("--peak-binary", default="bench/work/peak", help="built from ./bench/peak")
+    p.add_argument("--compute", default="f32,int16", help="useful: arithmetics")
     p.add_argument("--modes", help="of the peer: bf16,f32")
     p.add_argument("--both", action="store_true", help="TRL's DPO without its precomputed reference too")
     p.add_argument("--pairs", type=int, default=0)
@@ -237,7 +249,7 @@ def main():
     if a.what in ("dpo", "reward"):
         training(a, a.what)
     else:
-        {"ppo": ppo, "generate": generate, "embed": embed, "product": product, "cores": cores}[a.what](a)
+        {"ppo": ppo, "generate": generate, "embed": embed, "product": product, "cores": cores, "useful": useful}[a.what](a)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 """What the comparisons share: starting a process and measuring it, instruction sets, and the record of every run."""
-import datetime, json, os, pathlib, signal, subprocess, sys, tempfile, time
+import datetime, itertools, json, os, pathlib, signal, subprocess, sys, tempfile, time
 
 # The same instruction set for both sides: PLUMB_KERNELS for ours; oneDNN's, ATen's and MKL's switches for the peers (semhash,
 # datasketch and llama.cpp have none, and keep what they were built with).
@@ -16,13 +16,14 @@ class Process:
     """A process of its own, held to an instruction set. It can be stopped and continued: seconds are those in which it was let run."""
 
     def __init__(self, cmd, level=None, cores=None, cwd=None, threads=0, own=False):
-        """own: in a process group of its own, so that it can be stopped."""
+        """own: in a process group of its own, so that it can be stopped. cores: sets of cores, of which it has one, with every turn the next."""
         env = dict(os.environ, TOKENIZERS_PARALLELISM="true", HF_HUB_OFFLINE="1", TRANSFORMERS_VERBOSITY="error")
         if level:
             env.update(LEVELS[level], PLUMB_KERNELS=level)
         if threads:
             env.update(OMP_NUM_THREADS=str(threads), GOMAXPROCS=str(threads))
-        pin = (lambda: os.sched_setaffinity(0, cores)) if cores else None
+        self.cores = itertools.cycle(cores) if cores else None
+        pin = (lambda to: lambda: os.sched_setaffinity(0, to))(next(self.cores)) if cores else None
         self.cmd, self.files = [str(c) for c in cmd], (tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+"))
         self.ran, self.on, self.ended = [], time.time(), False
         self.p = subprocess.Popen(self.cmd, stdout=self.files[0], stderr=self.files[1], env=env, preexec_fn=pin, cwd=cwd, start_new_session=own)
@@ -45,6 +46,10 @@ class Process:
             self.ran.append((self.on, time.time()))
 
     def go_on(self):
+        if self.cores:
+            to = next(self.cores)
+            for task in os.listdir(f"/proc/{self.p.pid}/task"):
+                os.sched_setaffinity(int(task), to)
         self.on = time.time()
         os.killpg(self.p.pid, signal.SIGCONT)
 

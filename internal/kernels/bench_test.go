@@ -47,22 +47,18 @@ func BenchmarkProduct(b *testing.B) {
 	}{{"f32", panelsOf(w, n, k, PanelF32)}, {"bf16", panelsOf(w, n, k, PanelBF16)}, {"int16", panelsOf(w, n, k, PanelI16)},
 		{"q8", panelsOf(w, n, k, PanelQ8)}, {"q4", panelsOf(w, n, k, PanelQ4)}}
 	for _, l := range Available()[1:] {
-		f32, flops, dot, dotFlops := peakLoops(l)
+		dot, _ := PeakLoop(l, BF16)
 		for _, threads := range []int{1, 2} {
 			run := func(name string, c Compute, f func()) {
 				b.Run(fmt.Sprintf("%s/threads=%d/%s", l, threads, name), func(b *testing.B) {
 					defer Force(l)()
 					SetThreads(threads)
 					defer SetThreads(0)
-					ints, intFlops := peakIntLoop(l)
-					switch {
-					case c == BF16:
-						share(b, dot, dotFlops, f, 2*m*n*k)
-					case c == I16 && ints != nil:
-						share(b, ints, intFlops, f, 2*m*n*k)
-					default:
-						share(b, f32, flops, f, 2*m*n*k)
+					peak, flops := PeakLoop(l, c)
+					if peak == nil {
+						peak, flops = PeakLoop(l, F32)
 					}
+					share(b, peak, flops, f, 2*m*n*k)
 				})
 			}
 			for _, form := range forms {

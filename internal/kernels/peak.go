@@ -31,15 +31,26 @@ func peakScalar(n int) {
 // level has them, dot products of bfloat16 and of 16-bit integers (else 0). Nothing touches memory; the best of several short
 // tries counts.
 func Peak(l Level) (f32, bf16, int16 float64) {
-	loop, flops, dot, dotFlops := peakLoops(l)
-	f32 = best(loop, flops)
-	if dot != nil {
-		bf16 = best(dot, dotFlops)
-	}
-	if ints, intFlops := peakIntLoop(l); ints != nil {
-		int16 = best(ints, intFlops)
+	rates := [...]*float64{F32: &f32, BF16: &bf16, I16: &int16}
+	for c, rate := range rates {
+		if loop, flops := PeakLoop(l, Compute(c)); loop != nil {
+			*rate = best(loop, flops)
+		}
 	}
 	return f32, bf16, int16
+}
+
+// PeakLoop is what Peak runs of an arithmetic, and its operations a round; nil where the level has none.
+func PeakLoop(l Level, c Compute) (loop func(n int), flops int) {
+	switch c {
+	case I16:
+		return peakIntLoop(l)
+	case BF16:
+		_, _, loop, flops = peakLoops(l)
+		return loop, flops
+	}
+	loop, flops, _, _ = peakLoops(l)
+	return loop, flops
 }
 
 // best is the highest rate of f over ten tries of a few milliseconds, in units of 1e9 a second.
