@@ -18,6 +18,7 @@ import (
 type modelCache struct {
 	mu   sync.Mutex
 	open map[modelKey]*model.Bundle
+	hash func(path string) (string, error) // of a model's files, where somebody has asked before; may be nil
 }
 
 type modelKey struct {
@@ -42,7 +43,7 @@ func (c *modelCache) Open(name, compute string, trainable bool) (*model.Bundle, 
 	}
 	tightenHeap()
 	opt := optionsOf(compute)
-	opt.Trainable = trainable
+	opt.Trainable, opt.Hash = trainable, c.hash
 	b, err := model.Open(path, opt)
 	if err != nil {
 		return nil, err

@@ -24,7 +24,9 @@ type pipeline struct {
 }
 
 func newPipeline(stderr io.Writer) *pipeline {
-	return &pipeline{stderr: stderr, hashes: map[string]string{}, models: newModelCache()}
+	pl := &pipeline{stderr: stderr, hashes: map[string]string{}, models: newModelCache()}
+	pl.models.hash = pl.hash
+	return pl
 }
 
 // stageRun is what a stage gets to do its work.
