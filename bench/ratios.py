@@ -205,9 +205,9 @@ def cores(a):
         one, two = [first["seconds"]], [o["seconds"] for o in two]
         ratio = one[0] * len(two) / sum(two)
     else:
-        runs = [(finished(*run("one", [{i % 2}]))["seconds"], finished(*run("two", None))["seconds"]) for i in range(a.repeat + 1)]
+        runs = [(finished(*run("one", [{i % 2}]))["seconds"], finished(*run("two", None))["seconds"]) for i in range(2 * a.repeat)]
         one, two = zip(*runs)
-        ratio = min(one) / min(two)
+        ratio = sum(one) / sum(two)
     report(a.work, work="cores", level=a.level, one=one, two=two, ratio=round(ratio, 2))
 
 
@@ -217,7 +217,7 @@ def useful(a):
     for c in a.compute.split(","):
         loop = lambda: (Process([a.peak_binary, "-compute", c], a.level, threads=a.threads, own=True), answer)
         o, peaks = in_turns(lambda: plumb_stage(a, "dpo", OPTIONS + [f"compute={c}"]), loop, a.turns or 0.25)
-        rate, peak = flops.preference(a.work, tokens, pairs, "dpo") / o["seconds"] / 1e9, sum(p["gflops"] for p in peaks) / len(peaks)
+        rate, peak = flops.preference(a.work, tokens, pairs, "dpo") / o["seconds"] / 1e9, len(peaks) / sum(1 / p["rate"] for p in peaks)
         report(a.work, work="useful", level=a.level, compute=c, seconds=o["seconds"], gflops=round(rate, 1), peak=round(peak, 1), share=round(rate / peak, 3))
 
 
@@ -243,7 +243,7 @@ def main():
     p.add_argument("--device_batch", type=int, default=16)
     p.add_argument("--threads", type=int, default=0, help="of both sides of a training; 0: ours all, the peer's 2")
     p.add_argument("--repeat", type=int, default=1)
-    p.add_argument("--turns", type=float, default=0, help="both sides of a training, or one core and two, in turn, so many seconds each at a time, not one after the other")
+    p.add_argument("--turns", type=float, default=0, help="both sides of a training, or one core and two, in turn, so many seconds each at a time, not one after the other (useful: always, 0.25)")
     a = p.parse_args()
     a.plumb, a.work = a.plumb.resolve(), a.work.resolve()
     if a.what in ("dpo", "reward"):

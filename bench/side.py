@@ -119,7 +119,7 @@ def answer(r):
     said = json.loads([x for x in r["out"].splitlines() if x.startswith("{")][-1])
     if "training" in said:
         said["seconds"] = round(r["seconds"](*said.pop("training")), 2)
-        said["rate"] = (said.get("pairs") or said["episodes"]) / said["seconds"]
+        said["rate"] = (said.get("pairs") or said.get("episodes") or said["operations"]) / said["seconds"]
     if said.get("first_step"):
         said["first_step"] = round(r["seconds"](0, said["first_step"]), 2)
     return {**said, "peak_mb": r["peak_mb"], "wall": r["wall"], "process_cpu": r["cpu"], "began": r["began"]}

@@ -1,8 +1,7 @@
-// Command peak does nothing but the arithmetic of products, without memory, on all threads, for some processor seconds: what
-// bench/ratios.py useful lets run in turn with a training. Then it prints a line of JSON with the rate on all threads, in GFLOP/s, by the
-// processor seconds that it had.
+// Command peak does nothing but the arithmetic of products, without memory, on all threads: what bench/ratios.py useful lets run in turn
+// with a training. It prints a line of JSON: how many times 1e9 operations it did, and when it began and ended.
 //
-//	go run ./bench/peak -compute f32|bf16|int16 -seconds 4
+//	go build -o bench/work/peak ./bench/peak && bench/work/peak -compute f32|bf16|int16
 package main
 
 import (
@@ -10,19 +9,21 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"sync/atomic"
-	"syscall"
+	"time"
 
 	"plumb/internal/kernels"
 )
 
 func main() {
 	compute := flag.String("compute", "f32", "arithmetic: f32, bf16 or int16")
-	seconds := flag.Float64("seconds", 4, "processor seconds")
+	work := flag.Float64("work", 500, "operations of each thread, times 1e9")
 	flag.Parse()
 	c, err := kernels.ParseCompute(*compute)
 	if err == nil {
-		err = run(c, *seconds)
+		err = kernels.LevelFault()
+	}
+	if err == nil {
+		err = run(c, *work)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "peak:", err)
@@ -30,29 +31,18 @@ func main() {
 	}
 }
 
-func run(c kernels.Compute, seconds float64) error {
-	loop, flops := kernels.PeakLoop(kernels.Active(), c)
+func run(c kernels.Compute, work float64) error {
+	level := kernels.Active()
+	loop, flops := kernels.PeakLoop(level, c)
 	if loop == nil {
-		return fmt.Errorf("%s has no instructions for %s", kernels.Active(), c)
+		return fmt.Errorf("%s has no instructions for %s", level, c)
 	}
-	const rounds = 100_000
-	threads := kernels.Threads()
-	var done atomic.Int64
-	began := processorSeconds()
-	kernels.Parallel(threads, func(int) {
-		for processorSeconds() < began+seconds {
-			loop(rounds)
-			done.Add(rounds)
-		}
+	rounds, threads := int(work*1e9)/flops, kernels.Threads()
+	began := seconds()
+	kernels.Parallel(threads, func(int) { loop(rounds) })
+	return json.NewEncoder(os.Stdout).Encode(map[string]any{
+		"compute": c.String(), "kernel": level.String(), "operations": float64(rounds) * float64(flops) * float64(threads) / 1e9, "training": []float64{began, seconds()},
 	})
-	rate := float64(done.Load()) * float64(flops) * float64(threads) / (processorSeconds() - began) / 1e9
-	return json.NewEncoder(os.Stdout).Encode(map[string]any{"compute": c.String(), "kernel": kernels.Active().String(), "gflops": rate})
 }
 
-func processorSeconds() float64 {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
-}
+func seconds() float64 { return float64(time.Now().UnixNano()) / 1e9 }

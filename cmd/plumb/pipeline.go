@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"plumb/configs"
@@ -18,9 +19,10 @@ import (
 
 // pipeline runs the stages of an experiment, or one stage by itself, and holds what they share in memory.
 type pipeline struct {
-	stderr io.Writer
-	hashes map[string]string // path -> content hash; files of a pipeline do not change under it
-	models *modelCache
+	stderr  io.Writer
+	hashing sync.Mutex
+	hashes  map[string]string // path -> content hash; files of a pipeline do not change under it
+	models  *modelCache
 }
 
 func newPipeline(stderr io.Writer) *pipeline {
@@ -142,7 +144,10 @@ func (pl *pipeline) manifest(p *plan) (run.Manifest, []byte, error) {
 	return m, config, nil
 }
 
+// hash is HashTree, once a path; a stage's models ask it too.
 func (pl *pipeline) hash(path string) (string, error) {
+	pl.hashing.Lock()
+	defer pl.hashing.Unlock()
 	if h, ok := pl.hashes[path]; ok {
 		return h, nil
 	}

@@ -188,6 +188,10 @@ func (g *gemm) runTurned(s *scratch, m0, m1, n0, n1 int) {
 
 // rows multiplies m rows of a with a panel of depth k into c.
 func (g *gemm) rows(s *scratch, m int, a []float32, ars, acs, k int, p *panel, c []float32, acc bool) {
+	if p.w == 32 && acs == 1 {
+		g.im.column(m, k, a, ars, p.b, p.ldb, c, g.ldc, acc, nil)
+		return
+	}
 	tile, h := g.im.tile, g.im.rows
 	switch p.wide {
 	case 8:
@@ -197,10 +201,6 @@ func (g *gemm) rows(s *scratch, m int, a []float32, ars, acs, k int, p *panel, c
 		}
 	case 16:
 		tile = g.im.tile16
-	}
-	if p.w == 32 && acs == 1 {
-		g.im.column(m, k, a, ars, p.b, p.ldb, c, g.ldc, acc, nil)
-		return
 	}
 	tiles := h.tiles(m)
 	for t := range tiles {

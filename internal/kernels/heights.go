@@ -9,13 +9,13 @@ const (
 // blockBytes are of a block's rows of bf16 on the tile unit: they stay in the second cache while panels pass.
 const blockBytes = 1200 << 10
 
-// decodeRows are at most so many that weights are fetched ahead where they are used.
+// decodeRows are at most so many that weights are fetched ahead where they are used, and so few that strips do not pay.
 const decodeRows = 32
 
-// heights are those of a product of m rows, of bf16 pairs, of integers, or else in float32.
-func (im *impl) heights(pairs, ints bool, m, k int) heights {
+// heights are those of products of bf16 pairs, of integers, or else in float32, in strips or not.
+func (im *impl) heights(pairs, ints, strips bool, k int) heights {
 	switch {
-	case im.strips(pairs, ints, m):
+	case strips:
 		return heights{stripBlock, stripBlock}
 	case ints:
 		return im.ints16
@@ -29,7 +29,7 @@ func (im *impl) heights(pairs, ints bool, m, k int) heights {
 	return im.rows
 }
 
-// strips reports whether a block of a product's rows is multiplied in strips.
+// strips reports whether a product of m rows is made in strips.
 func (im *impl) strips(pairs, ints bool, m int) bool {
 	return m > decodeRows && (ints && im.stripInt != nil || !ints && !pairs && im.strip != nil)
 }
@@ -52,17 +52,21 @@ func (h heights) each(m int, f func(m0, m1 int)) {
 	}
 }
 
-// row is where tile i of so many in m rows begins where blocks meet: a multiple of 32 if the tile's rows are one, for the tile unit has so many at
-// once; of whole tiles of a strip.
-func (h heights) row(m, tiles, i int) int {
-	at := m * i / tiles
+// grain is what the rows of all blocks but the last are a multiple of: the tile unit has 32 at once, a strip's tile stripRows.
+func (h heights) grain() int {
 	switch {
 	case h.tile%32 == 0:
-		at = (at + 31) / 32 * 32
+		return 32
 	case h.tile == stripBlock:
-		at = (at + stripRows - 1) / stripRows * stripRows
+		return stripRows
 	}
-	return min(at, m)
+	return 1
+}
+
+// row is where tile i of so many in m rows begins where blocks meet.
+func (h heights) row(m, tiles, i int) int {
+	g := h.grain()
+	return min((m*i/tiles+g-1)/g*g, m)
 }
 
 // share cuts m rows and panels of 32 columns into items for the threads and runs f on their bounds. A product too small to share is done in
@@ -95,6 +99,10 @@ func (h heights) cut(m, panels, k int) cut {
 	c.pieces = min(panels, max(1, (4*t+c.blocks-1)/c.blocks))
 	if c.pieces == 1 {
 		c.blocks = min(tiles, (c.blocks+t-1)/t*t) // no thread waits for the last block of another
+	}
+	if h.tile == stripBlock && c.blocks*c.pieces < 4*t { // a strip may be cut anywhere, but short ones read panels often
+		c.blocks = max(c.blocks, min((4*t+c.pieces-1)/c.pieces, m/decodeRows))
+		c.tiles = c.blocks
 	}
 	return c
 }

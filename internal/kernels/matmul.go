@@ -115,14 +115,15 @@ func (f *forward) start(x Rows, m int, c Compute) {
 	if s := f.round(x, m, c); s != nil {
 		defer putScratch(s)
 	}
-	f.heights(m).share(m, f.panels(), f.p.k, f.run)
+	f.heights().share(m, f.panels(), f.p.k, f.run)
 }
 
 func (f *forward) panels() int { return (f.n1 - f.n0 + 31) / 32 }
 
-// round makes x what the product reads, in memory of the scratch that it returns, if any.
+// round makes x what the product reads, in memory of the scratch that it returns, if any, and decides on strips.
 func (f *forward) round(x Rows, m int, c Compute) (s *scratch) {
 	p := f.p
+	defer func() { f.strips = f.x8 == nil && f.im.strips(f.xb != nil, f.xi != nil, m) }()
 	p.checkTable()
 	switch {
 	case p.Ints():
@@ -174,7 +175,7 @@ func MatMulTogether(products []Product, m int, c Compute) {
 		} else if s := f.round(p.X, m, c); s != nil {
 			defer putScratch(s)
 		}
-		cuts[i] = f.heights(m).cut(m, f.panels(), f.p.k)
+		cuts[i] = f.heights().cut(m, f.panels(), f.p.k)
 		total += cuts[i].items()
 	}
 	Parallel(total, func(i int) {
@@ -228,20 +229,19 @@ type forward struct {
 	ldd, ldx int
 	n0, n1   int
 	acc      bool
+	strips   bool // rows are multiplied in strips
 	tail     Tail
 }
 
-// heights are those of a product of so many rows.
-func (f *forward) heights(m int) heights {
+func (f *forward) heights() heights {
 	if f.x8 != nil {
 		return f.im.blocks
 	}
-	return f.im.heights(f.xb != nil, f.xi != nil, m, f.p.k)
+	return f.im.heights(f.xb != nil, f.xi != nil, f.strips, f.p.k)
 }
 
-// forwardDepth bounds the block of x that stays in the cache, 112 rows of it, while the panels pass.
-// pairDepth and intDepth are the part of a panel that is read from the caches while rows pass, 48 KB of pairs, the integers half a
-// panel at a time. Sums are in float32 from one part to the next.
+// forwardDepth, pairDepth and intDepth bound the part of a panel that is read from the caches while rows pass: 96 KB in float32, 48 KB of
+// pairs or integers. Sums are in float32 from one part to the next.
 // expandDepth is the part of a quantised panel that is expanded at once for few rows: 32 KB. What runTailed does it does at one go.
 const (
 	forwardDepth = 768
@@ -266,8 +266,7 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 	if m1-m0 <= decodeRows && f.p.typ < PanelQ8 {
 		ahead = f.im.ahead
 	}
-	tiles := f.heights(m1 - m0).tiles(m1 - m0)
-	strips := f.strips(m1 - m0)
+	tiles := f.heights().tiles(m1 - m0)
 	depth := forwardDepth
 	if f.xb != nil {
 		depth = pairDepth
@@ -275,7 +274,7 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 	if f.xi != nil {
 		depth = intDepth
 	}
-	if f.p.typ >= PanelQ8 && tiles == 1 {
+	if f.p.typ >= PanelQ8 && tiles == 1 && !f.strips {
 		depth = expandDepth
 	}
 	if f.x8 != nil {
@@ -292,7 +291,7 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 		chunk, j := n%chunks, j0+n/chunks
 		k0, k1 := chunk*depth, min(f.p.k, chunk*depth+depth)
 		acc := f.acc || k0 > 0
-		b := f.weights(s, f.p.panel(f.n0/32+j), k0, k1, strips)
+		b := f.weights(s, f.p.panel(f.n0/32+j), k0, k1)
 		w := min(32, f.n1-f.n0-32*j)
 		var v []float32 // of the low rank, (R,32)
 		if low := f.tail.Low; low != nil && !low.Halves && k1 == f.p.k {
@@ -307,7 +306,7 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 			i := m0 + (m1-m0)*t/tiles
 			mr := m0 + (m1-m0)*(t+1)/tiles - i
 			to := fetching{ahead: ahead, next: next}
-			if !strips {
+			if !f.strips {
 				Fetch(next[len(next)*t/tiles : len(next)*(t+1)/tiles])
 			}
 			if whole {
@@ -429,17 +428,14 @@ func sharedFetching(t, tiles, kp int) fetching {
 	return fetching{ahead: kp*line + t*(kp/4)*step, slow: four - step}
 }
 
-// strips reports whether a block of so many rows is multiplied in strips.
-func (f *forward) strips(m int) bool { return f.x8 == nil && f.im.strips(f.xb != nil, f.xi != nil, m) }
-
 // weights is the part [k0,k1) of a panel in the form that tile reads; quantised ones, and bf16 for strips, are expanded into scratch.
-func (f *forward) weights(s *scratch, panel []float32, k0, k1 int, strips bool) []float32 {
+func (f *forward) weights(s *scratch, panel []float32, k0, k1 int) []float32 {
 	switch {
 	case f.x8 != nil:
 		return panel
 	case f.p.typ == PanelF32:
 		return panel[32*k0:]
-	case f.p.typ == PanelBF16 && strips && f.xb == nil:
+	case f.p.typ == PanelBF16 && f.strips:
 		pairs := (k1 - k0 + 1) / 2
 		b := s.panel(64 * pairs)
 		f.im.widenPairs(b, asU16(panel[16*k0:]), pairs)
@@ -461,7 +457,7 @@ func (f *forward) tile(mr, i, j, k0, k1 int, b, c []float32, ldc int, acc bool, 
 		f.im.tileBlocks(f.p.typ == PanelQ4, mr, blocks, f.x8[i*blocks*rowBlock:], blocks*rowBlock, b, c, ldc, acc)
 	case f.xi != nil:
 		tile := f.im.tileInt
-		if f.strips(mr) {
+		if f.strips {
 			tile = f.im.stripInt
 		}
 		tile(mr, (k1-k0+1)/2, f.xi[i*f.ldx+k0:], f.ldx, asU16(b), c, ldc, acc, f.steps[i:], f.p.ints.step[f.n0+32*j:], to, f.tail.Low.tile(f.im, i, v, 32))
@@ -471,7 +467,7 @@ func (f *forward) tile(mr, i, j, k0, k1 int, b, c []float32, ldc int, acc bool, 
 			low = f.tail.Low.pairs(i, f.n0/32+j)
 		}
 		f.im.tileDot(mr, (k1-k0+1)/2, f.xb[i*f.ldx+k0:], f.ldx, asU16(b), c, ldc, acc, to.ahead, low)
-	case f.strips(mr):
+	case f.strips:
 		f.im.column(mr, k1-k0, f.x[i*k+k0:], k, b, 32, c, ldc, acc, to.next)
 	case f.p.typ == PanelBF16:
 		f.im.tileBF(mr, k1-k0, f.x[i*k+k0:], k, asU16(b), c, ldc, acc, to.ahead)

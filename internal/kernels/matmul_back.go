@@ -67,6 +67,7 @@ func (b *backward) start(dy Rows, ldy int, c Compute) {
 			pairsOf(b.yb, b.ldb, dy.F, ldy, m, b.n)
 		}
 	}
+	b.strips = b.im.strips(b.yb != nil, b.yi != nil, m)
 	blocks := (p.k + 31) / 32
 	t := Threads()
 	items := (blocks + backGroup - 1) / backGroup
@@ -88,6 +89,7 @@ type backward struct {
 	ldx      int
 	n0, n, m int
 	acc      bool
+	strips   bool // rows are multiplied in strips
 	low      *LowRank
 }
 
@@ -164,7 +166,7 @@ func (b *backward) products(s *scratch, j0, j1 int, made []float32, size, l0, l1
 }
 
 func (b *backward) heights() heights {
-	return b.im.heights(b.yb != nil, b.yi != nil, b.m, min(b.n, backDepth))
+	return b.im.heights(b.yb != nil, b.yi != nil, b.strips, min(b.n, backDepth))
 }
 
 // pairs reports whether the panels that are made hold pairs of 16 bits along W's rows.
@@ -184,7 +186,6 @@ func (b *backward) rows(s *scratch, m0, m1 int, made []float32, j, l0, l1 int) {
 		}
 	}
 	tiles := b.heights().tiles(m1 - m0)
-	strips := b.im.strips(b.yb != nil, b.yi != nil, b.m)
 	for t := range tiles {
 		i := m0 + (m1-m0)*t/tiles
 		mr := m0 + (m1-m0)*(t+1)/tiles - i
@@ -198,7 +199,7 @@ func (b *backward) rows(s *scratch, m0, m1 int, made []float32, j, l0, l1 int) {
 		switch {
 		case b.yi != nil:
 			tile := b.im.tileInt
-			if strips {
+			if b.strips {
 				tile = b.im.stripInt
 			}
 			tile(mr, (l1-l0+1)/2, b.yi[i*b.ldb+l0:], b.ldb, asU16(made), c, ldc, acc, b.steps[i:], ones[:], fetching{}, b.low.tile(b.im, i, v, ldv))
@@ -208,7 +209,7 @@ func (b *backward) rows(s *scratch, m0, m1 int, made []float32, j, l0, l1 int) {
 				low = b.low.pairs(i, j)
 			}
 			b.im.tileDot(mr, (l1-l0+1)/2, b.yb[i*b.ldb+l0:], b.ldb, asU16(made), c, ldc, acc, 0, low)
-		case strips:
+		case b.strips:
 			b.im.column(mr, l1-l0, b.dy[i*b.ldy+l0:], b.ldy, made, 32, c, ldc, acc, nil)
 		default:
 			b.im.tile(mr, l1-l0, b.dy[i*b.ldy+l0:], b.ldy, 1, made, 32, c, ldc, acc, 0)

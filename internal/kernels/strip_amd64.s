@@ -452,7 +452,6 @@ set:
 	ADDQ    BX, AX
 	MOVQ    AX, c+40(FP)
 	MOVQ    a+16(FP), SI
-	MOVQ    a+16(FP), SI
 	MOVQ    as+24(FP), R11
 	SHLQ    $0x01, R11
 	LEAQ    (R11)(R11*2), R12
@@ -732,7 +731,6 @@ store:
 	VMOVUPS Y11, 96(AX)
 	ADDQ    BX, AX
 	MOVQ    AX, c+40(FP)
-	MOVQ    a+16(FP), SI
 	MOVQ    a+16(FP), SI
 	MOVQ    as+24(FP), R11
 	SHLQ    $0x02, R11

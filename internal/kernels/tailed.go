@@ -69,7 +69,7 @@ func (f *forward) runTailed(s *scratch, m0, m1, j0, j1 int) int {
 	}
 	p.step = 0 // they are expanded one by one, all in one place
 	for j := range p.panels {
-		p.b = asU16(f.weights(s, f.p.panel(first+j), 0, k, false))
+		p.b = asU16(f.weights(s, f.p.panel(first+j), 0, k))
 		one := p.part(j, 1)
 		f.im.tailed(&one, s)
 	}

@@ -130,12 +130,12 @@ func strip256(tiles, k int, a []float32, lda int, b []float32, c []float32, ldc 
 	stripAVX2(tiles, k, &a[0], lda, &b[0], &c[0], ldc, acc, from, lines)
 }
 
-// linesFor is how many of x's cache lines each of so many tiles fetches.
+// linesFor is how many cache lines each of so many tiles fetches, from the first of x on: all of x, and perhaps a few behind it.
 func linesFor(x []float32, tiles int) (first *float32, lines int) {
-	if lines = len(x) / (16 * tiles); lines > 0 {
-		first = &x[0]
+	if len(x) == 0 {
+		return nil, 0
 	}
-	return first, lines
+	return &x[0], (len(x) + 16*tiles - 1) / (16 * tiles)
 }
 
 func checkInt(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, xs, ws []float32) {

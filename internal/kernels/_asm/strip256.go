@@ -49,7 +49,6 @@ func fetchNext() {
 func nextTile(shift uint64) {
 	ADDQ(cStride, cPtr)
 	MOVQ(cPtr, arg("c"))
-	Load(Param("a"), aBase[0])
 	setRows(stripRows, shift)
 	ADDQ(aThri, aBase[0])
 	MOVQ(aBase[0], arg("a"))
