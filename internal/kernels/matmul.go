@@ -123,7 +123,6 @@ func (f *forward) panels() int { return (f.n1 - f.n0 + 31) / 32 }
 // round makes x what the product reads, in memory of the scratch that it returns, if any, and decides on strips.
 func (f *forward) round(x Rows, m int, c Compute) (s *scratch) {
 	p := f.p
-	defer func() { f.strips = f.x8 == nil && f.im.strips(f.xb != nil, f.xi != nil, m) }()
 	p.checkTable()
 	switch {
 	case p.Ints():
@@ -144,6 +143,7 @@ func (f *forward) round(x Rows, m int, c Compute) (s *scratch) {
 			HalfRows(f.xb, x.F, m, p.k)
 		}
 	}
+	f.strips = f.x8 == nil && f.im.strips(f.xb != nil, f.xi != nil, m)
 	return s
 }
 

@@ -70,7 +70,11 @@ func (b *backward) start(dy Rows, ldy int, c Compute) {
 	b.strips = b.im.strips(b.yb != nil, b.yi != nil, m)
 	blocks := (p.k + 31) / 32
 	t := Threads()
-	items := (blocks + backGroup - 1) / backGroup
+	group := backGroup
+	if b.strips {
+		group = 1
+	}
+	items := (blocks + group - 1) / group
 	items = min(blocks, (items+t-1)/t*t)
 	Parallel(items, func(i int) { b.run(blocks*i/items, blocks*(i+1)/items) })
 }
@@ -94,7 +98,7 @@ type backward struct {
 }
 
 const (
-	backGroup = 3    // blocks of 32 columns that are made at once, so that dy is read fewer times
+	backGroup = 3    // blocks of 32 columns that are made at once, so that dy is read fewer times; for strips one, which stays near
 	turnAhead = 128  // rows of W between the block that is turned and the one that is fetched meanwhile
 	backDepth = 1536 // rows of W in them: 3 blocks are 600 KB in f32, and the sums of most products are made at one go
 )
