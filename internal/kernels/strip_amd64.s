@@ -394,7 +394,6 @@ store:
 	VADDPS       96(AX), Y11, Y11
 
 low:
-	ADDQ  $0x0c, xs+64(FP)
 	MOVQ  r+96(FP), CX
 	TESTQ CX, CX
 	JZ    set
@@ -449,6 +448,7 @@ set:
 	VMOVUPS Y9, 32(AX)
 	VMOVUPS Y10, 64(AX)
 	VMOVUPS Y11, 96(AX)
+	ADDQ    $0x0c, xs+64(FP)
 	ADDQ    BX, AX
 	MOVQ    AX, c+40(FP)
 	MOVQ    a+16(FP), SI

@@ -91,6 +91,14 @@ func tileInt256(mr, cols int, dot bool) {
 			SUBQ(slow, ahead)
 		}
 	})
+	closeIntLow(mr, v, func() {})
+	VZEROUPPER()
+	RET()
+}
+
+// closeIntLow turns the sums into float32, adds what is in c if it shall, then u(mr,r)·v(r,8*v), and sets c; onward comes behind the loading
+// of u's rows.
+func closeIntLow(mr, v int, onward func()) {
 	scaleInt(mr, v, 32, ys)
 	JZ(LabelRef("low"))
 	eachRow(mr, v, 32, func(at Mem, i int) { VADDPS(at, ys[i], ys[i]) })
@@ -101,6 +109,7 @@ func tileInt256(mr, cols int, dot bool) {
 	Load(Param("u"), aBase[0])
 	MOVQ(count, aStride)
 	spread(mr, 2)
+	onward()
 	Load(Param("v"), bPtr)
 	Load(Param("vs"), bStride)
 	SHLQ(U8(2), bStride)
@@ -113,8 +122,6 @@ func tileInt256(mr, cols int, dot bool) {
 	Label("set")
 	Load(Param("c"), cPtr)
 	eachRow(mr, v, 32, func(at Mem, i int) { VMOVUPS(ys[i], at) })
-	VZEROUPPER()
-	RET()
 }
 
 // tileInt512 is tileInt256 for 32 columns in 512 bits.

@@ -3,7 +3,6 @@ package main
 import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
-	"github.com/mmcloughlin/avo/reg"
 )
 
 // A strip is any number of tiles of stripRows rows and 32 columns, one below the other, in one call. Three rows, and some of the four
@@ -92,31 +91,11 @@ func stripInt256() {
 			add(part(3), i, 3)
 		}
 	}, stripOnward)
-	scaleInt(mr, v, 32, ys)
-	JZ(LabelRef("low"))
-	eachRow(mr, v, 32, func(at Mem, i int) { VADDPS(at, ys[i], ys[i]) })
-	Label("low")
+	closeIntLow(mr, v, func() {
+		LEAQ(Mem{Base: aBase[0], Index: aThri, Scale: 1}, aBase[1])
+		MOVQ(aBase[1], arg("u"))
+	})
 	ADDQ(U8(4*mr), arg("xs"))
-	Load(Param("r"), count)
-	TESTQ(count, count)
-	JZ(LabelRef("set"))
-	Load(Param("u"), aBase[0])
-	MOVQ(count, aStride)
-	spread(mr, 2)
-	LEAQ(Mem{Base: aBase[0], Index: aThri, Scale: 1}, aBase[1])
-	MOVQ(aBase[1], arg("u"))
-	Load(Param("v"), bPtr)
-	Load(Param("vs"), bStride)
-	SHLQ(U8(2), bStride)
-	Label("rank")
-	madd256(mr, v, func(i int) Mem { return rowAt(i, 0) }, func(j int, y reg.VecPhysical) { VMOVUPS(Mem{Base: bPtr, Disp: 32 * j}, y) })
-	ADDQ(bStride, bPtr)
-	advance(mr, 4)
-	DECQ(count)
-	JNZ(LabelRef("rank"))
-	Label("set")
-	Load(Param("c"), cPtr)
-	eachRow(mr, v, 32, func(at Mem, i int) { VMOVUPS(ys[i], at) })
 	nextTile(1)
 }
 
