@@ -31,7 +31,7 @@ func (im *impl) heights(pairs, ints, strips bool, k int) heights {
 
 // strips reports whether a product of m rows is made in strips.
 func (im *impl) strips(pairs, ints bool, m int) bool {
-	return m > decodeRows && (ints && im.stripInt != nil || !ints && !pairs && im.strip != nil)
+	return m > decodeRows && (ints && im.intStrips || !ints && !pairs && im.strip != nil)
 }
 
 // heights are the rows of a product's tile and of the block of tiles that shares panels while they are in the cache.

@@ -52,8 +52,8 @@ func makeImpls() (two, vnni, five, bf, amx impl) {
 	}
 	two.level, two.vec, two.rows, two.ints16, two.fastInts = AVX2, 1, heights{6, 120}, heights{6, 120}, true
 	two.tile, two.tile16, two.tileBF, two.tileInt = tileAVX2, tile16AVX2, tileBF256, tileInt256
-	two.tile8, two.intTail = tile8AVX2, true
-	two.strip, two.stripInt, two.widenPairs = strip256, stripInt256, func(dst []float32, src []uint16, pairs int) {
+	two.tile8, two.intTail, two.intStrips = tile8AVX2, true, true
+	two.strip, two.widenPairs = strip256, func(dst []float32, src []uint16, pairs int) {
 		_, _ = dst[64*pairs-1], src[64*pairs-1]
 		widenPairsAVX2(&dst[0], &src[0], pairs)
 	}
@@ -66,7 +66,7 @@ func makeImpls() (two, vnni, five, bf, amx impl) {
 	}
 
 	vnni = two
-	vnni.level, vnni.tileInt, vnni.stripInt = AVX2VNNI, tileIntVNNI256, nil
+	vnni.level, vnni.tileInt, vnni.intStrips = AVX2VNNI, tileIntVNNI256, false
 	vnni.fastBlocks, vnni.tileBlocks = always, blocksBy(tileQ4VNNI[:], tileQ8VNNI[:])
 
 	five = genericImpl
@@ -78,11 +78,11 @@ func makeImpls() (two, vnni, five, bf, amx impl) {
 		transpose16AVX512(&dst[0], ldd, &src[0], lds, n)
 	}
 
-	five.tileInt, five.stripInt, five.ints16 = tileInt256, stripInt256, two.ints16
+	five.tileInt, five.intStrips, five.ints16 = tileInt256, true, two.ints16
 	five.fastBlocks, five.blocks, five.tileBlocks, five.quantRow = fewRows, two.blocks, two.tileBlocks, two.quantRow
 	if cpu.X86.HasAVX512VNNI {
 		five.fastBlocks, five.blocks, five.tileBlocks = always, heights{4, 120}, blocksBy(tileQ4AVX512[:], tileQ8AVX512[:])
-		five.tileInt, five.stripInt, five.ints16, five.fastInts = tileInt512, nil, heights{14, 112}, true
+		five.tileInt, five.intStrips, five.ints16, five.fastInts = tileInt512, false, heights{14, 112}, true
 	}
 
 	bf = five

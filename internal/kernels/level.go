@@ -104,6 +104,7 @@ type impl struct {
 	fastBlocks occasion // when those outrun products in f32
 	converts   bool     // to bf16 in one instruction
 	intTail    bool     // tileInt adds a low rank and knows fetching.slow
+	intStrips  bool     // tileInt takes as many rows as a strip has, and fetches fetching.next while they pass
 	ahead      int      // bytes that weights are fetched ahead of use when few rows share them
 
 	// tile: c(mr,32) (+)= a(mr,k)·b(k,32); a's element (i,l) is a[i*ars+l*acs], one of the two being 1; b's rows are ldb
@@ -148,8 +149,6 @@ type impl struct {
 	// tileInt: c(mr,32) (+)= xs(mr)·ws(32)·a·b, a and b as for tileDot but of 16-bit integers; then, where intTail is set,
 	// c += low.
 	tileInt func(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, xs, ws []float32, to fetching, low lowTile)
-	// stripInt is tileInt for any number of rows, of at least a strip's tile, and fetches to.next while they pass; nil where there is none.
-	stripInt func(m, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, xs, ws []float32, to fetching, low lowTile)
 	// strip is tile for so many tiles of stripRows rows, a's columns adjacent and b's rows one after another, and fetches next while they
 	// pass; nil where there is none.
 	strip func(tiles, k int, a []float32, lda int, b, c []float32, ldc int, acc bool, next []float32)

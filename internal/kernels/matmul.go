@@ -456,11 +456,7 @@ func (f *forward) tile(mr, i, j, k0, k1 int, b, c []float32, ldc int, acc bool, 
 		blocks := k / QuantBlock
 		f.im.tileBlocks(f.p.typ == PanelQ4, mr, blocks, f.x8[i*blocks*rowBlock:], blocks*rowBlock, b, c, ldc, acc)
 	case f.xi != nil:
-		tile := f.im.tileInt
-		if f.strips {
-			tile = f.im.stripInt
-		}
-		tile(mr, (k1-k0+1)/2, f.xi[i*f.ldx+k0:], f.ldx, asU16(b), c, ldc, acc, f.steps[i:], f.p.ints.step[f.n0+32*j:], to, f.tail.Low.tile(f.im, i, v, 32))
+		f.im.tileInt(mr, (k1-k0+1)/2, f.xi[i*f.ldx+k0:], f.ldx, asU16(b), c, ldc, acc, f.steps[i:], f.p.ints.step[f.n0+32*j:], to, f.tail.Low.tile(f.im, i, v, 32))
 	case f.xb != nil:
 		var low lowTile
 		if k1 == k {

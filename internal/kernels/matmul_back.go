@@ -202,11 +202,7 @@ func (b *backward) rows(s *scratch, m0, m1 int, made []float32, j, l0, l1 int) {
 		}
 		switch {
 		case b.yi != nil:
-			tile := b.im.tileInt
-			if b.strips {
-				tile = b.im.stripInt
-			}
-			tile(mr, (l1-l0+1)/2, b.yi[i*b.ldb+l0:], b.ldb, asU16(made), c, ldc, acc, b.steps[i:], ones[:], fetching{}, b.low.tile(b.im, i, v, ldv))
+			b.im.tileInt(mr, (l1-l0+1)/2, b.yi[i*b.ldb+l0:], b.ldb, asU16(made), c, ldc, acc, b.steps[i:], ones[:], fetching{}, b.low.tile(b.im, i, v, ldv))
 		case b.yb != nil:
 			var low lowTile
 			if l1 == b.n {

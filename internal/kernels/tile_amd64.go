@@ -78,6 +78,10 @@ func tileInt512(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc in
 }
 
 func tileInt256(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, xs, ws []float32, to fetching, low lowTile) {
+	if mr >= len(tileInt16AVX2) {
+		stripInt256(mr, kp, a, lda, b, c, ldc, acc, xs, ws, to, low)
+		return
+	}
 	tileIntHalves(tileInt32AVX2[:], tileInt16AVX2[:], mr, kp, a, lda, b, c, ldc, acc, xs, ws, to, low)
 }
 
@@ -103,7 +107,7 @@ func tileIntHalves(whole, half intTiles, mr, kp int, a []uint16, lda int, b []ui
 	half[mr](kp, &a[0], lda, &b[32], &c[16], ldc, acc, &xs[0], &ws[16], to.ahead, to.slow, low.r, u, right, low.ldv)
 }
 
-// stripInt256 is tileInt256 for any number of rows, at least a tile's.
+// stripInt256 is tileInt256 for more rows than a tile has.
 func stripInt256(m, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, xs, ws []float32, to fetching, low lowTile) {
 	checkInt(m, kp, a, lda, b, c, ldc, xs, ws)
 	tiles := m / stripRows

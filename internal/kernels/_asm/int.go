@@ -42,13 +42,7 @@ func tileInt256(mr, cols int, dot bool) {
 	addToTable(fmt.Sprintf("tileInt%d%s", cols, isa), tileInt256Type, name)
 	TEXT(name, NOSPLIT, tileInt256Type)
 	Pragma("noescape")
-	for i := range mr * v {
-		VPXOR(ys[i], ys[i], ys[i])
-	}
-	Load(Param("c"), cPtr)
-	Load(Param("cs"), cStride)
-	SHLQ(U8(2), cStride)
-	fetchRows(mr, v, 32)
+	openInt(mr, v)
 	Load(Param("kp"), count)
 	setRows(mr, 1)
 	Load(Param("b"), bPtr)
@@ -94,6 +88,17 @@ func tileInt256(mr, cols int, dot bool) {
 	closeIntLow(mr, v, func() {})
 	VZEROUPPER()
 	RET()
+}
+
+// openInt zeroes the sums and asks for c's rows.
+func openInt(mr, v int) {
+	for i := range mr * v {
+		VPXOR(ys[i], ys[i], ys[i])
+	}
+	Load(Param("c"), cPtr)
+	Load(Param("cs"), cStride)
+	SHLQ(U8(2), cStride)
+	fetchRows(mr, v, 32)
 }
 
 // closeIntLow turns the sums into float32, adds what is in c if it shall, then u(mr,r)·v(r,8*v), and sets c; onward comes behind the loading

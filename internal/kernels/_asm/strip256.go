@@ -64,13 +64,7 @@ func stripInt256() {
 	TEXT("stripIntAVX2", NOSPLIT, "func(tiles int, kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, next *float32, lines int, r int, u *float32, v *float32, vs int)")
 	Pragma("noescape")
 	Label("tile")
-	for i := range mr * v {
-		VPXOR(ys[i], ys[i], ys[i])
-	}
-	Load(Param("c"), cPtr)
-	Load(Param("cs"), cStride)
-	SHLQ(U8(2), cStride)
-	fetchRows(mr, v, 32)
+	openInt(mr, v)
 	fetchNext()
 	Load(Param("kp"), count)
 	setRows(mr, 1)
