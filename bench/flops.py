@@ -20,7 +20,7 @@ def preference(work, tokens, pairs, kind):
 
 
 def tokens(work):
-    """Those of the benchmark's pairs, by side."""
+    """Those of the benchmark's pairs by side, and how many pairs they are."""
     from tokenizers import Tokenizer
 
     work = pathlib.Path(work)

@@ -32,7 +32,7 @@ def plumb_stage(a, kind, sets, level=None, cores=None, pairs=0, name=None):
                 "cpu": r["cpu"], "first_step": round(r["seconds"](0, began), 3), "steps": len(lines), "dropped": m["results"].get("dropped")}
 
     command = [a.plumb, kind, config, "--out", out] + [x for s in sets for x in ("--set", s)]
-    return Process(command, level or a.level, cores, threads=a.threads, own=bool(a.turns) or a.what == "useful"), measure
+    return Process(command, level or a.level, cores, threads=a.threads, own=bool(a.turns)), measure
 
 
 def finished(process, measure):
@@ -213,10 +213,11 @@ def cores(a):
 
 def useful(a):
     """Useful operations of DPO in turn with a loop of the same arithmetic that touches no memory, on the same threads."""
+    a.turns = a.turns or 0.25
     tokens, pairs = flops.tokens(a.work)
     for c in a.compute.split(","):
         loop = lambda: (Process([a.peak_binary, "-compute", c], a.level, threads=a.threads, own=True), answer)
-        o, peaks = in_turns(lambda: plumb_stage(a, "dpo", OPTIONS + [f"compute={c}"]), loop, a.turns or 0.25)
+        o, peaks = in_turns(lambda: plumb_stage(a, "dpo", OPTIONS + [f"compute={c}"]), loop, a.turns)
         rate, peak = flops.preference(a.work, tokens, pairs, "dpo") / o["seconds"] / 1e9, len(peaks) / sum(1 / p["rate"] for p in peaks)
         report(a.work, work="useful", level=a.level, compute=c, seconds=o["seconds"], gflops=round(rate, 1), peak=round(peak, 1), share=round(rate / peak, 3))
 

@@ -23,7 +23,8 @@ class Process:
         if threads:
             env.update(OMP_NUM_THREADS=str(threads), GOMAXPROCS=str(threads))
         self.cores = itertools.cycle(cores) if cores else None
-        pin = (lambda to: lambda: os.sched_setaffinity(0, to))(next(self.cores)) if cores else None
+        first = next(self.cores) if cores else None
+        pin = (lambda: os.sched_setaffinity(0, first)) if cores else None
         self.cmd, self.files = [str(c) for c in cmd], (tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+"))
         self.ran, self.on, self.ended = [], time.time(), False
         self.p = subprocess.Popen(self.cmd, stdout=self.files[0], stderr=self.files[1], env=env, preexec_fn=pin, cwd=cwd, start_new_session=own)
