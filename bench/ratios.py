@@ -21,7 +21,7 @@ def plumb_stage(a, kind, sets, level=None, cores=None, pairs=0, name=None):
     shutil.rmtree(out, ignore_errors=True)
     config = a.work / f"{name or kind}.yaml"
     config.write_text("")
-    sets = [f"model={a.work}/smollm2", f"data={a.work}/pairs.jsonl", f"limit={pairs}", f"micro_batch_tokens={ROWS[kind]}"] + sets
+    sets = [f"model={a.work}/smollm2", f"data={a.work}/pairs.jsonl", f"limit={pairs}", f"micro_batch_tokens={ROWS[kind]}"] + sets + a.set
 
     def measure(r):
         m = json.loads((out / "manifest.json").read_text())
@@ -43,7 +43,8 @@ def finished(process, measure):
 def against(a, python, script, args, ours):
     """The peer's training and at least one of ours, that of ours(): one after the other, ours twice, for it is short; or in turn."""
     if a.turns:
-        return in_turns(lambda: (Process(peer_command(python, script, *args), a.level, threads=a.threads, own=True), answer), ours, a.turns)
+        t, (done,) = in_turns(lambda: (Process(peer_command(python, script, *args), a.level, threads=a.threads, own=True), answer), [ours], a.turns)
+        return t, done
     return peer(python, script, *args, level=a.level, threads=a.threads), [finished(*ours()) for _ in range(2)]
 
 
@@ -198,17 +199,22 @@ def product(a):
 
 
 def cores(a):
-    """DPO on one core, each of them in turn, for they are not equally fast, and on both."""
+    """DPO on one core, each of them in turn, for they are not equally fast, and on both; by turns also a loop that touches no memory, whose ratio
+    is that of the machine: of two virtual cores it is well below 2 while somebody has put both on one core."""
+    each = [{0}, {1}]
     run = lambda name, cores: plumb_stage(a, "dpo", OPTIONS, cores=cores, pairs=a.pairs, name=name)
     if a.turns:
-        first, two = in_turns(lambda: run("one", [{0}, {1}]), lambda: run("two", None), a.turns)
+        loop = lambda cores: (Process([a.peak_binary, "-compute", a.compute.split(",")[0], "-work", 100], a.level, cores, own=True), answer)
+        first, (two, *loops) = in_turns(lambda: run("one", each), [lambda: run("two", None), lambda: loop(each), lambda: loop(None)], a.turns)
         one, two = [first["seconds"]], [o["seconds"] for o in two]
         ratio = one[0] * len(two) / sum(two)
+        single, both = (len(x) / sum(1 / o["rate"] for o in x) for x in loops)
+        more = {"loop_one": round(single, 1), "loop_two": round(both, 1), "loop_ratio": round(both / single, 3)}
     else:
-        runs = [(finished(*run("one", [{i % 2}]))["seconds"], finished(*run("two", None))["seconds"]) for i in range(2 * a.repeat)]
+        runs = [(finished(*run("one", [each[i % 2]]))["seconds"], finished(*run("two", None))["seconds"]) for i in range(2 * a.repeat)]
         one, two = zip(*runs)
-        ratio = sum(one) / sum(two)
-    report(a.work, work="cores", level=a.level, one=one, two=two, ratio=round(ratio, 2))
+        ratio, more = sum(one) / sum(two), {}
+    report(a.work, work="cores", level=a.level, one=one, two=two, ratio=round(ratio, 3), **more)
 
 
 def useful(a):
@@ -217,7 +223,7 @@ def useful(a):
     tokens, pairs = flops.tokens(a.work)
     for c in a.compute.split(","):
         loop = lambda: (Process([a.peak_binary, "-compute", c], a.level, threads=a.threads, own=True), answer)
-        o, peaks = in_turns(lambda: plumb_stage(a, "dpo", OPTIONS + [f"compute={c}"]), loop, a.turns)
+        o, (peaks,) = in_turns(lambda: plumb_stage(a, "dpo", OPTIONS + [f"compute={c}"]), [loop], a.turns)
         rate, peak = flops.preference(a.work, tokens, pairs, "dpo") / o["seconds"] / 1e9, len(peaks) / sum(1 / p["rate"] for p in peaks)
         report(a.work, work="useful", level=a.level, compute=c, seconds=o["seconds"], gflops=round(rate, 1), peak=round(peak, 1), share=round(rate / peak, 3))
 
@@ -237,6 +243,7 @@ def main():
     p.add_argument("--embed-binary", default="bench/work/embed", help="built from ./bench/embed")
     p.add_argument("--peak-binary", default="bench/work/peak", help="built from ./bench/peak")
     p.add_argument("--compute", default="f32,int16", help="useful: arithmetics")
+    p.add_argument("--set", action="append", default=[], help="of our trainings: KEY=VALUE, compute=bf16 for one")
     p.add_argument("--modes", help="of the peer: bf16,f32")
     p.add_argument("--both", action="store_true", help="TRL's DPO without its precomputed reference too")
     p.add_argument("--pairs", type=int, default=0)

@@ -75,37 +75,39 @@ def spawn(cmd, level=None, cores=None, cwd=None, threads=0):
     return p.result()
 
 
-def in_turns(peer, ours, slice):
-    """Lets the peer, and our process again and again while it runs, go on in turn for so many seconds, so that a machine whose speed changes is
-    the same to both. Each starts a process and returns it with what measures its result: the peer's measure, and all of ours."""
-    theirs, done, mine = None, [], None
+def in_turns(first, others, slice):
+    """Lets a first process, and those of others, each again and again while the first runs, go on in turn for so many seconds, so that a machine
+    whose speed changes is the same to all. Each starts a process and returns it with what measures its result: the first's measure, and all
+    of each of the others."""
+    lead, running, done = None, [None] * len(others), [[] for _ in others]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))  # so that nobody stays stopped
+
+    def turn(i, seconds=None):
+        if running[i] is None:
+            running[i] = others[i]()
+        else:
+            running[i][0].go_on()
+        p, measure = running[i]
+        if p.wait(seconds):
+            done[i].append(measure(p.result()))
+            running[i] = None
+        else:
+            p.pause()
+
     try:
-        theirs, measure_theirs = peer()
-        while not theirs.wait(slice):
-            theirs.pause()
-            if mine is None:
-                mine, measure = ours()
-            else:
-                mine.go_on()
-            if mine.wait(slice):
-                done.append(measure(mine.result()))
-                mine = None
-            else:
-                mine.pause()
-            theirs.go_on()
-        said = measure_theirs(theirs.result())
-        if mine is None and not done:
-            mine, measure = ours()
-        elif mine is not None:
-            mine.go_on()
-        if mine is not None:  # the last one had the machine for itself in the end: counted only where it is the only one
-            mine.wait()
-            last = measure(mine.result())
-            done = done or [last]
+        lead, measure = first()
+        while not lead.wait(slice):
+            lead.pause()
+            for i in range(len(others)):
+                turn(i, slice)
+            lead.go_on()
+        said = measure(lead.result())
+        for i in range(len(others)):
+            if not done[i]:
+                turn(i)  # it has the machine for itself in the end: counted only where it is the only one
         return said, done
     finally:
-        for p in (theirs, mine):
+        for p in [lead] + [r[0] for r in running if r]:
             if p is not None and not p.ended:
                 os.killpg(p.p.pid, signal.SIGKILL)
 

@@ -9,7 +9,6 @@
 TEXT ·tileQ4x1AVX512(SB), NOSPLIT, $0-49
 	MOVQ    a+8(FP), SI
 	MOVQ    as+16(FP), R11
-	SHLQ    $0x00, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    b+24(FP), DI
 	MOVQ    blocks+0(FP), CX
@@ -155,7 +154,6 @@ GLOBL c0f0f0f0f<>(SB), RODATA|NOPTR, $64
 TEXT ·tileQ4x2AVX512(SB), NOSPLIT, $0-49
 	MOVQ    a+8(FP), SI
 	MOVQ    as+16(FP), R11
-	SHLQ    $0x00, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    b+24(FP), DI
 	MOVQ    blocks+0(FP), CX
@@ -343,7 +341,6 @@ block:
 TEXT ·tileQ4x3AVX512(SB), NOSPLIT, $0-49
 	MOVQ    a+8(FP), SI
 	MOVQ    as+16(FP), R11
-	SHLQ    $0x00, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    b+24(FP), DI
 	MOVQ    blocks+0(FP), CX
@@ -591,7 +588,6 @@ block:
 TEXT ·tileQ4x4AVX512(SB), NOSPLIT, $0-49
 	MOVQ    a+8(FP), SI
 	MOVQ    as+16(FP), R11
-	SHLQ    $0x00, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    b+24(FP), DI
 	MOVQ    blocks+0(FP), CX
@@ -899,7 +895,6 @@ block:
 TEXT ·tileQ4x1AVX2(SB), NOSPLIT, $0-49
 	MOVQ    a+8(FP), SI
 	MOVQ    as+16(FP), R11
-	SHLQ    $0x00, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    b+24(FP), DI
 	MOVQ    blocks+0(FP), CX
@@ -1275,7 +1270,6 @@ GLOBL c00010001<>(SB), RODATA|NOPTR, $64
 TEXT ·tileQ4x2AVX2(SB), NOSPLIT, $0-49
 	MOVQ    a+8(FP), SI
 	MOVQ    as+16(FP), R11
-	SHLQ    $0x00, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    b+24(FP), DI
 	MOVQ    blocks+0(FP), CX
@@ -1891,7 +1885,6 @@ block:
 TEXT ·tileQ4x1VNNI(SB), NOSPLIT, $0-49
 	MOVQ    a+8(FP), SI
 	MOVQ    as+16(FP), R11
-	SHLQ    $0x00, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    b+24(FP), DI
 	MOVQ    blocks+0(FP), CX
@@ -2241,7 +2234,6 @@ block:
 TEXT ·tileQ4x2VNNI(SB), NOSPLIT, $0-49
 	MOVQ    a+8(FP), SI
 	MOVQ    as+16(FP), R11
-	SHLQ    $0x00, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    b+24(FP), DI
 	MOVQ    blocks+0(FP), CX
@@ -2841,7 +2833,6 @@ block:
 TEXT ·tileQ8x1AVX512(SB), NOSPLIT, $0-49
 	MOVQ    a+8(FP), SI
 	MOVQ    as+16(FP), R11
-	SHLQ    $0x00, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    b+24(FP), DI
 	MOVQ    blocks+0(FP), CX
@@ -2973,7 +2964,6 @@ GLOBL c80808080<>(SB), RODATA|NOPTR, $64
 TEXT ·tileQ8x2AVX512(SB), NOSPLIT, $0-49
 	MOVQ    a+8(FP), SI
 	MOVQ    as+16(FP), R11
-	SHLQ    $0x00, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    b+24(FP), DI
 	MOVQ    blocks+0(FP), CX
@@ -3143,7 +3133,6 @@ block:
 TEXT ·tileQ8x3AVX512(SB), NOSPLIT, $0-49
 	MOVQ    a+8(FP), SI
 	MOVQ    as+16(FP), R11
-	SHLQ    $0x00, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    b+24(FP), DI
 	MOVQ    blocks+0(FP), CX
@@ -3369,7 +3358,6 @@ block:
 TEXT ·tileQ8x4AVX512(SB), NOSPLIT, $0-49
 	MOVQ    a+8(FP), SI
 	MOVQ    as+16(FP), R11
-	SHLQ    $0x00, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    b+24(FP), DI
 	MOVQ    blocks+0(FP), CX
@@ -3651,7 +3639,6 @@ block:
 TEXT ·tileQ8x1AVX2(SB), NOSPLIT, $0-49
 	MOVQ    a+8(FP), SI
 	MOVQ    as+16(FP), R11
-	SHLQ    $0x00, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    b+24(FP), DI
 	MOVQ    blocks+0(FP), CX
@@ -4127,7 +4114,6 @@ block:
 TEXT ·tileQ8x2AVX2(SB), NOSPLIT, $0-49
 	MOVQ    a+8(FP), SI
 	MOVQ    as+16(FP), R11
-	SHLQ    $0x00, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    b+24(FP), DI
 	MOVQ    blocks+0(FP), CX
@@ -4973,7 +4959,6 @@ block:
 TEXT ·tileQ8x1VNNI(SB), NOSPLIT, $0-49
 	MOVQ    a+8(FP), SI
 	MOVQ    as+16(FP), R11
-	SHLQ    $0x00, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    b+24(FP), DI
 	MOVQ    blocks+0(FP), CX
@@ -5321,7 +5306,6 @@ block:
 TEXT ·tileQ8x2VNNI(SB), NOSPLIT, $0-49
 	MOVQ    a+8(FP), SI
 	MOVQ    as+16(FP), R11
-	SHLQ    $0x00, R11
 	LEAQ    (R11)(R11*2), R12
 	MOVQ    b+24(FP), DI
 	MOVQ    blocks+0(FP), CX

@@ -1,6 +1,7 @@
 package kernels
 
 //go:generate go -C _asm run . -set tile512 -out ../tile512_amd64.s -stubs ../tile512_amd64.go -table ../tile512_table_amd64.go -pkg kernels
+//go:generate go -C _asm run . -set dot512 -out ../dot512_amd64.s -table ../dot512_table_amd64.go -pkg kernels
 //go:generate go -C _asm run . -set tile256 -out ../tile256_amd64.s -stubs ../tile256_amd64.go -table ../tile256_table_amd64.go -pkg kernels
 //go:generate go -C _asm run . -set tileint -out ../tileint_amd64.s -stubs ../tileint_amd64.go -table ../tileint_table_amd64.go -pkg kernels
 //go:generate go -C _asm run . -set strip -out ../strip_amd64.s -stubs ../strip_amd64.go -pkg kernels

@@ -87,6 +87,7 @@ func makeImpls() (two, vnni, five, bf, amx impl) {
 
 	bf = five
 	bf.level, bf.tileDot, bf.pairs, bf.converts = AVX512BF16, tileDot512, heights{14, 112}, true
+	bf.slimDot, bf.tailed = slimDot512, tailedDot512
 	bf.softmaxHalf = func(dst []uint16, ldd int, s []float32, lds, rows, n, more, room int, scale float32, stats []float32) {
 		_, _, _ = dst[(rows-1)*ldd+room-1], s[(rows-1)*lds+room-1], stats[2*rows-1]
 		softmaxHalfAVX512(&dst[0], ldd, &s[0], lds, rows, n, more, room, scale, &stats[0])
@@ -121,7 +122,7 @@ func makeImpls() (two, vnni, five, bf, amx impl) {
 
 	amx = bf
 	amx.level, amx.tileDot, amx.pairs = AMX, tileDotAMX, heights{maxTile, 4 * maxTile}
-	amx.panelsDot, amx.slimDot, amx.tailed, amx.outer = panelsAMX, slimAMX, tailedAMX, outerTiles
+	amx.panelsDot, amx.slimDot, amx.tailed, amx.tailedFrom, amx.outer = panelsAMX, slimAMX, tailedAMX, 17, outerTiles
 	return two, vnni, five, bf, amx
 }
 

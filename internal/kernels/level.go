@@ -126,7 +126,8 @@ type impl struct {
 	outer func(g [][]float32, col int, turned []uint16, ld int, x []uint16, ldx, m, w int)
 	// tailed computes products of bf16 pairs with all that is done to their sums; nil: tileDot and then roundRows and its like, which
 	// also do what runTailed leaves.
-	tailed func(p *tailedPairs, s *scratch)
+	tailed     func(p *tailedPairs, s *scratch)
+	tailedFrom int // rows from which it is for panels as they are stored: fewer wait for memory, which tileDot fetches ahead
 	// roundRows rounds a tile c(rows,32) plus bias to bf16, rows of dst ldd apart; there where tileDot is.
 	roundRows func(dst []uint16, ldd, rows int, c, bias []float32)
 	// geluRows is roundRows with a GELU of each sum (geluHalf); there where tileDot is.
@@ -172,9 +173,10 @@ type fetching struct {
 }
 
 // lowTile is the low rank of a tile, u(mr,r)·v(r,32) with rows of u r apart and of v ldv; r is 0 for none. Of bf16 it is ub and vb, a
-// panel, and r is a multiple of PairBlock.
+// panel, r is a multiple of PairBlock, and rows of v outside [lo,hi) are zeros.
 type lowTile struct {
 	r, ldv int
+	lo, hi int
 	u, v   []float32
 	ub, vb []uint16
 }

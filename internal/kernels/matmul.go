@@ -14,6 +14,8 @@ type LowRank struct {
 	Halves bool
 	UB     []uint16 // (m, R padded with zeros to a multiple of PairBlock)
 	VB     []uint16 // panels of 32 columns of V, as PairColumns or PairRows makes them
+	// First and End bound the rows of V in VB that are not zeros; End 0 is R.
+	First, End int
 }
 
 // Tail is what is done to a product while its tiles are in the cache: a low rank is added, unless nil, then Bias (N), unless nil, to
@@ -408,8 +410,11 @@ func (l *LowRank) pairs(i, j int) lowTile {
 	if l == nil || !l.Halves {
 		return lowTile{}
 	}
-	r := wholePairs(l.R)
-	return lowTile{r: r, ub: l.UB[i*r:], vb: l.VB[32*r*j:]}
+	r, end := wholePairs(l.R), l.End
+	if end == 0 {
+		end = l.R
+	}
+	return lowTile{r: r, lo: l.First &^ 1, hi: (end + 1) &^ 1, ub: l.UB[i*r:], vb: l.VB[32*r*j:]}
 }
 
 // tile is l for rows from i, v as for add; of no rank without v, or where tileInt adds none.

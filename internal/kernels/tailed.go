@@ -44,7 +44,7 @@ func (im *impl) tails(k int, low *LowRank) bool {
 func (f *forward) runTailed(s *scratch, m0, m1, j0, j1 int) int {
 	low, k := f.tail.Low, f.p.k
 	j1 = min(j1, (f.n1-f.n0)/32)
-	few := m1-m0 <= 16 && f.p.typ == PanelBF16 // memory is what these wait for: tileDot fetches ahead
+	few := m1-m0 < f.im.tailedFrom && f.p.typ == PanelBF16
 	if few || j1 <= j0 || f.xb == nil || !f.im.tails(k, low) {
 		return j0
 	}

@@ -98,22 +98,3 @@ var tileBFAVX512 = [...]func(k int, a *float32, as int, b *uint16, c *float32, c
 	tileBF13x32AVX512,
 	tileBF14x32AVX512,
 }
-
-// tileDotAVX512 is indexed by the number of rows.
-var tileDotAVX512 = [...]func(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, ahead int){
-	nil,
-	tileDot1x32AVX512,
-	tileDot2x32AVX512,
-	tileDot3x32AVX512,
-	tileDot4x32AVX512,
-	tileDot5x32AVX512,
-	tileDot6x32AVX512,
-	tileDot7x32AVX512,
-	tileDot8x32AVX512,
-	tileDot9x32AVX512,
-	tileDot10x32AVX512,
-	tileDot11x32AVX512,
-	tileDot12x32AVX512,
-	tileDot13x32AVX512,
-	tileDot14x32AVX512,
-}

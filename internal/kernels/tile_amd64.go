@@ -25,14 +25,6 @@ func tileBF512(mr, k int, a []float32, ars int, b []uint16, c []float32, ldc int
 	tileBFAVX512[mr](k, &a[0], ars, &b[0], &c[0], ldc, acc, ahead)
 }
 
-func tileDot512(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, ahead int, low lowTile) {
-	_, _, _ = a[(mr-1)*lda+2*kp-1], b[kp*64-1], c[(mr-1)*ldc+31]
-	tileDotAVX512[mr](kp, &a[0], lda, &b[0], &c[0], ldc, acc, ahead)
-	if low.r > 0 {
-		tileDot512(mr, low.r/2, low.ub, low.r, low.vb, c, ldc, true, 0, lowTile{})
-	}
-}
-
 func tileAVX2(mr, k int, a []float32, ars, acs int, b []float32, ldb int, c []float32, ldc int, acc bool, ahead int) {
 	check(mr, k, a, ars, acs, b, ldb, 32, c, ldc)
 	if acs == 1 {

@@ -100,7 +100,7 @@ func (f *lowRank) forward(t *Tape, from mat.Tensor, x kernels.Rows) {
 // tail is what layer i adds to its product.
 func (f *lowRank) tail(i int) *kernels.LowRank {
 	if f.pairs {
-		return &kernels.LowRank{R: f.wide, Halves: true, UB: f.ub, VB: f.packed.b[i]}
+		return &kernels.LowRank{R: f.wide, Halves: true, UB: f.ub, VB: f.packed.b[i], First: f.at[i], End: f.used(i)}
 	}
 	return &kernels.LowRank{R: f.loras[i].Rank(), U: f.u, V: F32(f.loras[i].B)}
 }
@@ -199,7 +199,7 @@ func (f *lowRank) backwardPairs(ls []*Linear, x mat.Tensor, dx target, dy [][]ui
 	if !dx.some() {
 		return
 	}
-	low := &kernels.LowRank{R: f.wide, Halves: true, UB: du, VB: p.a}
+	low := &kernels.LowRank{R: f.wide, Halves: true, UB: du, VB: p.a, End: f.used(len(ls) - 1)}
 	if f.masked != nil {
 		low = nil
 	}

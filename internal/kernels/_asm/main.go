@@ -11,6 +11,7 @@ import (
 
 var sets = map[string]func(){
 	"tile512": tiles512,
+	"dot512":  tilesDot512,
 	"tile256": tiles256,
 	"tileint": tilesInt,
 	"strip":   strips256,

@@ -11,9 +11,8 @@ import (
 const rows512 = 14
 
 const (
-	tileType    = "func(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)"
-	tileBFType  = "func(k int, a *float32, as int, b *uint16, c *float32, cs int, acc bool, ahead int)"
-	tileDotType = "func(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, ahead int)"
+	tileType   = "func(k int, a *float32, as int, b *float32, bs int, c *float32, cs int, acc bool, ahead int)"
+	tileBFType = "func(k int, a *float32, as int, b *uint16, c *float32, cs int, acc bool, ahead int)"
 )
 
 func tiles512() {
@@ -26,9 +25,6 @@ func tiles512() {
 	}
 	for mr := 1; mr <= rows512; mr++ {
 		tileBF512(mr)
-	}
-	for mr := 1; mr <= rows512; mr++ {
-		tileDot512(mr)
 	}
 }
 
@@ -223,32 +219,27 @@ func tileBF512(mr int) {
 	close512(mr, 2)
 }
 
-// tileDot512: c(mr,32) (+)= a(mr,2*kp)·b, both in bf16 pairs.
-func tileDot512(mr int) {
-	name := fmt.Sprintf("tileDot%dx32AVX512", mr)
-	addToTable("tileDotAVX512", tileDotType, name)
-	TEXT(name, NOSPLIT, tileDotType)
-	Pragma("noescape")
-	open512(mr, 2)
-	pairs512(mr, dpbf16)
-	close512(mr, 2)
-}
-
 // pairs512 adds the products of a's pairs and b's to the sums of a tile of 32 columns, by an instruction for pairs of 16 bits.
 func pairs512(mr int, dot func(acc, x, y int)) {
 	Load(Param("kp"), count)
 	setRows(mr, 1)
 	Load(Param("b"), bPtr)
 	Load(Param("ahead"), ahead)
+	pairSteps512(mr, 2, dot)
+}
+
+// pairSteps512 are the steps of that, for v vectors of columns; b's rows have 32 pairs.
+func pairSteps512(mr, v int, dot func(acc, x, y int)) {
 	loop(4, func(step int) {
-		for j := range 2 {
+		for j := range v {
 			PREFETCHT0(Mem{Base: bPtr, Index: ahead, Scale: 1, Disp: 128*step + 64*j})
 			VMOVUPS(Mem{Base: bPtr, Disp: 128*step + 64*j}, zs[28+j])
 		}
 		for i := range mr {
 			VPBROADCASTD(rowAt(i, 4*step), zs[30+i%2])
-			dot(2*i, 30+i%2, 28)
-			dot(2*i+1, 30+i%2, 29)
+			for j := range v {
+				dot(v*i+j, 30+i%2, 28+j)
+			}
 		}
 	}, func(n int) {
 		ADDQ(U32(uint32(128*n)), bPtr)
