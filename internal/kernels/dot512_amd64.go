@@ -24,6 +24,27 @@ type dotWork struct {
 	add   unsafe.Pointer // rows as those of c
 }
 
+// intWork is the argument of the tiles by AVX512_VNNI's, likewise; distances of the factors in float32, c, u and v, are in bytes too.
+type intWork struct {
+	kp          int
+	a           *uint16
+	lda         int
+	b           *uint16
+	ahead, slow int
+	c           *float32
+	ldc         int
+	acc         int
+	xs, ws      *float32
+	r           int
+	u           *float32
+	ldu         int
+	v           *float32
+	ldv         int
+}
+
+// rows512 are the most rows of a tile.
+const rows512 = 14
+
 // What becomes of a tile's sums.
 const (
 	dotStore = iota // c is they, in float32
@@ -45,18 +66,36 @@ func tileDot512(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc in
 	tileDot32AVX512(mr, &w)
 }
 
-// slimDot512 is slimDot, with tiles of half the columns.
+// panelsDot512 and slimDot512 are impl.panelsDot and impl.slimDot, the latter with tiles of half the columns.
+func panelsDot512(m, panels, kp int, a []uint16, lda int, b []uint16, step int, c []float32, ldc int, acc bool) {
+	dotTiles512(false, m, panels, kp, a, lda, b, step, c, ldc, acc)
+}
+
 func slimDot512(m, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool) {
-	_, _, _ = a[(m-1)*lda+2*kp-1], b[kp*64-1], c[(m-1)*ldc+31]
-	w := dotWork{kp: kp, lda: 2 * lda, b: &b[0], ldc: 4 * ldc}
+	dotTiles512(true, m, 1, kp, a, lda, b, 0, c, ldc, acc)
+}
+
+func dotTiles512(slim bool, m, panels, kp int, a []uint16, lda int, b []uint16, step int, c []float32, ldc int, acc bool) {
+	_, _, _ = a[(m-1)*lda+2*kp-1], b[(panels-1)*step+kp*64-1], c[(m-1)*ldc+32*panels-1]
+	w := dotWork{kp: kp, lda: 2 * lda, ldc: 4 * ldc}
 	if acc {
 		w.acc = 1
 	}
-	tiles := active.Load().pairs.tiles(m)
-	for t := range tiles {
-		i := m * t / tiles
-		w.a, w.c = &a[i*lda], unsafe.Pointer(&c[i*ldc])
-		tileDot16AVX512(m*(t+1)/tiles-i, &w)
+	if m <= decodeRows {
+		w.ahead = active.Load().ahead
+	}
+	tiles := (m + rows512 - 1) / rows512
+	for p := range panels {
+		w.b = &b[p*step]
+		for t := range tiles {
+			i := m * t / tiles
+			w.a, w.c = &a[i*lda], unsafe.Pointer(&c[i*ldc+32*p])
+			if mr := m*(t+1)/tiles - i; slim {
+				tileDot16AVX512(mr, &w)
+			} else {
+				tileDot32AVX512(mr, &w)
+			}
+		}
 	}
 }
 
@@ -98,7 +137,7 @@ func tailedDot512(p *tailedPairs, s *scratch) {
 	if p.m <= decodeRows {
 		w.ahead = im.ahead
 	}
-	tiles := im.pairs.tiles(p.m)
+	tiles := (p.m + rows512 - 1) / rows512
 	for j := range p.panels {
 		w.b = &p.b[j*p.step]
 		if low > 0 {
@@ -130,5 +169,27 @@ func tailedDot512(p *tailedPairs, s *scratch) {
 				im.addRows(p.dst[at:], p.ld, mr, p.bias[32*j:])
 			}
 		}
+	}
+}
+
+// tileInt512 is tileInt for any number of rows, with what strips do.
+func tileInt512(m, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, xs, ws []float32, to fetching, low lowTile) {
+	checkInt(m, kp, a, lda, b, c, ldc, xs, ws)
+	w := intWork{kp: kp, lda: 2 * lda, b: &b[0], ahead: to.ahead, slow: to.slow, ldc: 4 * ldc, ws: &ws[0]}
+	if acc {
+		w.acc = 1
+	}
+	if low.r > 0 {
+		_, _ = low.u[m*low.r-1], low.v[(low.r-1)*low.ldv+31]
+		w.r, w.ldu, w.v, w.ldv = low.r, 4*low.r, &low.v[0], 4*low.ldv
+	}
+	tiles := (m + rows512 - 1) / rows512
+	for t := range tiles {
+		i := m * t / tiles
+		w.a, w.c, w.xs = &a[i*lda], &c[i*ldc], &xs[i]
+		if low.r > 0 {
+			w.u = &low.u[i*low.r]
+		}
+		tileInt32AVX512(m*(t+1)/tiles-i, &w)
 	}
 }

@@ -155,3 +155,79 @@ func tileDot16AVX512(mr int, w *dotWork) {
 		tileDot14x16AVX512(w)
 	}
 }
+
+//go:noescape
+func tileInt1x32AVX512(w *intWork)
+
+//go:noescape
+func tileInt2x32AVX512(w *intWork)
+
+//go:noescape
+func tileInt3x32AVX512(w *intWork)
+
+//go:noescape
+func tileInt4x32AVX512(w *intWork)
+
+//go:noescape
+func tileInt5x32AVX512(w *intWork)
+
+//go:noescape
+func tileInt6x32AVX512(w *intWork)
+
+//go:noescape
+func tileInt7x32AVX512(w *intWork)
+
+//go:noescape
+func tileInt8x32AVX512(w *intWork)
+
+//go:noescape
+func tileInt9x32AVX512(w *intWork)
+
+//go:noescape
+func tileInt10x32AVX512(w *intWork)
+
+//go:noescape
+func tileInt11x32AVX512(w *intWork)
+
+//go:noescape
+func tileInt12x32AVX512(w *intWork)
+
+//go:noescape
+func tileInt13x32AVX512(w *intWork)
+
+//go:noescape
+func tileInt14x32AVX512(w *intWork)
+
+// tileInt32AVX512 is for tiles of mr rows.
+func tileInt32AVX512(mr int, w *intWork) {
+	switch mr {
+	case 1:
+		tileInt1x32AVX512(w)
+	case 2:
+		tileInt2x32AVX512(w)
+	case 3:
+		tileInt3x32AVX512(w)
+	case 4:
+		tileInt4x32AVX512(w)
+	case 5:
+		tileInt5x32AVX512(w)
+	case 6:
+		tileInt6x32AVX512(w)
+	case 7:
+		tileInt7x32AVX512(w)
+	case 8:
+		tileInt8x32AVX512(w)
+	case 9:
+		tileInt9x32AVX512(w)
+	case 10:
+		tileInt10x32AVX512(w)
+	case 11:
+		tileInt11x32AVX512(w)
+	case 12:
+		tileInt12x32AVX512(w)
+	case 13:
+		tileInt13x32AVX512(w)
+	case 14:
+		tileInt14x32AVX512(w)
+	}
+}

@@ -6,7 +6,7 @@ const (
 	stripBlock = 258
 )
 
-// blockBytes are of a block's rows of bf16 on the tile unit: they stay in the second cache while panels pass.
+// blockBytes are of a block's rows of bf16: they stay in the second cache while panels pass.
 const blockBytes = 1200 << 10
 
 // decodeRows are at most so many that weights are fetched ahead where they are used, and so few that strips do not pay.
@@ -21,9 +21,7 @@ func (im *impl) heights(pairs, ints, strips bool, k int) heights {
 		return im.ints16
 	case pairs:
 		h := im.pairs
-		if im.tailed != nil {
-			h.block = max(h.tile, min(h.block, blockBytes/(2*max(k, 1))/h.tile*h.tile))
-		}
+		h.block = max(h.tile, min(h.block, blockBytes/(2*max(k, 1))/h.tile*h.tile))
 		return h
 	}
 	return im.rows

@@ -71,7 +71,7 @@ func makeImpls() (two, vnni, five, bf, amx impl) {
 
 	five = genericImpl
 	five.ahead = two.ahead
-	five.level, five.vec, five.rows = AVX512, 2, heights{14, 112}
+	five.level, five.vec, five.rows = AVX512, 2, heights{rows512, 112}
 	five.tile, five.tile16, five.tileBF = tileAVX512, tile16AVX512, tileBF512
 	five.transpose16 = func(dst []uint32, ldd int, src []uint32, lds int, n int) {
 		checkTranspose(dst, ldd, src, lds, n)
@@ -82,12 +82,12 @@ func makeImpls() (two, vnni, five, bf, amx impl) {
 	five.fastBlocks, five.blocks, five.tileBlocks, five.quantRow = fewRows, two.blocks, two.tileBlocks, two.quantRow
 	if cpu.X86.HasAVX512VNNI {
 		five.fastBlocks, five.blocks, five.tileBlocks = always, heights{4, 120}, blocksBy(tileQ4AVX512[:], tileQ8AVX512[:])
-		five.tileInt, five.intStrips, five.ints16, five.fastInts = tileInt512, false, heights{14, 112}, true
+		five.tileInt, five.intTail, five.ints16, five.fastInts = tileInt512, true, heights{rows512, 112}, true
 	}
 
 	bf = five
-	bf.level, bf.tileDot, bf.pairs, bf.converts = AVX512BF16, tileDot512, heights{14, 112}, true
-	bf.slimDot, bf.tailed = slimDot512, tailedDot512
+	bf.level, bf.tileDot, bf.pairs, bf.converts = AVX512BF16, tileDot512, heights{rows512, 112}, true
+	bf.panelsDot, bf.slimDot, bf.tailed = panelsDot512, slimDot512, tailedDot512
 	bf.softmaxHalf = func(dst []uint16, ldd int, s []float32, lds, rows, n, more, room int, scale float32, stats []float32) {
 		_, _, _ = dst[(rows-1)*ldd+room-1], s[(rows-1)*lds+room-1], stats[2*rows-1]
 		softmaxHalfAVX512(&dst[0], ldd, &s[0], lds, rows, n, more, room, scale, &stats[0])

@@ -118,14 +118,14 @@ type impl struct {
 	tileBF func(mr, k int, a []float32, ars int, b []uint16, c []float32, ldc int, acc bool, ahead int)
 	// tileDot multiplies bf16 pairs; a is bf16 with rows lda apart and kp pairs each; then c += low. nil: no such instruction.
 	tileDot func(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, ahead int, low lowTile)
-	// panelsDot is tileDot for several panels of b, step numbers apart, kp a multiple of 16; nil where it would gain nothing.
+	// panelsDot is tileDot for any number of rows and several panels of b, step numbers apart, kp a multiple of 16; there where tileDot is.
 	panelsDot func(mr, panels, kp int, a []uint16, lda int, b []uint16, step int, c []float32, ldc int, acc bool)
-	// slimDot is tileDot for a b of zeros from column 16 on, kp a multiple of 16; nil where it would gain nothing.
+	// slimDot is panelsDot for one panel of zeros from column 16 on.
 	slimDot func(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool)
 	// outer is AddOuterPairs with uᵀ at hand, rows ld apart and m padded with zeros to whole pairs of blocks; nil: by panels of x.
 	outer func(g [][]float32, col int, turned []uint16, ld int, x []uint16, ldx, m, w int)
-	// tailed computes products of bf16 pairs with all that is done to their sums; nil: tileDot and then roundRows and its like, which
-	// also do what runTailed leaves.
+	// tailed computes products of bf16 pairs with all that is done to their sums, there where tileDot is; tileDot, and then roundRows and its
+	// like, do what runTailed leaves.
 	tailed     func(p *tailedPairs, s *scratch)
 	tailedFrom int // rows from which it is for panels as they are stored: fewer wait for memory, which tileDot fetches ahead
 	// roundRows rounds a tile c(rows,32) plus bias to bf16, rows of dst ldd apart; there where tileDot is.

@@ -46,3 +46,36 @@ func TestLowRank(t *testing.T) {
 		}
 	})
 }
+
+// TestLowRankBounds: rows of V that are zeros may be left out.
+func TestLowRankBounds(t *testing.T) {
+	pairLevels(t, func(t *testing.T, r *rand.Rand, g *guards) {
+		m, n, k, first, end := 75, 96, 64, 9, 18
+		p := panelsOf(random(r, n*k), n, k, PanelBF16)
+		x, dy := random(r, m*k), random(r, m*n)
+		u, v := make([]uint16, m*PairBlock), make([]uint16, n*PairBlock) // of n rows or, backward, of the first k
+		F32ToBF16(u, random(r, len(u)))
+		F32ToBF16(v, random(r, len(v)))
+		for i := range v {
+			if j := i % PairBlock; j < first || j >= end {
+				v[i] = 0
+			}
+		}
+		packed := make([]uint16, len(v))
+		PairColumns(packed, v, PairBlock, n, PairBlock)
+		whole := &LowRank{R: PairBlock, Halves: true, UB: u, VB: packed}
+		some := *whole
+		some.First, some.End = first, end
+		y, wantY, dx, wantX := make([]float32, m*n), make([]float32, m*n), make([]float32, m*k), make([]float32, m*k)
+		p.MatMul(y, Rows{F: x}, m, false, BF16, Tail{Low: &some})
+		p.MatMul(wantY, Rows{F: x}, m, false, BF16, Tail{Low: whole})
+		p.MatMulBackward(dx, Rows{F: dy}, m, false, BF16, &some)
+		p.MatMulBackward(wantX, Rows{F: dy}, m, false, BF16, whole)
+		if i := equalBits(y, wantY); i >= 0 {
+			t.Errorf("element %d is %v, want %v", i, y[i], wantY[i])
+		}
+		if i := equalBits(dx, wantX); i >= 0 {
+			t.Errorf("backward, element %d is %v, want %v", i, dx[i], wantX[i])
+		}
+	})
+}

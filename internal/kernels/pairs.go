@@ -32,22 +32,7 @@ func GemmPairs(m, panels, k int, a []uint16, lda int, b []uint16, step int, c []
 	if m < 1 || k < PairBlock {
 		panic("kernels: GemmPairs wants rows, and k to be a multiple of PairBlock")
 	}
-	im := active.Load()
-	if im.panelsDot != nil {
-		im.panelsDot(m, panels, k/2, a, lda, b, step, c, ldc, acc)
-		return
-	}
-	ahead := 0
-	if m <= 32 {
-		ahead = im.ahead
-	}
-	tiles := im.pairs.tiles(m)
-	for p := range panels {
-		for t := range tiles {
-			i := m * t / tiles
-			im.tileDot(m*(t+1)/tiles-i, k/2, a[i*lda:], lda, b[p*step:], c[i*ldc+32*p:], ldc, acc, ahead, lowTile{})
-		}
-	}
+	active.Load().panelsDot(m, panels, k/2, a, lda, b, step, c, ldc, acc)
 }
 
 // MatMulPairs computes c(m, 32*panels) = or += a·b on all threads, a being Rows.B of k numbers each and b panels of k, a multiple of
@@ -58,7 +43,7 @@ func MatMulPairs(c []float32, m, panels, k, used int, a, b []uint16, acc bool) {
 	step := 2 * maxTile
 	Parallel((m+step-1)/step, func(i int) {
 		i *= step
-		if n := min(step, m-i); panels == 1 && used <= 16 && im.slimDot != nil {
+		if n := min(step, m-i); panels == 1 && used <= 16 {
 			im.slimDot(n, k/2, a[i*ld:], ld, b, c[i*32:], 32, acc)
 		} else {
 			GemmPairs(n, panels, k, a[i*ld:], ld, b, 32*k, c[i*32*panels:], 32*panels, acc)

@@ -35,9 +35,9 @@ func from[T any](x []T, i int) []T {
 	return x[i:]
 }
 
-// tails reports whether tailed can do a product of pairs over k numbers, with low unless nil.
-func (im *impl) tails(k int, low *LowRank) bool {
-	return im.tailed != nil && k > 0 && k%PairBlock == 0 && (low == nil || low.Halves)
+// tails reports whether impl.tailed can do a product of pairs over k numbers, with low unless nil.
+func tails(k int, low *LowRank) bool {
+	return k > 0 && k%PairBlock == 0 && (low == nil || low.Halves)
 }
 
 // runTailed does what it can of run, panels from j0 to the one that it returns.
@@ -45,7 +45,7 @@ func (f *forward) runTailed(s *scratch, m0, m1, j0, j1 int) int {
 	low, k := f.tail.Low, f.p.k
 	j1 = min(j1, (f.n1-f.n0)/32)
 	few := m1-m0 < f.im.tailedFrom && f.p.typ == PanelBF16
-	if few || j1 <= j0 || f.xb == nil || !f.im.tails(k, low) {
+	if few || j1 <= j0 || f.xb == nil || !tails(k, low) {
 		return j0
 	}
 	first := f.n0/32 + j0
@@ -80,7 +80,7 @@ func (f *forward) runTailed(s *scratch, m0, m1, j0, j1 int) int {
 func (b *backward) runTailed(s *scratch, m0, m1, j0, j1 int, made []float32, size, l0, l1 int) int {
 	k := b.p.k
 	j1 = min(j1, k/32)
-	if j1 <= j0 || b.yb == nil || !b.im.tails(l1-l0, b.low) {
+	if j1 <= j0 || b.yb == nil || !tails(l1-l0, b.low) {
 		return j0
 	}
 	p := tailedPairs{

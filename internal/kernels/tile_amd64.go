@@ -64,11 +64,6 @@ func tileBF256(mr, k int, a []float32, ars int, b []uint16, c []float32, ldc int
 	tileBF16AVX2[mr](k, &a[0], ars, &b[32], &c[16], ldc, acc, ahead)
 }
 
-func tileInt512(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, xs, ws []float32, to fetching, _ lowTile) {
-	checkInt(mr, kp, a, lda, b, c, ldc, xs, ws)
-	tileIntAVX512[mr](kp, &a[0], lda, &b[0], &c[0], ldc, acc, &xs[0], &ws[0], to.ahead)
-}
-
 func tileInt256(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, xs, ws []float32, to fetching, low lowTile) {
 	if mr >= len(tileInt16AVX2) {
 		stripInt256(mr, kp, a, lda, b, c, ldc, acc, xs, ws, to, low)

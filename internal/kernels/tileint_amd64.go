@@ -52,48 +52,6 @@ func tileInt1x32VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, a
 //go:noescape
 func tileInt2x32VNNI(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int)
 
-//go:noescape
-func tileInt1x32AVX512(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-
-//go:noescape
-func tileInt2x32AVX512(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-
-//go:noescape
-func tileInt3x32AVX512(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-
-//go:noescape
-func tileInt4x32AVX512(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-
-//go:noescape
-func tileInt5x32AVX512(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-
-//go:noescape
-func tileInt6x32AVX512(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-
-//go:noescape
-func tileInt7x32AVX512(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-
-//go:noescape
-func tileInt8x32AVX512(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-
-//go:noescape
-func tileInt9x32AVX512(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-
-//go:noescape
-func tileInt10x32AVX512(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-
-//go:noescape
-func tileInt11x32AVX512(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-
-//go:noescape
-func tileInt12x32AVX512(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-
-//go:noescape
-func tileInt13x32AVX512(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-
-//go:noescape
-func tileInt14x32AVX512(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)
-
 // peakIntAVX2 runs n rounds of 12 multiplications of 8 pairs of integers and additions of their sums.
 func peakIntAVX2(n int)
 

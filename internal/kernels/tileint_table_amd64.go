@@ -39,22 +39,3 @@ var tileInt32VNNI = [...]func(kp int, a *uint16, as int, b *uint16, c *float32, 
 	tileInt1x32VNNI,
 	tileInt2x32VNNI,
 }
-
-// tileIntAVX512 is indexed by the number of rows.
-var tileIntAVX512 = [...]func(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int){
-	nil,
-	tileInt1x32AVX512,
-	tileInt2x32AVX512,
-	tileInt3x32AVX512,
-	tileInt4x32AVX512,
-	tileInt5x32AVX512,
-	tileInt6x32AVX512,
-	tileInt7x32AVX512,
-	tileInt8x32AVX512,
-	tileInt9x32AVX512,
-	tileInt10x32AVX512,
-	tileInt11x32AVX512,
-	tileInt12x32AVX512,
-	tileInt13x32AVX512,
-	tileInt14x32AVX512,
-}

@@ -9,7 +9,6 @@ import (
 )
 
 const (
-	tileIntType    = "func(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int)"
 	tileInt256Type = "func(kp int, a *uint16, as int, b *uint16, c *float32, cs int, acc bool, xs *float32, ws *float32, ahead int, slow int, r int, u *float32, v *float32, vs int)"
 )
 
@@ -23,9 +22,6 @@ func tilesInt() {
 		for mr := 1; mr <= 2; mr++ {
 			tileInt256(mr, 32, dot)
 		}
-	}
-	for mr := 1; mr <= rows512; mr++ {
-		tileInt512(mr)
 	}
 	peakInts()
 }
@@ -129,36 +125,6 @@ func closeIntLow(mr, v int, onward func()) {
 	eachRow(mr, v, 32, func(at Mem, i int) { VMOVUPS(ys[i], at) })
 }
 
-// tileInt512 is tileInt256 for 32 columns in 512 bits.
-func tileInt512(mr int) {
-	name := fmt.Sprintf("tileInt%dx32AVX512", mr)
-	addToTable("tileIntAVX512", tileIntType, name)
-	TEXT(name, NOSPLIT, tileIntType)
-	Pragma("noescape")
-	for i := range 2 * mr {
-		VPXORD(zs[i], zs[i], zs[i])
-	}
-	pairs512(mr, dpwssd)
-	closeInt(mr, 2, 64, zs)
-}
-
-// closeInt turns the sums into float32, scales them by column, then by row, and adds them to c or sets it. The last
-// register is free.
-func closeInt(mr, v, bytes int, r []reg.VecPhysical) {
-	scaleInt(mr, v, bytes, r)
-	JZ(LabelRef("set"))
-	eachRow(mr, v, bytes, func(at Mem, i int) {
-		VADDPS(at, r[i], r[i])
-		VMOVUPS(r[i], at)
-	})
-	VZEROUPPER()
-	RET()
-	Label("set")
-	eachRow(mr, v, bytes, func(at Mem, i int) { VMOVUPS(r[i], at) })
-	VZEROUPPER()
-	RET()
-}
-
 // scaleInt turns the sums into float32, scales them by column, then by row, and sets the zero flag unless they are to be added to c,
 // whose first row AX is then.
 func scaleInt(mr, v, bytes int, r []reg.VecPhysical) {
@@ -170,6 +136,12 @@ func scaleInt(mr, v, bytes int, r []reg.VecPhysical) {
 	Load(Param("xs"), xs)
 	Load(Param("ws"), ws)
 	Load(Param("acc"), aThri)
+	scaleSums(mr, v, bytes, r, xs, ws)
+	TESTQ(aThri, aThri)
+}
+
+// scaleSums turns the sums into float32 and scales them by column, then by row. The last register is lost.
+func scaleSums(mr, v, bytes int, r []reg.VecPhysical, xs, ws reg.Register) {
 	x := r[len(r)-1]
 	for i := range mr {
 		VBROADCASTSS(Mem{Base: xs, Disp: 4 * i}, x)
@@ -180,7 +152,6 @@ func scaleInt(mr, v, bytes int, r []reg.VecPhysical) {
 			VMULPS(x, s, s)
 		}
 	}
-	TESTQ(aThri, aThri)
 }
 
 // eachRow calls do with where vector i of mr rows of c, v of so many bytes each, is, from AX on.

@@ -218,31 +218,3 @@ func tileBF512(mr int) {
 	half(false, 0, 0)
 	close512(mr, 2)
 }
-
-// pairs512 adds the products of a's pairs and b's to the sums of a tile of 32 columns, by an instruction for pairs of 16 bits.
-func pairs512(mr int, dot func(acc, x, y int)) {
-	Load(Param("kp"), count)
-	setRows(mr, 1)
-	Load(Param("b"), bPtr)
-	Load(Param("ahead"), ahead)
-	pairSteps512(mr, 2, dot)
-}
-
-// pairSteps512 are the steps of that, for v vectors of columns; b's rows have 32 pairs.
-func pairSteps512(mr, v int, dot func(acc, x, y int)) {
-	loop(4, func(step int) {
-		for j := range v {
-			PREFETCHT0(Mem{Base: bPtr, Index: ahead, Scale: 1, Disp: 128*step + 64*j})
-			VMOVUPS(Mem{Base: bPtr, Disp: 128*step + 64*j}, zs[28+j])
-		}
-		for i := range mr {
-			VPBROADCASTD(rowAt(i, 4*step), zs[30+i%2])
-			for j := range v {
-				dot(v*i+j, 30+i%2, 28+j)
-			}
-		}
-	}, func(n int) {
-		ADDQ(U32(uint32(128*n)), bPtr)
-		advance(mr, uint8(4*n))
-	})
-}
