@@ -4,7 +4,7 @@
 
 prepare.py makes WORK. Every measurement is also appended to WORK/results.jsonl. bench/README.md says what is counted.
 """
-import argparse, array, json, math, pathlib, shutil, struct, sys
+import argparse, array, itertools, json, math, pathlib, shutil, struct, sys
 
 import flops
 from side import LEVELS, Process, answer, best, in_turns, peer, peer_command, report, spawn
@@ -21,7 +21,7 @@ def plumb_stage(a, kind, sets, level=None, cores=None, pairs=0, name=None):
     shutil.rmtree(out, ignore_errors=True)
     config = a.work / f"{name or kind}.yaml"
     config.write_text("")
-    sets = [f"model={a.work}/smollm2", f"data={a.work}/pairs.jsonl", f"limit={pairs}", f"micro_batch_tokens={ROWS[kind]}"] + sets + a.set
+    sets = [f"model={a.work}/smollm2", f"data={a.work}/pairs.jsonl", f"limit={pairs}", f"micro_batch_tokens={ROWS[kind]}"] + a.set + sets
 
     def measure(r):
         m = json.loads((out / "manifest.json").read_text())
@@ -101,7 +101,8 @@ def training(a, kind):
 def ppo(a):
     """PPO: 16 episodes an update, 64 new tokens, 4 epochs, one reward model for both sides."""
     reward = a.work / "runs" / "reward"
-    if not (reward / "adapter" / "adapter_config.json").exists():
+    manifest = reward / "manifest.json"
+    if not manifest.exists() or json.loads(manifest.read_text()).get("outcome") != "done":
         finished(*plumb_stage(a, "reward", OPTIONS))
     sets = [f"reward={reward}", "batch_size=16", "num_ppo_epochs=4", "num_mini_batches=1", "response_length=64", "stop_token=none", "temperature=0.7",
             "learning_rate=1e-5", "lora.r=8", "lora.alpha=16", "save_steps=0"]
@@ -199,22 +200,21 @@ def product(a):
 
 
 def cores(a):
-    """DPO on one core, each of them in turn, for they are not equally fast, and on both; by turns also a loop that touches no memory, whose ratio
-    is that of the machine: of two virtual cores it is well below 2 while somebody has put both on one core."""
-    each = [{0}, {1}]
+    """DPO on one core, each of them in turn, for they are not equally fast, and on both; and a loop that touches no memory likewise, whose ratio
+    is that of the machine: of two virtual cores it is below 2 while somebody has put both on one core, or needs one of them."""
+    each, alternate = [{0}, {1}], itertools.cycle([{0}, {1}])
     run = lambda name, cores: plumb_stage(a, "dpo", OPTIONS, cores=cores, pairs=a.pairs, name=name)
+    loop = lambda cores: (Process([a.peak_binary, "-compute", a.compute.split(",")[0], "-work", 100], a.level, cores, own=True), answer)
     if a.turns:
-        loop = lambda cores: (Process([a.peak_binary, "-compute", a.compute.split(",")[0], "-work", 100], a.level, cores, own=True), answer)
-        first, (two, *loops) = in_turns(lambda: run("one", each), [lambda: run("two", None), lambda: loop(each), lambda: loop(None)], a.turns)
-        one, two = [first["seconds"]], [o["seconds"] for o in two]
-        ratio = one[0] * len(two) / sum(two)
-        single, both = (len(x) / sum(1 / o["rate"] for o in x) for x in loops)
-        more = {"loop_one": round(single, 1), "loop_two": round(both, 1), "loop_ratio": round(both / single, 3)}
+        first, (two, single, both) = in_turns(lambda: run("one", each), [lambda: run("two", None), lambda: loop(alternate), lambda: loop(None)], a.turns)
+        one = [first]
     else:
-        runs = [(finished(*run("one", [each[i % 2]]))["seconds"], finished(*run("two", None))["seconds"]) for i in range(2 * a.repeat)]
-        one, two = zip(*runs)
-        ratio, more = sum(one) / sum(two), {}
-    report(a.work, work="cores", level=a.level, one=one, two=two, ratio=round(ratio, 3), **more)
+        runs = [[finished(*start(c)) for c in ([each[i % 2]], None) for start in (lambda c: run("cores", c), loop)] for i in range(2 * a.repeat)]
+        one, single, two, both = zip(*runs)
+    one, two = ([o["seconds"] for o in x] for x in (one, two))
+    single, both = (len(x) / sum(1 / o["rate"] for o in x) for x in (single, both))
+    report(a.work, work="cores", level=a.level, one=one, two=two, ratio=round(len(two) * sum(one) / len(one) / sum(two), 3),
+           loop_one=round(single, 1), loop_two=round(both, 1), loop_ratio=round(both / single, 3))
 
 
 def useful(a):

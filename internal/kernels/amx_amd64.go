@@ -84,8 +84,8 @@ func tileDotAMX(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc in
 		acc = true
 	}
 	if left := kp - 16*whole; left > 0 {
-		for i := 0; i < mr; i += 14 {
-			tileDot512(min(14, mr-i), left, a[i*lda+32*whole:], lda, b[16*whole*64:], c[i*ldc:], ldc, acc, ahead, lowTile{})
+		for i := 0; i < mr; i += rows512 {
+			tileDot512(min(rows512, mr-i), left, a[i*lda+32*whole:], lda, b[16*whole*64:], c[i*ldc:], ldc, acc, ahead, lowTile{})
 		}
 	}
 	if low.r > 0 {

@@ -13,7 +13,7 @@
 // Each function exists in generic Go and, where the processor has them, as AVX2 and AVX-512 or NEON assembly, chosen when
 // the program starts. The AVX levels and NEON give equal bits in f32, hashes of which TestBitsAcrossMachines holds; the generic
 // one differs from them by rounding (it has no fused multiply-add, on arm64 neither). NaN and Inf travel through every
-// function: zeros are never skipped.
+// function: zeros are not skipped, but for those that pad a low rank and its factors.
 //
 // Slices that are too short for the shape passed are a programming error and panic as any slice access does.
 package kernels

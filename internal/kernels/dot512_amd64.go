@@ -66,7 +66,8 @@ func tileDot512(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc in
 	tileDot32AVX512(mr, &w)
 }
 
-// panelsDot512 and slimDot512 are impl.panelsDot and impl.slimDot, the latter with tiles of half the columns.
+// panelsDot512 and slimDot512 are impl.panelsDot and impl.slimDot, the latter with tiles of half the columns, so that rows that are not finite
+// do not meet its zeros.
 func panelsDot512(m, panels, kp int, a []uint16, lda int, b []uint16, step int, c []float32, ldc int, acc bool) {
 	dotTiles512(false, m, panels, kp, a, lda, b, step, c, ldc, acc)
 }
@@ -103,7 +104,7 @@ func dotTiles512(slim bool, m, panels, kp int, a []uint16, lda int, b []uint16, 
 // all stores of the last tile are done.
 func tailedDot512(p *tailedPairs, s *scratch) {
 	_, _ = p.a[(p.m-1)*p.lda+p.k-1], p.b[(p.panels-1)*p.step+32*p.k-1]
-	w := dotWork{kp: p.k / 2, lda: 2 * p.lda, bias: &noBias[0]}
+	w := dotWork{kp: p.k / 2, lda: 2 * p.lda, ahead: p.ahead, bias: &noBias[0]}
 	last, size := (p.m-1)*p.ld+32*p.panels-1, 4
 	var c, add unsafe.Pointer
 	if p.half != nil {
@@ -115,10 +116,10 @@ func tailedDot512(p *tailedPairs, s *scratch) {
 		if p.acc {
 			w.acc = 1
 		}
-	}
-	if p.add != nil {
-		_ = p.add[last]
-		add, w.end = unsafe.Pointer(&p.add[0]), dotAdd
+		if p.add != nil {
+			_ = p.add[last]
+			add, w.end = unsafe.Pointer(&p.add[0]), dotAdd
+		}
 	}
 	w.ldc = size * p.ld
 	if p.bias != nil {
@@ -132,10 +133,6 @@ func tailedDot512(p *tailedPairs, s *scratch) {
 	if low > 0 {
 		_, _ = p.low.ub[(p.m-1)*p.low.r+p.low.hi-1], p.low.vb[32*((p.panels-1)*p.low.r+p.low.hi)-1]
 		w.lowKP, w.ldu = low/2, 2*p.low.r
-	}
-	im := active.Load()
-	if p.m <= decodeRows {
-		w.ahead = im.ahead
 	}
 	tiles := (p.m + rows512 - 1) / rows512
 	for j := range p.panels {
@@ -166,13 +163,14 @@ func tailedDot512(p *tailedPairs, s *scratch) {
 			}
 			tileDot32AVX512(mr, &w)
 			if p.bias != nil && w.end == dotStore {
-				im.addRows(p.dst[at:], p.ld, mr, p.bias[32*j:])
+				active.Load().addRows(p.dst[at:], p.ld, mr, p.bias[32*j:])
 			}
 		}
 	}
 }
 
-// tileInt512 is tileInt for any number of rows, with what strips do.
+// tileInt512 is tileInt for any number of rows. The panel that comes next is not fetched meanwhile: what reads it ahead in the processor does
+// better (docs/LOG.md).
 func tileInt512(m, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, xs, ws []float32, to fetching, low lowTile) {
 	checkInt(m, kp, a, lda, b, c, ldc, xs, ws)
 	w := intWork{kp: kp, lda: 2 * lda, b: &b[0], ahead: to.ahead, slow: to.slow, ldc: 4 * ldc, ws: &ws[0]}

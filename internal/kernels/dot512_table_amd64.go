@@ -77,6 +77,8 @@ func tileDot32AVX512(mr int, w *dotWork) {
 		tileDot13x32AVX512(w)
 	case 14:
 		tileDot14x32AVX512(w)
+	default:
+		panic("kernels: a tile has 1 to 14 rows")
 	}
 }
 
@@ -153,6 +155,8 @@ func tileDot16AVX512(mr int, w *dotWork) {
 		tileDot13x16AVX512(w)
 	case 14:
 		tileDot14x16AVX512(w)
+	default:
+		panic("kernels: a tile has 1 to 14 rows")
 	}
 }
 
@@ -229,5 +233,7 @@ func tileInt32AVX512(mr int, w *intWork) {
 		tileInt13x32AVX512(w)
 	case 14:
 		tileInt14x32AVX512(w)
+	default:
+		panic("kernels: a tile has 1 to 14 rows")
 	}
 }

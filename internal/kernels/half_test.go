@@ -45,7 +45,11 @@ func nearRounded(got []uint16, want []float32, slack float64) int {
 // TestMatMulHalf: a product that is rounded in its tiles has the bits of one that is rounded afterwards.
 func TestMatMulHalf(t *testing.T) {
 	pairLevels(t, func(t *testing.T, r *rand.Rand, g *guards) {
-		for _, s := range [][3]int{{1, 32, 64}, {5, 96, 33}, {70, 64, 2*pairDepth + 64}, {150, 320, 576}, {33, 32, 352}} {
+		shapes := [][3]int{{1, 32, 64}, {5, 96, 33}, {70, 64, 2*pairDepth + 64}, {150, 320, 576}, {33, 32, 352}}
+		for m := 2; m < 16; m++ {
+			shapes = append(shapes, [3]int{m, 64, 32})
+		}
+		for _, s := range shapes {
 			m, n, k := s[0], s[1], s[2]
 			for typ := PanelBF16; typ <= PanelQ4; typ++ {
 				if typ == PanelI16 || typ == PanelRows || typ >= PanelQ8 && k%QuantBlock != 0 {
@@ -211,7 +215,11 @@ func TestRMSNormHalf(t *testing.T) {
 // TestSlimPanels: columns of zeros that are left out change no bit.
 func TestSlimPanels(t *testing.T) {
 	pairLevels(t, func(t *testing.T, r *rand.Rand, g *guards) {
-		for _, s := range [][2]int{{1, 32}, {45, 64}, {300, 96}} {
+		shapes := [][2]int{{45, 64}, {300, 96}}
+		for m := 1; m < 16; m++ {
+			shapes = append(shapes, [2]int{m, 32})
+		}
+		for _, s := range shapes {
 			m, k := s[0], s[1]
 			a, b := g.half(HalfLen(m, k)), g.half(32*k)
 			HalfRows(a, random(r, m*k), m, k)

@@ -104,7 +104,7 @@ type impl struct {
 	fastBlocks occasion // when those outrun products in f32
 	converts   bool     // to bf16 in one instruction
 	intTail    bool     // tileInt adds a low rank and knows fetching.slow
-	intStrips  bool     // tileInt takes as many rows as a strip has, and fetches fetching.next while they pass
+	intStrips  bool     // tileInt takes as many rows as a strip has, and may fetch fetching.next while they pass
 	ahead      int      // bytes that weights are fetched ahead of use when few rows share them
 
 	// tile: c(mr,32) (+)= a(mr,k)·b(k,32); a's element (i,l) is a[i*ars+l*acs], one of the two being 1; b's rows are ldb
@@ -120,7 +120,7 @@ type impl struct {
 	tileDot func(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool, ahead int, low lowTile)
 	// panelsDot is tileDot for any number of rows and several panels of b, step numbers apart, kp a multiple of 16; there where tileDot is.
 	panelsDot func(mr, panels, kp int, a []uint16, lda int, b []uint16, step int, c []float32, ldc int, acc bool)
-	// slimDot is panelsDot for one panel of zeros from column 16 on.
+	// slimDot is panelsDot for one panel whose columns from 16 on are zeros.
 	slimDot func(mr, kp int, a []uint16, lda int, b []uint16, c []float32, ldc int, acc bool)
 	// outer is AddOuterPairs with uᵀ at hand, rows ld apart and m padded with zeros to whole pairs of blocks; nil: by panels of x.
 	outer func(g [][]float32, col int, turned []uint16, ld int, x []uint16, ldx, m, w int)

@@ -49,33 +49,43 @@ func TestLowRank(t *testing.T) {
 
 // TestLowRankBounds: rows of V that are zeros may be left out.
 func TestLowRankBounds(t *testing.T) {
-	pairLevels(t, func(t *testing.T, r *rand.Rand, g *guards) {
-		m, n, k, first, end := 75, 96, 64, 9, 18
-		p := panelsOf(random(r, n*k), n, k, PanelBF16)
-		x, dy := random(r, m*k), random(r, m*n)
-		u, v := make([]uint16, m*PairBlock), make([]uint16, n*PairBlock) // of n rows or, backward, of the first k
-		F32ToBF16(u, random(r, len(u)))
-		F32ToBF16(v, random(r, len(v)))
-		for i := range v {
-			if j := i % PairBlock; j < first || j >= end {
-				v[i] = 0
+	pairLevels(t, func(t *testing.T, r *rand.Rand, _ *guards) {
+		for _, s := range [][3]int{{75, 96, 64}, {20, 100, 33}, {3, 32, 64}} {
+			m, n, k, first, end := s[0], s[1], s[2], 9, 18
+			p := panelsOf(random(r, n*k), n, k, PanelBF16)
+			x, dy := random(r, m*k), random(r, m*n)
+			u := make([]uint16, m*PairBlock)
+			F32ToBF16(u, random(r, len(u)))
+			pack := func(rows int) []uint16 { // of V of PairBlock rows and so many columns
+				v := make([]uint16, rows*PairBlock)
+				F32ToBF16(v, random(r, len(v)))
+				for i := range v {
+					if j := i % PairBlock; j < first || j >= end {
+						v[i] = 0
+					}
+				}
+				packed := make([]uint16, (rows+31)/32*32*PairBlock)
+				PairColumns(packed, v, PairBlock, rows, PairBlock)
+				return packed
 			}
-		}
-		packed := make([]uint16, len(v))
-		PairColumns(packed, v, PairBlock, n, PairBlock)
-		whole := &LowRank{R: PairBlock, Halves: true, UB: u, VB: packed}
-		some := *whole
-		some.First, some.End = first, end
-		y, wantY, dx, wantX := make([]float32, m*n), make([]float32, m*n), make([]float32, m*k), make([]float32, m*k)
-		p.MatMul(y, Rows{F: x}, m, false, BF16, Tail{Low: &some})
-		p.MatMul(wantY, Rows{F: x}, m, false, BF16, Tail{Low: whole})
-		p.MatMulBackward(dx, Rows{F: dy}, m, false, BF16, &some)
-		p.MatMulBackward(wantX, Rows{F: dy}, m, false, BF16, whole)
-		if i := equalBits(y, wantY); i >= 0 {
-			t.Errorf("element %d is %v, want %v", i, y[i], wantY[i])
-		}
-		if i := equalBits(dx, wantX); i >= 0 {
-			t.Errorf("backward, element %d is %v, want %v", i, dx[i], wantX[i])
+			product := func(low LowRank) (y, dx []float32) {
+				y, dx = make([]float32, m*n), make([]float32, m*k)
+				forth, back := low, low
+				forth.VB, back.VB = low.VB[:(n+31)/32*32*PairBlock], low.VB[(n+31)/32*32*PairBlock:]
+				p.MatMul(y, Rows{F: x}, m, false, BF16, Tail{Low: &forth})
+				p.MatMulBackward(dx, Rows{F: dy}, m, false, BF16, &back)
+				return y, dx
+			}
+			low := LowRank{R: PairBlock, Halves: true, UB: u, VB: append(pack(n), pack(k)...)}
+			wantY, wantX := product(low)
+			low.First, low.End = first, end
+			y, dx := product(low)
+			if i := equalBits(y, wantY); i >= 0 {
+				t.Errorf("%v: element %d is %v, want %v", s, i, y[i], wantY[i])
+			}
+			if i := equalBits(dx, wantX); i >= 0 {
+				t.Errorf("%v: backward, element %d is %v, want %v", s, i, dx[i], wantX[i])
+			}
 		}
 	})
 }

@@ -286,7 +286,7 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 	if whole {
 		depth = f.p.k
 	}
-	j0 = f.runTailed(s, m0, m1, j0, j1)
+	j0 = f.runTailed(s, m0, m1, j0, j1, ahead)
 	chunks, panels := (f.p.k+depth-1)/depth, j1-j0
 	for n := range chunks * panels {
 		// many rows stay while panels pass; for few rows panels are read from end to end

@@ -5,6 +5,7 @@ package kernels
 // add, in rows ld apart. k is a multiple of PairBlock.
 type tailedPairs struct {
 	m, panels, k int
+	ahead        int // bytes that b is fetched ahead of use
 	a            []uint16
 	lda          int
 	b            []uint16
@@ -40,8 +41,8 @@ func tails(k int, low *LowRank) bool {
 	return k > 0 && k%PairBlock == 0 && (low == nil || low.Halves)
 }
 
-// runTailed does what it can of run, panels from j0 to the one that it returns.
-func (f *forward) runTailed(s *scratch, m0, m1, j0, j1 int) int {
+// runTailed does what it can of run, panels from j0 to the one that it returns, fetched so many bytes ahead.
+func (f *forward) runTailed(s *scratch, m0, m1, j0, j1, ahead int) int {
 	low, k := f.tail.Low, f.p.k
 	j1 = min(j1, (f.n1-f.n0)/32)
 	few := m1-m0 < f.im.tailedFrom && f.p.typ == PanelBF16
@@ -63,6 +64,7 @@ func (f *forward) runTailed(s *scratch, m0, m1, j0, j1 int) int {
 		p.add = f.tail.Add[at:]
 	}
 	if f.p.typ == PanelBF16 {
+		p.ahead = ahead
 		p.b = asU16(f.p.f[first*f.p.size:])
 		f.im.tailed(&p, s)
 		return j1

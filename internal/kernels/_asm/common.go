@@ -124,7 +124,7 @@ func writeTables(path string) {
 		for i, f := range s.functions {
 			fmt.Fprintf(&b, "\tcase %d:\n\t\t%s(%s)\n", i+1, f, s.args)
 		}
-		b.WriteString("\t}\n}\n")
+		fmt.Fprintf(&b, "\tdefault:\n\t\tpanic(\"kernels: a tile has 1 to %d rows\")\n\t}\n}\n", len(s.functions))
 	}
 	if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
 		log.Fatal(err)

@@ -13,7 +13,7 @@ const (
 )
 
 // tilesInt writes products of 16-bit integers, whose sums are exact: with multiplications and additions apart (AVX2) or in one
-// (VNNI), the latter in 256 and 512 bits.
+// (AVX-VNNI).
 func tilesInt() {
 	for _, dot := range []bool{false, true} {
 		for mr := 1; mr <= rows256; mr++ {
@@ -100,7 +100,7 @@ func openInt(mr, v int) {
 // closeIntLow turns the sums into float32, adds what is in c if it shall, then u(mr,r)·v(r,8*v), and sets c; onward comes behind the loading
 // of u's rows.
 func closeIntLow(mr, v int, onward func()) {
-	scaleInt(mr, v, 32, ys)
+	scaleInt(mr, v)
 	JZ(LabelRef("low"))
 	eachRow(mr, v, 32, func(at Mem, i int) { VADDPS(at, ys[i], ys[i]) })
 	Label("low")
@@ -127,7 +127,7 @@ func closeIntLow(mr, v int, onward func()) {
 
 // scaleInt turns the sums into float32, scales them by column, then by row, and sets the zero flag unless they are to be added to c,
 // whose first row AX is then.
-func scaleInt(mr, v, bytes int, r []reg.VecPhysical) {
+func scaleInt(mr, v int) {
 	Label("store")
 	Load(Param("c"), cPtr)
 	Load(Param("cs"), cStride)
@@ -136,7 +136,7 @@ func scaleInt(mr, v, bytes int, r []reg.VecPhysical) {
 	Load(Param("xs"), xs)
 	Load(Param("ws"), ws)
 	Load(Param("acc"), aThri)
-	scaleSums(mr, v, bytes, r, xs, ws)
+	scaleSums(mr, v, 32, ys, xs, ws)
 	TESTQ(aThri, aThri)
 }
 
