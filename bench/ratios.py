@@ -203,7 +203,7 @@ def cores(a):
     """DPO on one core, each of them in turn, for they are not equally fast, and on both; and a loop that touches no memory likewise, whose ratio
     is that of the machine: of two virtual cores it is below 2 while somebody has put both on one core, or needs one of them."""
     each, alternate = [{0}, {1}], itertools.cycle([{0}, {1}])
-    run = lambda name, cores: plumb_stage(a, "dpo", OPTIONS + [f"epochs={a.epochs}"], cores=cores, pairs=a.pairs, name=name)
+    run = lambda name, cores: plumb_stage(a, "dpo", OPTIONS, cores=cores, pairs=a.pairs, name=name)
     loop = lambda cores: (Process([a.peak_binary, "-compute", a.compute.split(",")[0], "-work", 100], a.level, cores, own=True), answer)
     if a.turns:
         first, (two, single, both) = in_turns(lambda: run("one", each), [lambda: run("two", None), lambda: loop(alternate), lambda: loop(None)], a.turns)
@@ -248,7 +248,6 @@ def main():
     p.add_argument("--both", action="store_true", help="TRL's DPO without its precomputed reference too")
     p.add_argument("--pairs", type=int, default=0)
     p.add_argument("--updates", type=int, default=1)
-    p.add_argument("--epochs", type=int, default=1, help="cores: of one, memory that is touched the first time is a twentieth of the work on two")
     p.add_argument("--device_batch", type=int, default=16)
     p.add_argument("--threads", type=int, default=0, help="of both sides of a training; 0: ours all, the peer's 2")
     p.add_argument("--repeat", type=int, default=1)
