@@ -7,21 +7,21 @@ import "unsafe"
 // dotWork is the argument of the tiles by AVX512_BF16's dot product. The generator (_asm/dot512.go) counts on fields of eight bytes in this
 // order. Distances are in bytes, steps are pairs.
 type dotWork struct {
-	kp    int
-	a     *uint16
-	lda   int
-	b     *uint16
-	ahead int
-	c     unsafe.Pointer
-	ldc   int
-	acc   int // 1: sums begin from c
-	lowKP int // steps of the low rank u·v, whose sums go on from those of a·b
-	u     *uint16
-	ldu   int
-	v     *uint16
-	end   int
-	bias  *float32
-	add   unsafe.Pointer // rows as those of c
+	kp          int
+	a           *uint16
+	lda         int
+	b           *uint16
+	ahead, slow int // fetching's
+	c           unsafe.Pointer
+	ldc         int
+	acc         int // 1: sums begin from c
+	lowKP       int // steps of the low rank u·v, whose sums go on from those of a·b
+	u           *uint16
+	ldu         int
+	v           *uint16
+	end         int
+	bias        *float32
+	add         unsafe.Pointer // rows as those of c
 }
 
 // intWork is the argument of the tiles by AVX512_VNNI's, likewise; distances of the factors in float32, c, u and v, are in bytes too.
@@ -147,6 +147,10 @@ func tailedDot512(p *tailedPairs, s *scratch) {
 			i := p.m * t / tiles
 			mr := p.m*(t+1)/tiles - i
 			w.a = &p.a[i*p.lda]
+			if p.ahead > 0 && tiles > 1 {
+				to := sharedFetching(t, tiles, w.kp)
+				w.ahead, w.slow = to.ahead, to.slow
+			}
 			if low > 0 {
 				w.u = &p.low.ub[i*p.low.r+p.low.lo]
 			}

@@ -8,9 +8,9 @@
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+, PREFETCHW
 TEXT ·tileDot1x32AVX512(SB), NOSPLIT, $0-8
 	MOVQ   w+0(FP), R13
-	MOVQ   40(R13), AX
-	MOVQ   48(R13), BX
-	CMPQ   56(R13), $0x00
+	MOVQ   48(R13), AX
+	MOVQ   56(R13), BX
+	CMPQ   64(R13), $0x00
 	JNE    load
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -29,43 +29,44 @@ ready:
 	LEAQ (R11)(R11*2), R12
 	MOVQ 24(R13), DI
 	MOVQ 32(R13), DX
-	MOVQ 64(R13), BX
+	MOVQ 40(R13), AX
+	MOVQ 72(R13), BX
 
 sum:
 	SUBQ $0x04, CX
 	JL   rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
 	WORD         $0xc452
 	LONG         $0x400e9262
 	WORD         $0xcd52
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
-	PREFETCHT0   192(DI)(DX*1)
+	PREFETCHT1   192(DI)(DX*1)
 	VMOVUPS      192(DI), Z29
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400e9262
 	WORD         $0xc452
 	LONG         $0x400e9262
 	WORD         $0xcd52
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
-	PREFETCHT0   320(DI)(DX*1)
+	PREFETCHT1   320(DI)(DX*1)
 	VMOVUPS      320(DI), Z29
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400e9262
 	WORD         $0xc452
 	LONG         $0x400e9262
 	WORD         $0xcd52
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
-	PREFETCHT0   448(DI)(DX*1)
+	PREFETCHT1   448(DI)(DX*1)
 	VMOVUPS      448(DI), Z29
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400e9262
@@ -74,6 +75,7 @@ many:
 	WORD         $0xcd52
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x10, SI
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -82,9 +84,9 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -99,20 +101,20 @@ one:
 store:
 	TESTQ BX, BX
 	JZ    end
-	MOVQ  72(R13), SI
-	MOVQ  80(R13), R11
+	MOVQ  80(R13), SI
+	MOVQ  88(R13), R11
 	LEAQ  (R11)(R11*2), R12
-	MOVQ  88(R13), DI
+	MOVQ  96(R13), DI
 	MOVQ  BX, CX
 	XORQ  BX, BX
 	JMP   sum
 
 end:
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
-	MOVQ    104(R13), SI
-	MOVQ    112(R13), R8
-	CMPQ    96(R13), $0x01
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
+	MOVQ    112(R13), SI
+	MOVQ    120(R13), R8
+	CMPQ    104(R13), $0x01
 	JE      add
 	JG      round
 	VMOVUPS Z0, (AX)
@@ -144,9 +146,9 @@ round:
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+, PREFETCHW
 TEXT ·tileDot2x32AVX512(SB), NOSPLIT, $0-8
 	MOVQ   w+0(FP), R13
-	MOVQ   40(R13), AX
-	MOVQ   48(R13), BX
-	CMPQ   56(R13), $0x00
+	MOVQ   48(R13), AX
+	MOVQ   56(R13), BX
+	CMPQ   64(R13), $0x00
 	JNE    load
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -173,16 +175,17 @@ ready:
 	LEAQ (R11)(R11*2), R12
 	MOVQ 24(R13), DI
 	MOVQ 32(R13), DX
-	MOVQ 64(R13), BX
+	MOVQ 40(R13), AX
+	MOVQ 72(R13), BX
 
 sum:
 	SUBQ $0x04, CX
 	JL   rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -194,9 +197,9 @@ many:
 	WORD         $0xd452
 	LONG         $0x40069262
 	WORD         $0xdd52
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
-	PREFETCHT0   192(DI)(DX*1)
+	PREFETCHT1   192(DI)(DX*1)
 	VMOVUPS      192(DI), Z29
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400e9262
@@ -208,9 +211,9 @@ many:
 	WORD         $0xd452
 	LONG         $0x40069262
 	WORD         $0xdd52
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
-	PREFETCHT0   320(DI)(DX*1)
+	PREFETCHT1   320(DI)(DX*1)
 	VMOVUPS      320(DI), Z29
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400e9262
@@ -222,9 +225,9 @@ many:
 	WORD         $0xd452
 	LONG         $0x40069262
 	WORD         $0xdd52
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
-	PREFETCHT0   448(DI)(DX*1)
+	PREFETCHT1   448(DI)(DX*1)
 	VMOVUPS      448(DI), Z29
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400e9262
@@ -238,6 +241,7 @@ many:
 	WORD         $0xdd52
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x10, SI
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -246,9 +250,9 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -268,20 +272,20 @@ one:
 store:
 	TESTQ BX, BX
 	JZ    end
-	MOVQ  72(R13), SI
-	MOVQ  80(R13), R11
+	MOVQ  80(R13), SI
+	MOVQ  88(R13), R11
 	LEAQ  (R11)(R11*2), R12
-	MOVQ  88(R13), DI
+	MOVQ  96(R13), DI
 	MOVQ  BX, CX
 	XORQ  BX, BX
 	JMP   sum
 
 end:
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
-	MOVQ    104(R13), SI
-	MOVQ    112(R13), R8
-	CMPQ    96(R13), $0x01
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
+	MOVQ    112(R13), SI
+	MOVQ    120(R13), R8
+	CMPQ    104(R13), $0x01
 	JE      add
 	JG      round
 	VMOVUPS Z0, (AX)
@@ -330,9 +334,9 @@ round:
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+, PREFETCHW
 TEXT ·tileDot3x32AVX512(SB), NOSPLIT, $0-8
 	MOVQ   w+0(FP), R13
-	MOVQ   40(R13), AX
-	MOVQ   48(R13), BX
-	CMPQ   56(R13), $0x00
+	MOVQ   48(R13), AX
+	MOVQ   56(R13), BX
+	CMPQ   64(R13), $0x00
 	JNE    load
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -367,16 +371,17 @@ ready:
 	LEAQ (R11)(R11*2), R12
 	MOVQ 24(R13), DI
 	MOVQ 32(R13), DX
-	MOVQ 64(R13), BX
+	MOVQ 40(R13), AX
+	MOVQ 72(R13), BX
 
 sum:
 	SUBQ $0x04, CX
 	JL   rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -393,9 +398,9 @@ many:
 	WORD         $0xe452
 	LONG         $0x400e9262
 	WORD         $0xed52
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
-	PREFETCHT0   192(DI)(DX*1)
+	PREFETCHT1   192(DI)(DX*1)
 	VMOVUPS      192(DI), Z29
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400e9262
@@ -412,9 +417,9 @@ many:
 	WORD         $0xe452
 	LONG         $0x400e9262
 	WORD         $0xed52
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
-	PREFETCHT0   320(DI)(DX*1)
+	PREFETCHT1   320(DI)(DX*1)
 	VMOVUPS      320(DI), Z29
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400e9262
@@ -431,9 +436,9 @@ many:
 	WORD         $0xe452
 	LONG         $0x400e9262
 	WORD         $0xed52
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
-	PREFETCHT0   448(DI)(DX*1)
+	PREFETCHT1   448(DI)(DX*1)
 	VMOVUPS      448(DI), Z29
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400e9262
@@ -452,6 +457,7 @@ many:
 	WORD         $0xed52
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x10, SI
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -460,9 +466,9 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -487,20 +493,20 @@ one:
 store:
 	TESTQ BX, BX
 	JZ    end
-	MOVQ  72(R13), SI
-	MOVQ  80(R13), R11
+	MOVQ  80(R13), SI
+	MOVQ  88(R13), R11
 	LEAQ  (R11)(R11*2), R12
-	MOVQ  88(R13), DI
+	MOVQ  96(R13), DI
 	MOVQ  BX, CX
 	XORQ  BX, BX
 	JMP   sum
 
 end:
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
-	MOVQ    104(R13), SI
-	MOVQ    112(R13), R8
-	CMPQ    96(R13), $0x01
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
+	MOVQ    112(R13), SI
+	MOVQ    120(R13), R8
+	CMPQ    104(R13), $0x01
 	JE      add
 	JG      round
 	VMOVUPS Z0, (AX)
@@ -566,9 +572,9 @@ round:
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+, PREFETCHW
 TEXT ·tileDot4x32AVX512(SB), NOSPLIT, $0-8
 	MOVQ   w+0(FP), R13
-	MOVQ   40(R13), AX
-	MOVQ   48(R13), BX
-	CMPQ   56(R13), $0x00
+	MOVQ   48(R13), AX
+	MOVQ   56(R13), BX
+	CMPQ   64(R13), $0x00
 	JNE    load
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -611,16 +617,17 @@ ready:
 	LEAQ (R11)(R11*2), R12
 	MOVQ 24(R13), DI
 	MOVQ 32(R13), DX
-	MOVQ 64(R13), BX
+	MOVQ 40(R13), AX
+	MOVQ 72(R13), BX
 
 sum:
 	SUBQ $0x04, CX
 	JL   rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -642,9 +649,9 @@ many:
 	WORD         $0xf452
 	LONG         $0x40069262
 	WORD         $0xfd52
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
-	PREFETCHT0   192(DI)(DX*1)
+	PREFETCHT1   192(DI)(DX*1)
 	VMOVUPS      192(DI), Z29
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400e9262
@@ -666,9 +673,9 @@ many:
 	WORD         $0xf452
 	LONG         $0x40069262
 	WORD         $0xfd52
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
-	PREFETCHT0   320(DI)(DX*1)
+	PREFETCHT1   320(DI)(DX*1)
 	VMOVUPS      320(DI), Z29
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400e9262
@@ -690,9 +697,9 @@ many:
 	WORD         $0xf452
 	LONG         $0x40069262
 	WORD         $0xfd52
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
-	PREFETCHT0   448(DI)(DX*1)
+	PREFETCHT1   448(DI)(DX*1)
 	VMOVUPS      448(DI), Z29
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400e9262
@@ -716,6 +723,7 @@ many:
 	WORD         $0xfd52
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x10, SI
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -724,9 +732,9 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -756,20 +764,20 @@ one:
 store:
 	TESTQ BX, BX
 	JZ    end
-	MOVQ  72(R13), SI
-	MOVQ  80(R13), R11
+	MOVQ  80(R13), SI
+	MOVQ  88(R13), R11
 	LEAQ  (R11)(R11*2), R12
-	MOVQ  88(R13), DI
+	MOVQ  96(R13), DI
 	MOVQ  BX, CX
 	XORQ  BX, BX
 	JMP   sum
 
 end:
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
-	MOVQ    104(R13), SI
-	MOVQ    112(R13), R8
-	CMPQ    96(R13), $0x01
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
+	MOVQ    112(R13), SI
+	MOVQ    120(R13), R8
+	CMPQ    104(R13), $0x01
 	JE      add
 	JG      round
 	VMOVUPS Z0, (AX)
@@ -852,9 +860,9 @@ round:
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+, PREFETCHW
 TEXT ·tileDot5x32AVX512(SB), NOSPLIT, $0-8
 	MOVQ   w+0(FP), R13
-	MOVQ   40(R13), AX
-	MOVQ   48(R13), BX
-	CMPQ   56(R13), $0x00
+	MOVQ   48(R13), AX
+	MOVQ   56(R13), BX
+	CMPQ   64(R13), $0x00
 	JNE    load
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -906,16 +914,17 @@ ready:
 	LEAQ (SI)(R11*4), R8
 	MOVQ 24(R13), DI
 	MOVQ 32(R13), DX
-	MOVQ 64(R13), BX
+	MOVQ 40(R13), AX
+	MOVQ 72(R13), BX
 
 sum:
 	SUBQ $0x04, CX
 	JL   rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -942,9 +951,9 @@ many:
 	WORD         $0xc452
 	LONG         $0x400e1262
 	WORD         $0xcd52
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
-	PREFETCHT0   192(DI)(DX*1)
+	PREFETCHT1   192(DI)(DX*1)
 	VMOVUPS      192(DI), Z29
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400e9262
@@ -971,9 +980,9 @@ many:
 	WORD         $0xc452
 	LONG         $0x400e1262
 	WORD         $0xcd52
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
-	PREFETCHT0   320(DI)(DX*1)
+	PREFETCHT1   320(DI)(DX*1)
 	VMOVUPS      320(DI), Z29
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400e9262
@@ -1000,9 +1009,9 @@ many:
 	WORD         $0xc452
 	LONG         $0x400e1262
 	WORD         $0xcd52
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
-	PREFETCHT0   448(DI)(DX*1)
+	PREFETCHT1   448(DI)(DX*1)
 	VMOVUPS      448(DI), Z29
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400e9262
@@ -1032,6 +1041,7 @@ many:
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x10, SI
 	ADDQ         $0x10, R8
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -1040,9 +1050,9 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -1078,21 +1088,21 @@ one:
 store:
 	TESTQ BX, BX
 	JZ    end
-	MOVQ  72(R13), SI
-	MOVQ  80(R13), R11
+	MOVQ  80(R13), SI
+	MOVQ  88(R13), R11
 	LEAQ  (R11)(R11*2), R12
 	LEAQ  (SI)(R11*4), R8
-	MOVQ  88(R13), DI
+	MOVQ  96(R13), DI
 	MOVQ  BX, CX
 	XORQ  BX, BX
 	JMP   sum
 
 end:
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
-	MOVQ    104(R13), SI
-	MOVQ    112(R13), R8
-	CMPQ    96(R13), $0x01
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
+	MOVQ    112(R13), SI
+	MOVQ    120(R13), R8
+	CMPQ    104(R13), $0x01
 	JE      add
 	JG      round
 	VMOVUPS Z0, (AX)
@@ -1192,9 +1202,9 @@ round:
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+, PREFETCHW
 TEXT ·tileDot6x32AVX512(SB), NOSPLIT, $0-8
 	MOVQ   w+0(FP), R13
-	MOVQ   40(R13), AX
-	MOVQ   48(R13), BX
-	CMPQ   56(R13), $0x00
+	MOVQ   48(R13), AX
+	MOVQ   56(R13), BX
+	CMPQ   64(R13), $0x00
 	JNE    load
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -1254,16 +1264,17 @@ ready:
 	LEAQ (SI)(R11*4), R8
 	MOVQ 24(R13), DI
 	MOVQ 32(R13), DX
-	MOVQ 64(R13), BX
+	MOVQ 40(R13), AX
+	MOVQ 72(R13), BX
 
 sum:
 	SUBQ $0x04, CX
 	JL   rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -1295,9 +1306,9 @@ many:
 	WORD         $0xd452
 	LONG         $0x40061262
 	WORD         $0xdd52
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
-	PREFETCHT0   192(DI)(DX*1)
+	PREFETCHT1   192(DI)(DX*1)
 	VMOVUPS      192(DI), Z29
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400e9262
@@ -1329,9 +1340,9 @@ many:
 	WORD         $0xd452
 	LONG         $0x40061262
 	WORD         $0xdd52
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
-	PREFETCHT0   320(DI)(DX*1)
+	PREFETCHT1   320(DI)(DX*1)
 	VMOVUPS      320(DI), Z29
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400e9262
@@ -1363,9 +1374,9 @@ many:
 	WORD         $0xd452
 	LONG         $0x40061262
 	WORD         $0xdd52
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
-	PREFETCHT0   448(DI)(DX*1)
+	PREFETCHT1   448(DI)(DX*1)
 	VMOVUPS      448(DI), Z29
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400e9262
@@ -1400,6 +1411,7 @@ many:
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x10, SI
 	ADDQ         $0x10, R8
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -1408,9 +1420,9 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -1451,21 +1463,21 @@ one:
 store:
 	TESTQ BX, BX
 	JZ    end
-	MOVQ  72(R13), SI
-	MOVQ  80(R13), R11
+	MOVQ  80(R13), SI
+	MOVQ  88(R13), R11
 	LEAQ  (R11)(R11*2), R12
 	LEAQ  (SI)(R11*4), R8
-	MOVQ  88(R13), DI
+	MOVQ  96(R13), DI
 	MOVQ  BX, CX
 	XORQ  BX, BX
 	JMP   sum
 
 end:
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
-	MOVQ    104(R13), SI
-	MOVQ    112(R13), R8
-	CMPQ    96(R13), $0x01
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
+	MOVQ    112(R13), SI
+	MOVQ    120(R13), R8
+	CMPQ    104(R13), $0x01
 	JE      add
 	JG      round
 	VMOVUPS Z0, (AX)
@@ -1582,9 +1594,9 @@ round:
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+, PREFETCHW
 TEXT ·tileDot7x32AVX512(SB), NOSPLIT, $0-8
 	MOVQ   w+0(FP), R13
-	MOVQ   40(R13), AX
-	MOVQ   48(R13), BX
-	CMPQ   56(R13), $0x00
+	MOVQ   48(R13), AX
+	MOVQ   56(R13), BX
+	CMPQ   64(R13), $0x00
 	JNE    load
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -1652,16 +1664,17 @@ ready:
 	LEAQ (SI)(R11*4), R8
 	MOVQ 24(R13), DI
 	MOVQ 32(R13), DX
-	MOVQ 64(R13), BX
+	MOVQ 40(R13), AX
+	MOVQ 72(R13), BX
 
 sum:
 	SUBQ $0x04, CX
 	JL   rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -1698,9 +1711,9 @@ many:
 	WORD         $0xe452
 	LONG         $0x400e1262
 	WORD         $0xed52
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
-	PREFETCHT0   192(DI)(DX*1)
+	PREFETCHT1   192(DI)(DX*1)
 	VMOVUPS      192(DI), Z29
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400e9262
@@ -1737,9 +1750,9 @@ many:
 	WORD         $0xe452
 	LONG         $0x400e1262
 	WORD         $0xed52
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
-	PREFETCHT0   320(DI)(DX*1)
+	PREFETCHT1   320(DI)(DX*1)
 	VMOVUPS      320(DI), Z29
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400e9262
@@ -1776,9 +1789,9 @@ many:
 	WORD         $0xe452
 	LONG         $0x400e1262
 	WORD         $0xed52
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
-	PREFETCHT0   448(DI)(DX*1)
+	PREFETCHT1   448(DI)(DX*1)
 	VMOVUPS      448(DI), Z29
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400e9262
@@ -1818,6 +1831,7 @@ many:
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x10, SI
 	ADDQ         $0x10, R8
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -1826,9 +1840,9 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -1874,21 +1888,21 @@ one:
 store:
 	TESTQ BX, BX
 	JZ    end
-	MOVQ  72(R13), SI
-	MOVQ  80(R13), R11
+	MOVQ  80(R13), SI
+	MOVQ  88(R13), R11
 	LEAQ  (R11)(R11*2), R12
 	LEAQ  (SI)(R11*4), R8
-	MOVQ  88(R13), DI
+	MOVQ  96(R13), DI
 	MOVQ  BX, CX
 	XORQ  BX, BX
 	JMP   sum
 
 end:
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
-	MOVQ    104(R13), SI
-	MOVQ    112(R13), R8
-	CMPQ    96(R13), $0x01
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
+	MOVQ    112(R13), SI
+	MOVQ    120(R13), R8
+	CMPQ    104(R13), $0x01
 	JE      add
 	JG      round
 	VMOVUPS Z0, (AX)
@@ -2022,9 +2036,9 @@ round:
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+, PREFETCHW
 TEXT ·tileDot8x32AVX512(SB), NOSPLIT, $0-8
 	MOVQ   w+0(FP), R13
-	MOVQ   40(R13), AX
-	MOVQ   48(R13), BX
-	CMPQ   56(R13), $0x00
+	MOVQ   48(R13), AX
+	MOVQ   56(R13), BX
+	CMPQ   64(R13), $0x00
 	JNE    load
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -2100,16 +2114,17 @@ ready:
 	LEAQ (SI)(R11*4), R8
 	MOVQ 24(R13), DI
 	MOVQ 32(R13), DX
-	MOVQ 64(R13), BX
+	MOVQ 40(R13), AX
+	MOVQ 72(R13), BX
 
 sum:
 	SUBQ $0x04, CX
 	JL   rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -2151,9 +2166,9 @@ many:
 	WORD         $0xf452
 	LONG         $0x40061262
 	WORD         $0xfd52
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
-	PREFETCHT0   192(DI)(DX*1)
+	PREFETCHT1   192(DI)(DX*1)
 	VMOVUPS      192(DI), Z29
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400e9262
@@ -2195,9 +2210,9 @@ many:
 	WORD         $0xf452
 	LONG         $0x40061262
 	WORD         $0xfd52
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
-	PREFETCHT0   320(DI)(DX*1)
+	PREFETCHT1   320(DI)(DX*1)
 	VMOVUPS      320(DI), Z29
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400e9262
@@ -2239,9 +2254,9 @@ many:
 	WORD         $0xf452
 	LONG         $0x40061262
 	WORD         $0xfd52
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
-	PREFETCHT0   448(DI)(DX*1)
+	PREFETCHT1   448(DI)(DX*1)
 	VMOVUPS      448(DI), Z29
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400e9262
@@ -2286,6 +2301,7 @@ many:
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x10, SI
 	ADDQ         $0x10, R8
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -2294,9 +2310,9 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -2347,21 +2363,21 @@ one:
 store:
 	TESTQ BX, BX
 	JZ    end
-	MOVQ  72(R13), SI
-	MOVQ  80(R13), R11
+	MOVQ  80(R13), SI
+	MOVQ  88(R13), R11
 	LEAQ  (R11)(R11*2), R12
 	LEAQ  (SI)(R11*4), R8
-	MOVQ  88(R13), DI
+	MOVQ  96(R13), DI
 	MOVQ  BX, CX
 	XORQ  BX, BX
 	JMP   sum
 
 end:
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
-	MOVQ    104(R13), SI
-	MOVQ    112(R13), R8
-	CMPQ    96(R13), $0x01
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
+	MOVQ    112(R13), SI
+	MOVQ    120(R13), R8
+	CMPQ    104(R13), $0x01
 	JE      add
 	JG      round
 	VMOVUPS Z0, (AX)
@@ -2512,9 +2528,9 @@ round:
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+, PREFETCHW
 TEXT ·tileDot9x32AVX512(SB), NOSPLIT, $0-8
 	MOVQ   w+0(FP), R13
-	MOVQ   40(R13), AX
-	MOVQ   48(R13), BX
-	CMPQ   56(R13), $0x00
+	MOVQ   48(R13), AX
+	MOVQ   56(R13), BX
+	CMPQ   64(R13), $0x00
 	JNE    load
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -2599,16 +2615,17 @@ ready:
 	LEAQ (R8)(R11*4), R9
 	MOVQ 24(R13), DI
 	MOVQ 32(R13), DX
-	MOVQ 64(R13), BX
+	MOVQ 40(R13), AX
+	MOVQ 72(R13), BX
 
 sum:
 	SUBQ $0x04, CX
 	JL   rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -2655,9 +2672,9 @@ many:
 	WORD         $0xc452
 	LONG         $0x400e8262
 	WORD         $0xcd52
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
-	PREFETCHT0   192(DI)(DX*1)
+	PREFETCHT1   192(DI)(DX*1)
 	VMOVUPS      192(DI), Z29
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400e9262
@@ -2704,9 +2721,9 @@ many:
 	WORD         $0xc452
 	LONG         $0x400e8262
 	WORD         $0xcd52
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
-	PREFETCHT0   320(DI)(DX*1)
+	PREFETCHT1   320(DI)(DX*1)
 	VMOVUPS      320(DI), Z29
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400e9262
@@ -2753,9 +2770,9 @@ many:
 	WORD         $0xc452
 	LONG         $0x400e8262
 	WORD         $0xcd52
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
-	PREFETCHT0   448(DI)(DX*1)
+	PREFETCHT1   448(DI)(DX*1)
 	VMOVUPS      448(DI), Z29
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400e9262
@@ -2806,6 +2823,7 @@ many:
 	ADDQ         $0x10, SI
 	ADDQ         $0x10, R8
 	ADDQ         $0x10, R9
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -2814,9 +2832,9 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -2873,22 +2891,22 @@ one:
 store:
 	TESTQ BX, BX
 	JZ    end
-	MOVQ  72(R13), SI
-	MOVQ  80(R13), R11
+	MOVQ  80(R13), SI
+	MOVQ  88(R13), R11
 	LEAQ  (R11)(R11*2), R12
 	LEAQ  (SI)(R11*4), R8
 	LEAQ  (R8)(R11*4), R9
-	MOVQ  88(R13), DI
+	MOVQ  96(R13), DI
 	MOVQ  BX, CX
 	XORQ  BX, BX
 	JMP   sum
 
 end:
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
-	MOVQ    104(R13), SI
-	MOVQ    112(R13), R8
-	CMPQ    96(R13), $0x01
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
+	MOVQ    112(R13), SI
+	MOVQ    120(R13), R8
+	CMPQ    104(R13), $0x01
 	JE      add
 	JG      round
 	VMOVUPS Z0, (AX)
@@ -3056,9 +3074,9 @@ round:
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+, PREFETCHW
 TEXT ·tileDot10x32AVX512(SB), NOSPLIT, $0-8
 	MOVQ   w+0(FP), R13
-	MOVQ   40(R13), AX
-	MOVQ   48(R13), BX
-	CMPQ   56(R13), $0x00
+	MOVQ   48(R13), AX
+	MOVQ   56(R13), BX
+	CMPQ   64(R13), $0x00
 	JNE    load
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -3151,16 +3169,17 @@ ready:
 	LEAQ (R8)(R11*4), R9
 	MOVQ 24(R13), DI
 	MOVQ 32(R13), DX
-	MOVQ 64(R13), BX
+	MOVQ 40(R13), AX
+	MOVQ 72(R13), BX
 
 sum:
 	SUBQ $0x04, CX
 	JL   rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -3212,9 +3231,9 @@ many:
 	WORD         $0xd452
 	LONG         $0x40068262
 	WORD         $0xdd52
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
-	PREFETCHT0   192(DI)(DX*1)
+	PREFETCHT1   192(DI)(DX*1)
 	VMOVUPS      192(DI), Z29
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400e9262
@@ -3266,9 +3285,9 @@ many:
 	WORD         $0xd452
 	LONG         $0x40068262
 	WORD         $0xdd52
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
-	PREFETCHT0   320(DI)(DX*1)
+	PREFETCHT1   320(DI)(DX*1)
 	VMOVUPS      320(DI), Z29
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400e9262
@@ -3320,9 +3339,9 @@ many:
 	WORD         $0xd452
 	LONG         $0x40068262
 	WORD         $0xdd52
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
-	PREFETCHT0   448(DI)(DX*1)
+	PREFETCHT1   448(DI)(DX*1)
 	VMOVUPS      448(DI), Z29
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400e9262
@@ -3378,6 +3397,7 @@ many:
 	ADDQ         $0x10, SI
 	ADDQ         $0x10, R8
 	ADDQ         $0x10, R9
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -3386,9 +3406,9 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -3450,22 +3470,22 @@ one:
 store:
 	TESTQ BX, BX
 	JZ    end
-	MOVQ  72(R13), SI
-	MOVQ  80(R13), R11
+	MOVQ  80(R13), SI
+	MOVQ  88(R13), R11
 	LEAQ  (R11)(R11*2), R12
 	LEAQ  (SI)(R11*4), R8
 	LEAQ  (R8)(R11*4), R9
-	MOVQ  88(R13), DI
+	MOVQ  96(R13), DI
 	MOVQ  BX, CX
 	XORQ  BX, BX
 	JMP   sum
 
 end:
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
-	MOVQ    104(R13), SI
-	MOVQ    112(R13), R8
-	CMPQ    96(R13), $0x01
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
+	MOVQ    112(R13), SI
+	MOVQ    120(R13), R8
+	CMPQ    104(R13), $0x01
 	JE      add
 	JG      round
 	VMOVUPS Z0, (AX)
@@ -3650,9 +3670,9 @@ round:
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+, PREFETCHW
 TEXT ·tileDot11x32AVX512(SB), NOSPLIT, $0-8
 	MOVQ   w+0(FP), R13
-	MOVQ   40(R13), AX
-	MOVQ   48(R13), BX
-	CMPQ   56(R13), $0x00
+	MOVQ   48(R13), AX
+	MOVQ   56(R13), BX
+	CMPQ   64(R13), $0x00
 	JNE    load
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -3753,16 +3773,17 @@ ready:
 	LEAQ (R8)(R11*4), R9
 	MOVQ 24(R13), DI
 	MOVQ 32(R13), DX
-	MOVQ 64(R13), BX
+	MOVQ 40(R13), AX
+	MOVQ 72(R13), BX
 
 sum:
 	SUBQ $0x04, CX
 	JL   rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -3819,9 +3840,9 @@ many:
 	WORD         $0xe452
 	LONG         $0x400e8262
 	WORD         $0xed52
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
-	PREFETCHT0   192(DI)(DX*1)
+	PREFETCHT1   192(DI)(DX*1)
 	VMOVUPS      192(DI), Z29
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400e9262
@@ -3878,9 +3899,9 @@ many:
 	WORD         $0xe452
 	LONG         $0x400e8262
 	WORD         $0xed52
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
-	PREFETCHT0   320(DI)(DX*1)
+	PREFETCHT1   320(DI)(DX*1)
 	VMOVUPS      320(DI), Z29
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400e9262
@@ -3937,9 +3958,9 @@ many:
 	WORD         $0xe452
 	LONG         $0x400e8262
 	WORD         $0xed52
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
-	PREFETCHT0   448(DI)(DX*1)
+	PREFETCHT1   448(DI)(DX*1)
 	VMOVUPS      448(DI), Z29
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400e9262
@@ -4000,6 +4021,7 @@ many:
 	ADDQ         $0x10, SI
 	ADDQ         $0x10, R8
 	ADDQ         $0x10, R9
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -4008,9 +4030,9 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -4077,22 +4099,22 @@ one:
 store:
 	TESTQ BX, BX
 	JZ    end
-	MOVQ  72(R13), SI
-	MOVQ  80(R13), R11
+	MOVQ  80(R13), SI
+	MOVQ  88(R13), R11
 	LEAQ  (R11)(R11*2), R12
 	LEAQ  (SI)(R11*4), R8
 	LEAQ  (R8)(R11*4), R9
-	MOVQ  88(R13), DI
+	MOVQ  96(R13), DI
 	MOVQ  BX, CX
 	XORQ  BX, BX
 	JMP   sum
 
 end:
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
-	MOVQ    104(R13), SI
-	MOVQ    112(R13), R8
-	CMPQ    96(R13), $0x01
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
+	MOVQ    112(R13), SI
+	MOVQ    120(R13), R8
+	CMPQ    104(R13), $0x01
 	JE      add
 	JG      round
 	VMOVUPS Z0, (AX)
@@ -4294,9 +4316,9 @@ round:
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+, PREFETCHW
 TEXT ·tileDot12x32AVX512(SB), NOSPLIT, $0-8
 	MOVQ   w+0(FP), R13
-	MOVQ   40(R13), AX
-	MOVQ   48(R13), BX
-	CMPQ   56(R13), $0x00
+	MOVQ   48(R13), AX
+	MOVQ   56(R13), BX
+	CMPQ   64(R13), $0x00
 	JNE    load
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -4405,16 +4427,17 @@ ready:
 	LEAQ (R8)(R11*4), R9
 	MOVQ 24(R13), DI
 	MOVQ 32(R13), DX
-	MOVQ 64(R13), BX
+	MOVQ 40(R13), AX
+	MOVQ 72(R13), BX
 
 sum:
 	SUBQ $0x04, CX
 	JL   rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -4476,9 +4499,9 @@ many:
 	WORD         $0xf452
 	LONG         $0x40068262
 	WORD         $0xfd52
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
-	PREFETCHT0   192(DI)(DX*1)
+	PREFETCHT1   192(DI)(DX*1)
 	VMOVUPS      192(DI), Z29
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400e9262
@@ -4540,9 +4563,9 @@ many:
 	WORD         $0xf452
 	LONG         $0x40068262
 	WORD         $0xfd52
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
-	PREFETCHT0   320(DI)(DX*1)
+	PREFETCHT1   320(DI)(DX*1)
 	VMOVUPS      320(DI), Z29
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400e9262
@@ -4604,9 +4627,9 @@ many:
 	WORD         $0xf452
 	LONG         $0x40068262
 	WORD         $0xfd52
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
-	PREFETCHT0   448(DI)(DX*1)
+	PREFETCHT1   448(DI)(DX*1)
 	VMOVUPS      448(DI), Z29
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400e9262
@@ -4672,6 +4695,7 @@ many:
 	ADDQ         $0x10, SI
 	ADDQ         $0x10, R8
 	ADDQ         $0x10, R9
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -4680,9 +4704,9 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -4754,22 +4778,22 @@ one:
 store:
 	TESTQ BX, BX
 	JZ    end
-	MOVQ  72(R13), SI
-	MOVQ  80(R13), R11
+	MOVQ  80(R13), SI
+	MOVQ  88(R13), R11
 	LEAQ  (R11)(R11*2), R12
 	LEAQ  (SI)(R11*4), R8
 	LEAQ  (R8)(R11*4), R9
-	MOVQ  88(R13), DI
+	MOVQ  96(R13), DI
 	MOVQ  BX, CX
 	XORQ  BX, BX
 	JMP   sum
 
 end:
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
-	MOVQ    104(R13), SI
-	MOVQ    112(R13), R8
-	CMPQ    96(R13), $0x01
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
+	MOVQ    112(R13), SI
+	MOVQ    120(R13), R8
+	CMPQ    104(R13), $0x01
 	JE      add
 	JG      round
 	VMOVUPS Z0, (AX)
@@ -4988,9 +5012,9 @@ round:
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+, PREFETCHW
 TEXT ·tileDot13x32AVX512(SB), NOSPLIT, $0-8
 	MOVQ   w+0(FP), R13
-	MOVQ   40(R13), AX
-	MOVQ   48(R13), BX
-	CMPQ   56(R13), $0x00
+	MOVQ   48(R13), AX
+	MOVQ   56(R13), BX
+	CMPQ   64(R13), $0x00
 	JNE    load
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -5108,16 +5132,17 @@ ready:
 	LEAQ (R9)(R11*4), R10
 	MOVQ 24(R13), DI
 	MOVQ 32(R13), DX
-	MOVQ 64(R13), BX
+	MOVQ 40(R13), AX
+	MOVQ 72(R13), BX
 
 sum:
 	SUBQ $0x04, CX
 	JL   rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -5184,9 +5209,9 @@ many:
 	WORD         $0xc452
 	LONG         $0x400e0262
 	WORD         $0xcd52
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
-	PREFETCHT0   192(DI)(DX*1)
+	PREFETCHT1   192(DI)(DX*1)
 	VMOVUPS      192(DI), Z29
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400e9262
@@ -5253,9 +5278,9 @@ many:
 	WORD         $0xc452
 	LONG         $0x400e0262
 	WORD         $0xcd52
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
-	PREFETCHT0   320(DI)(DX*1)
+	PREFETCHT1   320(DI)(DX*1)
 	VMOVUPS      320(DI), Z29
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400e9262
@@ -5322,9 +5347,9 @@ many:
 	WORD         $0xc452
 	LONG         $0x400e0262
 	WORD         $0xcd52
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
-	PREFETCHT0   448(DI)(DX*1)
+	PREFETCHT1   448(DI)(DX*1)
 	VMOVUPS      448(DI), Z29
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400e9262
@@ -5396,6 +5421,7 @@ many:
 	ADDQ         $0x10, R8
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -5404,9 +5430,9 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -5484,23 +5510,23 @@ one:
 store:
 	TESTQ BX, BX
 	JZ    end
-	MOVQ  72(R13), SI
-	MOVQ  80(R13), R11
+	MOVQ  80(R13), SI
+	MOVQ  88(R13), R11
 	LEAQ  (R11)(R11*2), R12
 	LEAQ  (SI)(R11*4), R8
 	LEAQ  (R8)(R11*4), R9
 	LEAQ  (R9)(R11*4), R10
-	MOVQ  88(R13), DI
+	MOVQ  96(R13), DI
 	MOVQ  BX, CX
 	XORQ  BX, BX
 	JMP   sum
 
 end:
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
-	MOVQ    104(R13), SI
-	MOVQ    112(R13), R8
-	CMPQ    96(R13), $0x01
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
+	MOVQ    112(R13), SI
+	MOVQ    120(R13), R8
+	CMPQ    104(R13), $0x01
 	JE      add
 	JG      round
 	VMOVUPS Z0, (AX)
@@ -5736,9 +5762,9 @@ round:
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+, PREFETCHW
 TEXT ·tileDot14x32AVX512(SB), NOSPLIT, $0-8
 	MOVQ   w+0(FP), R13
-	MOVQ   40(R13), AX
-	MOVQ   48(R13), BX
-	CMPQ   56(R13), $0x00
+	MOVQ   48(R13), AX
+	MOVQ   56(R13), BX
+	CMPQ   64(R13), $0x00
 	JNE    load
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
@@ -5864,16 +5890,17 @@ ready:
 	LEAQ (R9)(R11*4), R10
 	MOVQ 24(R13), DI
 	MOVQ 32(R13), DX
-	MOVQ 64(R13), BX
+	MOVQ 40(R13), AX
+	MOVQ 72(R13), BX
 
 sum:
 	SUBQ $0x04, CX
 	JL   rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -5945,9 +5972,9 @@ many:
 	WORD         $0xd452
 	LONG         $0x40060262
 	WORD         $0xdd52
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
-	PREFETCHT0   192(DI)(DX*1)
+	PREFETCHT1   192(DI)(DX*1)
 	VMOVUPS      192(DI), Z29
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400e9262
@@ -6019,9 +6046,9 @@ many:
 	WORD         $0xd452
 	LONG         $0x40060262
 	WORD         $0xdd52
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
-	PREFETCHT0   320(DI)(DX*1)
+	PREFETCHT1   320(DI)(DX*1)
 	VMOVUPS      320(DI), Z29
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400e9262
@@ -6093,9 +6120,9 @@ many:
 	WORD         $0xd452
 	LONG         $0x40060262
 	WORD         $0xdd52
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
-	PREFETCHT0   448(DI)(DX*1)
+	PREFETCHT1   448(DI)(DX*1)
 	VMOVUPS      448(DI), Z29
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400e9262
@@ -6172,6 +6199,7 @@ many:
 	ADDQ         $0x10, R8
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -6180,9 +6208,9 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -6265,23 +6293,23 @@ one:
 store:
 	TESTQ BX, BX
 	JZ    end
-	MOVQ  72(R13), SI
-	MOVQ  80(R13), R11
+	MOVQ  80(R13), SI
+	MOVQ  88(R13), R11
 	LEAQ  (R11)(R11*2), R12
 	LEAQ  (SI)(R11*4), R8
 	LEAQ  (R8)(R11*4), R9
 	LEAQ  (R9)(R11*4), R10
-	MOVQ  88(R13), DI
+	MOVQ  96(R13), DI
 	MOVQ  BX, CX
 	XORQ  BX, BX
 	JMP   sum
 
 end:
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
-	MOVQ    104(R13), SI
-	MOVQ    112(R13), R8
-	CMPQ    96(R13), $0x01
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
+	MOVQ    112(R13), SI
+	MOVQ    120(R13), R8
+	CMPQ    104(R13), $0x01
 	JE      add
 	JG      round
 	VMOVUPS Z0, (AX)
@@ -6534,9 +6562,9 @@ round:
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
 TEXT ·tileDot1x16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    w+0(FP), R13
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
-	CMPQ    56(R13), $0x00
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
+	CMPQ    64(R13), $0x00
 	JNE     load
 	VPXORD  Z0, Z0, Z0
 	VMOVUPS Z0, 64(AX)
@@ -6552,35 +6580,37 @@ ready:
 	LEAQ (R11)(R11*2), R12
 	MOVQ 24(R13), DI
 	MOVQ 32(R13), DX
-	MOVQ 64(R13), BX
+	MOVQ 40(R13), AX
+	MOVQ 72(R13), BX
 
 sum:
 	SUBQ $0x04, CX
 	JL   rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
 	WORD         $0xc452
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400e9262
 	WORD         $0xc452
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400e9262
 	WORD         $0xc452
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400e9262
 	WORD         $0xc452
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x10, SI
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -6589,7 +6619,7 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -6602,17 +6632,17 @@ one:
 store:
 	TESTQ BX, BX
 	JZ    end
-	MOVQ  72(R13), SI
-	MOVQ  80(R13), R11
+	MOVQ  80(R13), SI
+	MOVQ  88(R13), R11
 	LEAQ  (R11)(R11*2), R12
-	MOVQ  88(R13), DI
+	MOVQ  96(R13), DI
 	MOVQ  BX, CX
 	XORQ  BX, BX
 	JMP   sum
 
 end:
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
 	VMOVUPS Z0, (AX)
 	VZEROUPPER
 	RET
@@ -6621,9 +6651,9 @@ end:
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
 TEXT ·tileDot2x16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    w+0(FP), R13
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
-	CMPQ    56(R13), $0x00
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
+	CMPQ    64(R13), $0x00
 	JNE     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
@@ -6644,14 +6674,15 @@ ready:
 	LEAQ (R11)(R11*2), R12
 	MOVQ 24(R13), DI
 	MOVQ 32(R13), DX
-	MOVQ 64(R13), BX
+	MOVQ 40(R13), AX
+	MOVQ 72(R13), BX
 
 sum:
 	SUBQ $0x04, CX
 	JL   rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -6659,7 +6690,7 @@ many:
 	VPBROADCASTD (SI)(R11*1), Z31
 	LONG         $0x40069262
 	WORD         $0xcc52
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400e9262
@@ -6667,7 +6698,7 @@ many:
 	VPBROADCASTD 4(SI)(R11*1), Z31
 	LONG         $0x40069262
 	WORD         $0xcc52
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400e9262
@@ -6675,7 +6706,7 @@ many:
 	VPBROADCASTD 8(SI)(R11*1), Z31
 	LONG         $0x40069262
 	WORD         $0xcc52
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400e9262
@@ -6685,6 +6716,7 @@ many:
 	WORD         $0xcc52
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x10, SI
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -6693,7 +6725,7 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -6709,17 +6741,17 @@ one:
 store:
 	TESTQ BX, BX
 	JZ    end
-	MOVQ  72(R13), SI
-	MOVQ  80(R13), R11
+	MOVQ  80(R13), SI
+	MOVQ  88(R13), R11
 	LEAQ  (R11)(R11*2), R12
-	MOVQ  88(R13), DI
+	MOVQ  96(R13), DI
 	MOVQ  BX, CX
 	XORQ  BX, BX
 	JMP   sum
 
 end:
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
 	VMOVUPS Z0, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z1, (AX)
@@ -6730,9 +6762,9 @@ end:
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
 TEXT ·tileDot3x16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    w+0(FP), R13
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
-	CMPQ    56(R13), $0x00
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
+	CMPQ    64(R13), $0x00
 	JNE     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
@@ -6758,14 +6790,15 @@ ready:
 	LEAQ (R11)(R11*2), R12
 	MOVQ 24(R13), DI
 	MOVQ 32(R13), DX
-	MOVQ 64(R13), BX
+	MOVQ 40(R13), AX
+	MOVQ 72(R13), BX
 
 sum:
 	SUBQ $0x04, CX
 	JL   rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -6776,7 +6809,7 @@ many:
 	VPBROADCASTD (SI)(R11*2), Z30
 	LONG         $0x400e9262
 	WORD         $0xd452
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400e9262
@@ -6787,7 +6820,7 @@ many:
 	VPBROADCASTD 4(SI)(R11*2), Z30
 	LONG         $0x400e9262
 	WORD         $0xd452
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400e9262
@@ -6798,7 +6831,7 @@ many:
 	VPBROADCASTD 8(SI)(R11*2), Z30
 	LONG         $0x400e9262
 	WORD         $0xd452
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400e9262
@@ -6811,6 +6844,7 @@ many:
 	WORD         $0xd452
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x10, SI
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -6819,7 +6853,7 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -6838,17 +6872,17 @@ one:
 store:
 	TESTQ BX, BX
 	JZ    end
-	MOVQ  72(R13), SI
-	MOVQ  80(R13), R11
+	MOVQ  80(R13), SI
+	MOVQ  88(R13), R11
 	LEAQ  (R11)(R11*2), R12
-	MOVQ  88(R13), DI
+	MOVQ  96(R13), DI
 	MOVQ  BX, CX
 	XORQ  BX, BX
 	JMP   sum
 
 end:
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
 	VMOVUPS Z0, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z1, (AX)
@@ -6861,9 +6895,9 @@ end:
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
 TEXT ·tileDot4x16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    w+0(FP), R13
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
-	CMPQ    56(R13), $0x00
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
+	CMPQ    64(R13), $0x00
 	JNE     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
@@ -6894,14 +6928,15 @@ ready:
 	LEAQ (R11)(R11*2), R12
 	MOVQ 24(R13), DI
 	MOVQ 32(R13), DX
-	MOVQ 64(R13), BX
+	MOVQ 40(R13), AX
+	MOVQ 72(R13), BX
 
 sum:
 	SUBQ $0x04, CX
 	JL   rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -6915,7 +6950,7 @@ many:
 	VPBROADCASTD (SI)(R12*1), Z31
 	LONG         $0x40069262
 	WORD         $0xdc52
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400e9262
@@ -6929,7 +6964,7 @@ many:
 	VPBROADCASTD 4(SI)(R12*1), Z31
 	LONG         $0x40069262
 	WORD         $0xdc52
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400e9262
@@ -6943,7 +6978,7 @@ many:
 	VPBROADCASTD 8(SI)(R12*1), Z31
 	LONG         $0x40069262
 	WORD         $0xdc52
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400e9262
@@ -6959,6 +6994,7 @@ many:
 	WORD         $0xdc52
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x10, SI
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -6967,7 +7003,7 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -6989,17 +7025,17 @@ one:
 store:
 	TESTQ BX, BX
 	JZ    end
-	MOVQ  72(R13), SI
-	MOVQ  80(R13), R11
+	MOVQ  80(R13), SI
+	MOVQ  88(R13), R11
 	LEAQ  (R11)(R11*2), R12
-	MOVQ  88(R13), DI
+	MOVQ  96(R13), DI
 	MOVQ  BX, CX
 	XORQ  BX, BX
 	JMP   sum
 
 end:
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
 	VMOVUPS Z0, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z1, (AX)
@@ -7014,9 +7050,9 @@ end:
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
 TEXT ·tileDot5x16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    w+0(FP), R13
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
-	CMPQ    56(R13), $0x00
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
+	CMPQ    64(R13), $0x00
 	JNE     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
@@ -7053,14 +7089,15 @@ ready:
 	LEAQ (SI)(R11*4), R8
 	MOVQ 24(R13), DI
 	MOVQ 32(R13), DX
-	MOVQ 64(R13), BX
+	MOVQ 40(R13), AX
+	MOVQ 72(R13), BX
 
 sum:
 	SUBQ $0x04, CX
 	JL   rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -7077,7 +7114,7 @@ many:
 	VPBROADCASTD (R8), Z30
 	LONG         $0x400e9262
 	WORD         $0xe452
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400e9262
@@ -7094,7 +7131,7 @@ many:
 	VPBROADCASTD 4(R8), Z30
 	LONG         $0x400e9262
 	WORD         $0xe452
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400e9262
@@ -7111,7 +7148,7 @@ many:
 	VPBROADCASTD 8(R8), Z30
 	LONG         $0x400e9262
 	WORD         $0xe452
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400e9262
@@ -7131,6 +7168,7 @@ many:
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x10, SI
 	ADDQ         $0x10, R8
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -7139,7 +7177,7 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -7165,18 +7203,18 @@ one:
 store:
 	TESTQ BX, BX
 	JZ    end
-	MOVQ  72(R13), SI
-	MOVQ  80(R13), R11
+	MOVQ  80(R13), SI
+	MOVQ  88(R13), R11
 	LEAQ  (R11)(R11*2), R12
 	LEAQ  (SI)(R11*4), R8
-	MOVQ  88(R13), DI
+	MOVQ  96(R13), DI
 	MOVQ  BX, CX
 	XORQ  BX, BX
 	JMP   sum
 
 end:
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
 	VMOVUPS Z0, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z1, (AX)
@@ -7193,9 +7231,9 @@ end:
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
 TEXT ·tileDot6x16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    w+0(FP), R13
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
-	CMPQ    56(R13), $0x00
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
+	CMPQ    64(R13), $0x00
 	JNE     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
@@ -7237,14 +7275,15 @@ ready:
 	LEAQ (SI)(R11*4), R8
 	MOVQ 24(R13), DI
 	MOVQ 32(R13), DX
-	MOVQ 64(R13), BX
+	MOVQ 40(R13), AX
+	MOVQ 72(R13), BX
 
 sum:
 	SUBQ $0x04, CX
 	JL   rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -7264,7 +7303,7 @@ many:
 	VPBROADCASTD (R8)(R11*1), Z31
 	LONG         $0x40069262
 	WORD         $0xec52
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400e9262
@@ -7284,7 +7323,7 @@ many:
 	VPBROADCASTD 4(R8)(R11*1), Z31
 	LONG         $0x40069262
 	WORD         $0xec52
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400e9262
@@ -7304,7 +7343,7 @@ many:
 	VPBROADCASTD 8(R8)(R11*1), Z31
 	LONG         $0x40069262
 	WORD         $0xec52
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400e9262
@@ -7327,6 +7366,7 @@ many:
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x10, SI
 	ADDQ         $0x10, R8
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -7335,7 +7375,7 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -7364,18 +7404,18 @@ one:
 store:
 	TESTQ BX, BX
 	JZ    end
-	MOVQ  72(R13), SI
-	MOVQ  80(R13), R11
+	MOVQ  80(R13), SI
+	MOVQ  88(R13), R11
 	LEAQ  (R11)(R11*2), R12
 	LEAQ  (SI)(R11*4), R8
-	MOVQ  88(R13), DI
+	MOVQ  96(R13), DI
 	MOVQ  BX, CX
 	XORQ  BX, BX
 	JMP   sum
 
 end:
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
 	VMOVUPS Z0, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z1, (AX)
@@ -7394,9 +7434,9 @@ end:
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
 TEXT ·tileDot7x16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    w+0(FP), R13
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
-	CMPQ    56(R13), $0x00
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
+	CMPQ    64(R13), $0x00
 	JNE     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
@@ -7443,14 +7483,15 @@ ready:
 	LEAQ (SI)(R11*4), R8
 	MOVQ 24(R13), DI
 	MOVQ 32(R13), DX
-	MOVQ 64(R13), BX
+	MOVQ 40(R13), AX
+	MOVQ 72(R13), BX
 
 sum:
 	SUBQ $0x04, CX
 	JL   rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -7473,7 +7514,7 @@ many:
 	VPBROADCASTD (R8)(R11*2), Z30
 	LONG         $0x400e9262
 	WORD         $0xf452
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400e9262
@@ -7496,7 +7537,7 @@ many:
 	VPBROADCASTD 4(R8)(R11*2), Z30
 	LONG         $0x400e9262
 	WORD         $0xf452
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400e9262
@@ -7519,7 +7560,7 @@ many:
 	VPBROADCASTD 8(R8)(R11*2), Z30
 	LONG         $0x400e9262
 	WORD         $0xf452
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400e9262
@@ -7545,6 +7586,7 @@ many:
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x10, SI
 	ADDQ         $0x10, R8
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -7553,7 +7595,7 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -7585,18 +7627,18 @@ one:
 store:
 	TESTQ BX, BX
 	JZ    end
-	MOVQ  72(R13), SI
-	MOVQ  80(R13), R11
+	MOVQ  80(R13), SI
+	MOVQ  88(R13), R11
 	LEAQ  (R11)(R11*2), R12
 	LEAQ  (SI)(R11*4), R8
-	MOVQ  88(R13), DI
+	MOVQ  96(R13), DI
 	MOVQ  BX, CX
 	XORQ  BX, BX
 	JMP   sum
 
 end:
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
 	VMOVUPS Z0, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z1, (AX)
@@ -7617,9 +7659,9 @@ end:
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
 TEXT ·tileDot8x16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    w+0(FP), R13
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
-	CMPQ    56(R13), $0x00
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
+	CMPQ    64(R13), $0x00
 	JNE     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
@@ -7671,14 +7713,15 @@ ready:
 	LEAQ (SI)(R11*4), R8
 	MOVQ 24(R13), DI
 	MOVQ 32(R13), DX
-	MOVQ 64(R13), BX
+	MOVQ 40(R13), AX
+	MOVQ 72(R13), BX
 
 sum:
 	SUBQ $0x04, CX
 	JL   rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -7704,7 +7747,7 @@ many:
 	VPBROADCASTD (R8)(R12*1), Z31
 	LONG         $0x40069262
 	WORD         $0xfc52
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400e9262
@@ -7730,7 +7773,7 @@ many:
 	VPBROADCASTD 4(R8)(R12*1), Z31
 	LONG         $0x40069262
 	WORD         $0xfc52
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400e9262
@@ -7756,7 +7799,7 @@ many:
 	VPBROADCASTD 8(R8)(R12*1), Z31
 	LONG         $0x40069262
 	WORD         $0xfc52
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400e9262
@@ -7785,6 +7828,7 @@ many:
 	ADDQ         $0x00000200, DI
 	ADDQ         $0x10, SI
 	ADDQ         $0x10, R8
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -7793,7 +7837,7 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -7828,18 +7872,18 @@ one:
 store:
 	TESTQ BX, BX
 	JZ    end
-	MOVQ  72(R13), SI
-	MOVQ  80(R13), R11
+	MOVQ  80(R13), SI
+	MOVQ  88(R13), R11
 	LEAQ  (R11)(R11*2), R12
 	LEAQ  (SI)(R11*4), R8
-	MOVQ  88(R13), DI
+	MOVQ  96(R13), DI
 	MOVQ  BX, CX
 	XORQ  BX, BX
 	JMP   sum
 
 end:
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
 	VMOVUPS Z0, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z1, (AX)
@@ -7862,9 +7906,9 @@ end:
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
 TEXT ·tileDot9x16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    w+0(FP), R13
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
-	CMPQ    56(R13), $0x00
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
+	CMPQ    64(R13), $0x00
 	JNE     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
@@ -7922,14 +7966,15 @@ ready:
 	LEAQ (R8)(R11*4), R9
 	MOVQ 24(R13), DI
 	MOVQ 32(R13), DX
-	MOVQ 64(R13), BX
+	MOVQ 40(R13), AX
+	MOVQ 72(R13), BX
 
 sum:
 	SUBQ $0x04, CX
 	JL   rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -7958,7 +8003,7 @@ many:
 	VPBROADCASTD (R9), Z30
 	LONG         $0x400e1262
 	WORD         $0xc452
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400e9262
@@ -7987,7 +8032,7 @@ many:
 	VPBROADCASTD 4(R9), Z30
 	LONG         $0x400e1262
 	WORD         $0xc452
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400e9262
@@ -8016,7 +8061,7 @@ many:
 	VPBROADCASTD 8(R9), Z30
 	LONG         $0x400e1262
 	WORD         $0xc452
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400e9262
@@ -8049,6 +8094,7 @@ many:
 	ADDQ         $0x10, SI
 	ADDQ         $0x10, R8
 	ADDQ         $0x10, R9
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -8057,7 +8103,7 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -8096,19 +8142,19 @@ one:
 store:
 	TESTQ BX, BX
 	JZ    end
-	MOVQ  72(R13), SI
-	MOVQ  80(R13), R11
+	MOVQ  80(R13), SI
+	MOVQ  88(R13), R11
 	LEAQ  (R11)(R11*2), R12
 	LEAQ  (SI)(R11*4), R8
 	LEAQ  (R8)(R11*4), R9
-	MOVQ  88(R13), DI
+	MOVQ  96(R13), DI
 	MOVQ  BX, CX
 	XORQ  BX, BX
 	JMP   sum
 
 end:
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
 	VMOVUPS Z0, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z1, (AX)
@@ -8133,9 +8179,9 @@ end:
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
 TEXT ·tileDot10x16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    w+0(FP), R13
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
-	CMPQ    56(R13), $0x00
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
+	CMPQ    64(R13), $0x00
 	JNE     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
@@ -8198,14 +8244,15 @@ ready:
 	LEAQ (R8)(R11*4), R9
 	MOVQ 24(R13), DI
 	MOVQ 32(R13), DX
-	MOVQ 64(R13), BX
+	MOVQ 40(R13), AX
+	MOVQ 72(R13), BX
 
 sum:
 	SUBQ $0x04, CX
 	JL   rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -8237,7 +8284,7 @@ many:
 	VPBROADCASTD (R9)(R11*1), Z31
 	LONG         $0x40061262
 	WORD         $0xcc52
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400e9262
@@ -8269,7 +8316,7 @@ many:
 	VPBROADCASTD 4(R9)(R11*1), Z31
 	LONG         $0x40061262
 	WORD         $0xcc52
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400e9262
@@ -8301,7 +8348,7 @@ many:
 	VPBROADCASTD 8(R9)(R11*1), Z31
 	LONG         $0x40061262
 	WORD         $0xcc52
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400e9262
@@ -8337,6 +8384,7 @@ many:
 	ADDQ         $0x10, SI
 	ADDQ         $0x10, R8
 	ADDQ         $0x10, R9
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -8345,7 +8393,7 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -8387,19 +8435,19 @@ one:
 store:
 	TESTQ BX, BX
 	JZ    end
-	MOVQ  72(R13), SI
-	MOVQ  80(R13), R11
+	MOVQ  80(R13), SI
+	MOVQ  88(R13), R11
 	LEAQ  (R11)(R11*2), R12
 	LEAQ  (SI)(R11*4), R8
 	LEAQ  (R8)(R11*4), R9
-	MOVQ  88(R13), DI
+	MOVQ  96(R13), DI
 	MOVQ  BX, CX
 	XORQ  BX, BX
 	JMP   sum
 
 end:
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
 	VMOVUPS Z0, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z1, (AX)
@@ -8426,9 +8474,9 @@ end:
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
 TEXT ·tileDot11x16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    w+0(FP), R13
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
-	CMPQ    56(R13), $0x00
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
+	CMPQ    64(R13), $0x00
 	JNE     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
@@ -8496,14 +8544,15 @@ ready:
 	LEAQ (R8)(R11*4), R9
 	MOVQ 24(R13), DI
 	MOVQ 32(R13), DX
-	MOVQ 64(R13), BX
+	MOVQ 40(R13), AX
+	MOVQ 72(R13), BX
 
 sum:
 	SUBQ $0x04, CX
 	JL   rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -8538,7 +8587,7 @@ many:
 	VPBROADCASTD (R9)(R11*2), Z30
 	LONG         $0x400e1262
 	WORD         $0xd452
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400e9262
@@ -8573,7 +8622,7 @@ many:
 	VPBROADCASTD 4(R9)(R11*2), Z30
 	LONG         $0x400e1262
 	WORD         $0xd452
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400e9262
@@ -8608,7 +8657,7 @@ many:
 	VPBROADCASTD 8(R9)(R11*2), Z30
 	LONG         $0x400e1262
 	WORD         $0xd452
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400e9262
@@ -8647,6 +8696,7 @@ many:
 	ADDQ         $0x10, SI
 	ADDQ         $0x10, R8
 	ADDQ         $0x10, R9
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -8655,7 +8705,7 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -8700,19 +8750,19 @@ one:
 store:
 	TESTQ BX, BX
 	JZ    end
-	MOVQ  72(R13), SI
-	MOVQ  80(R13), R11
+	MOVQ  80(R13), SI
+	MOVQ  88(R13), R11
 	LEAQ  (R11)(R11*2), R12
 	LEAQ  (SI)(R11*4), R8
 	LEAQ  (R8)(R11*4), R9
-	MOVQ  88(R13), DI
+	MOVQ  96(R13), DI
 	MOVQ  BX, CX
 	XORQ  BX, BX
 	JMP   sum
 
 end:
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
 	VMOVUPS Z0, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z1, (AX)
@@ -8741,9 +8791,9 @@ end:
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
 TEXT ·tileDot12x16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    w+0(FP), R13
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
-	CMPQ    56(R13), $0x00
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
+	CMPQ    64(R13), $0x00
 	JNE     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
@@ -8816,14 +8866,15 @@ ready:
 	LEAQ (R8)(R11*4), R9
 	MOVQ 24(R13), DI
 	MOVQ 32(R13), DX
-	MOVQ 64(R13), BX
+	MOVQ 40(R13), AX
+	MOVQ 72(R13), BX
 
 sum:
 	SUBQ $0x04, CX
 	JL   rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -8861,7 +8912,7 @@ many:
 	VPBROADCASTD (R9)(R12*1), Z31
 	LONG         $0x40061262
 	WORD         $0xdc52
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400e9262
@@ -8899,7 +8950,7 @@ many:
 	VPBROADCASTD 4(R9)(R12*1), Z31
 	LONG         $0x40061262
 	WORD         $0xdc52
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400e9262
@@ -8937,7 +8988,7 @@ many:
 	VPBROADCASTD 8(R9)(R12*1), Z31
 	LONG         $0x40061262
 	WORD         $0xdc52
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400e9262
@@ -8979,6 +9030,7 @@ many:
 	ADDQ         $0x10, SI
 	ADDQ         $0x10, R8
 	ADDQ         $0x10, R9
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -8987,7 +9039,7 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -9035,19 +9087,19 @@ one:
 store:
 	TESTQ BX, BX
 	JZ    end
-	MOVQ  72(R13), SI
-	MOVQ  80(R13), R11
+	MOVQ  80(R13), SI
+	MOVQ  88(R13), R11
 	LEAQ  (R11)(R11*2), R12
 	LEAQ  (SI)(R11*4), R8
 	LEAQ  (R8)(R11*4), R9
-	MOVQ  88(R13), DI
+	MOVQ  96(R13), DI
 	MOVQ  BX, CX
 	XORQ  BX, BX
 	JMP   sum
 
 end:
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
 	VMOVUPS Z0, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z1, (AX)
@@ -9078,9 +9130,9 @@ end:
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
 TEXT ·tileDot13x16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    w+0(FP), R13
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
-	CMPQ    56(R13), $0x00
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
+	CMPQ    64(R13), $0x00
 	JNE     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
@@ -9159,14 +9211,15 @@ ready:
 	LEAQ (R9)(R11*4), R10
 	MOVQ 24(R13), DI
 	MOVQ 32(R13), DX
-	MOVQ 64(R13), BX
+	MOVQ 40(R13), AX
+	MOVQ 72(R13), BX
 
 sum:
 	SUBQ $0x04, CX
 	JL   rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -9207,7 +9260,7 @@ many:
 	VPBROADCASTD (R10), Z30
 	LONG         $0x400e1262
 	WORD         $0xe452
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400e9262
@@ -9248,7 +9301,7 @@ many:
 	VPBROADCASTD 4(R10), Z30
 	LONG         $0x400e1262
 	WORD         $0xe452
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400e9262
@@ -9289,7 +9342,7 @@ many:
 	VPBROADCASTD 8(R10), Z30
 	LONG         $0x400e1262
 	WORD         $0xe452
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400e9262
@@ -9335,6 +9388,7 @@ many:
 	ADDQ         $0x10, R8
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -9343,7 +9397,7 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -9395,20 +9449,20 @@ one:
 store:
 	TESTQ BX, BX
 	JZ    end
-	MOVQ  72(R13), SI
-	MOVQ  80(R13), R11
+	MOVQ  80(R13), SI
+	MOVQ  88(R13), R11
 	LEAQ  (R11)(R11*2), R12
 	LEAQ  (SI)(R11*4), R8
 	LEAQ  (R8)(R11*4), R9
 	LEAQ  (R9)(R11*4), R10
-	MOVQ  88(R13), DI
+	MOVQ  96(R13), DI
 	MOVQ  BX, CX
 	XORQ  BX, BX
 	JMP   sum
 
 end:
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
 	VMOVUPS Z0, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z1, (AX)
@@ -9441,9 +9495,9 @@ end:
 // Requires: AVX, AVX512F, AVX512_BF16, MMX+
 TEXT ·tileDot14x16AVX512(SB), NOSPLIT, $0-8
 	MOVQ    w+0(FP), R13
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
-	CMPQ    56(R13), $0x00
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
+	CMPQ    64(R13), $0x00
 	JNE     load
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
@@ -9527,14 +9581,15 @@ ready:
 	LEAQ (R9)(R11*4), R10
 	MOVQ 24(R13), DI
 	MOVQ 32(R13), DX
-	MOVQ 64(R13), BX
+	MOVQ 40(R13), AX
+	MOVQ 72(R13), BX
 
 sum:
 	SUBQ $0x04, CX
 	JL   rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -9578,7 +9633,7 @@ many:
 	VPBROADCASTD (R10)(R11*1), Z31
 	LONG         $0x40061262
 	WORD         $0xec52
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400e9262
@@ -9622,7 +9677,7 @@ many:
 	VPBROADCASTD 4(R10)(R11*1), Z31
 	LONG         $0x40061262
 	WORD         $0xec52
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400e9262
@@ -9666,7 +9721,7 @@ many:
 	VPBROADCASTD 8(R10)(R11*1), Z31
 	LONG         $0x40061262
 	WORD         $0xec52
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400e9262
@@ -9715,6 +9770,7 @@ many:
 	ADDQ         $0x10, R8
 	ADDQ         $0x10, R9
 	ADDQ         $0x10, R10
+	SUBQ         AX, DX
 	SUBQ         $0x04, CX
 	JGE          many
 
@@ -9723,7 +9779,7 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400e9262
@@ -9778,20 +9834,20 @@ one:
 store:
 	TESTQ BX, BX
 	JZ    end
-	MOVQ  72(R13), SI
-	MOVQ  80(R13), R11
+	MOVQ  80(R13), SI
+	MOVQ  88(R13), R11
 	LEAQ  (R11)(R11*2), R12
 	LEAQ  (SI)(R11*4), R8
 	LEAQ  (R8)(R11*4), R9
 	LEAQ  (R9)(R11*4), R10
-	MOVQ  88(R13), DI
+	MOVQ  96(R13), DI
 	MOVQ  BX, CX
 	XORQ  BX, BX
 	JMP   sum
 
 end:
-	MOVQ    40(R13), AX
-	MOVQ    48(R13), BX
+	MOVQ    48(R13), AX
+	MOVQ    56(R13), BX
 	VMOVUPS Z0, (AX)
 	ADDQ    BX, AX
 	VMOVUPS Z1, (AX)
@@ -9843,36 +9899,36 @@ TEXT ·tileInt1x32AVX512(SB), NOSPLIT, $0-8
 	JL     rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400d9262
 	WORD         $0xc452
 	LONG         $0x400d9262
 	WORD         $0xcd52
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
-	PREFETCHT0   192(DI)(DX*1)
+	PREFETCHT1   192(DI)(DX*1)
 	VMOVUPS      192(DI), Z29
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400d9262
 	WORD         $0xc452
 	LONG         $0x400d9262
 	WORD         $0xcd52
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
-	PREFETCHT0   320(DI)(DX*1)
+	PREFETCHT1   320(DI)(DX*1)
 	VMOVUPS      320(DI), Z29
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400d9262
 	WORD         $0xc452
 	LONG         $0x400d9262
 	WORD         $0xcd52
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
-	PREFETCHT0   448(DI)(DX*1)
+	PREFETCHT1   448(DI)(DX*1)
 	VMOVUPS      448(DI), Z29
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400d9262
@@ -9890,9 +9946,9 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400d9262
@@ -9976,9 +10032,9 @@ TEXT ·tileInt2x32AVX512(SB), NOSPLIT, $0-8
 	JL     rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400d9262
@@ -9990,9 +10046,9 @@ many:
 	WORD         $0xd452
 	LONG         $0x40059262
 	WORD         $0xdd52
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
-	PREFETCHT0   192(DI)(DX*1)
+	PREFETCHT1   192(DI)(DX*1)
 	VMOVUPS      192(DI), Z29
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400d9262
@@ -10004,9 +10060,9 @@ many:
 	WORD         $0xd452
 	LONG         $0x40059262
 	WORD         $0xdd52
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
-	PREFETCHT0   320(DI)(DX*1)
+	PREFETCHT1   320(DI)(DX*1)
 	VMOVUPS      320(DI), Z29
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400d9262
@@ -10018,9 +10074,9 @@ many:
 	WORD         $0xd452
 	LONG         $0x40059262
 	WORD         $0xdd52
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
-	PREFETCHT0   448(DI)(DX*1)
+	PREFETCHT1   448(DI)(DX*1)
 	VMOVUPS      448(DI), Z29
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400d9262
@@ -10043,9 +10099,9 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400d9262
@@ -10155,9 +10211,9 @@ TEXT ·tileInt3x32AVX512(SB), NOSPLIT, $0-8
 	JL     rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400d9262
@@ -10174,9 +10230,9 @@ many:
 	WORD         $0xe452
 	LONG         $0x400d9262
 	WORD         $0xed52
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
-	PREFETCHT0   192(DI)(DX*1)
+	PREFETCHT1   192(DI)(DX*1)
 	VMOVUPS      192(DI), Z29
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400d9262
@@ -10193,9 +10249,9 @@ many:
 	WORD         $0xe452
 	LONG         $0x400d9262
 	WORD         $0xed52
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
-	PREFETCHT0   320(DI)(DX*1)
+	PREFETCHT1   320(DI)(DX*1)
 	VMOVUPS      320(DI), Z29
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400d9262
@@ -10212,9 +10268,9 @@ many:
 	WORD         $0xe452
 	LONG         $0x400d9262
 	WORD         $0xed52
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
-	PREFETCHT0   448(DI)(DX*1)
+	PREFETCHT1   448(DI)(DX*1)
 	VMOVUPS      448(DI), Z29
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400d9262
@@ -10242,9 +10298,9 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400d9262
@@ -10380,9 +10436,9 @@ TEXT ·tileInt4x32AVX512(SB), NOSPLIT, $0-8
 	JL     rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400d9262
@@ -10404,9 +10460,9 @@ many:
 	WORD         $0xf452
 	LONG         $0x40059262
 	WORD         $0xfd52
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
-	PREFETCHT0   192(DI)(DX*1)
+	PREFETCHT1   192(DI)(DX*1)
 	VMOVUPS      192(DI), Z29
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400d9262
@@ -10428,9 +10484,9 @@ many:
 	WORD         $0xf452
 	LONG         $0x40059262
 	WORD         $0xfd52
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
-	PREFETCHT0   320(DI)(DX*1)
+	PREFETCHT1   320(DI)(DX*1)
 	VMOVUPS      320(DI), Z29
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400d9262
@@ -10452,9 +10508,9 @@ many:
 	WORD         $0xf452
 	LONG         $0x40059262
 	WORD         $0xfd52
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
-	PREFETCHT0   448(DI)(DX*1)
+	PREFETCHT1   448(DI)(DX*1)
 	VMOVUPS      448(DI), Z29
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400d9262
@@ -10487,9 +10543,9 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400d9262
@@ -10652,9 +10708,9 @@ TEXT ·tileInt5x32AVX512(SB), NOSPLIT, $0-8
 	JL     rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400d9262
@@ -10681,9 +10737,9 @@ many:
 	WORD         $0xc452
 	LONG         $0x400d1262
 	WORD         $0xcd52
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
-	PREFETCHT0   192(DI)(DX*1)
+	PREFETCHT1   192(DI)(DX*1)
 	VMOVUPS      192(DI), Z29
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400d9262
@@ -10710,9 +10766,9 @@ many:
 	WORD         $0xc452
 	LONG         $0x400d1262
 	WORD         $0xcd52
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
-	PREFETCHT0   320(DI)(DX*1)
+	PREFETCHT1   320(DI)(DX*1)
 	VMOVUPS      320(DI), Z29
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400d9262
@@ -10739,9 +10795,9 @@ many:
 	WORD         $0xc452
 	LONG         $0x400d1262
 	WORD         $0xcd52
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
-	PREFETCHT0   448(DI)(DX*1)
+	PREFETCHT1   448(DI)(DX*1)
 	VMOVUPS      448(DI), Z29
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400d9262
@@ -10780,9 +10836,9 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400d9262
@@ -10974,9 +11030,9 @@ TEXT ·tileInt6x32AVX512(SB), NOSPLIT, $0-8
 	JL     rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400d9262
@@ -11008,9 +11064,9 @@ many:
 	WORD         $0xd452
 	LONG         $0x40051262
 	WORD         $0xdd52
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
-	PREFETCHT0   192(DI)(DX*1)
+	PREFETCHT1   192(DI)(DX*1)
 	VMOVUPS      192(DI), Z29
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400d9262
@@ -11042,9 +11098,9 @@ many:
 	WORD         $0xd452
 	LONG         $0x40051262
 	WORD         $0xdd52
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
-	PREFETCHT0   320(DI)(DX*1)
+	PREFETCHT1   320(DI)(DX*1)
 	VMOVUPS      320(DI), Z29
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400d9262
@@ -11076,9 +11132,9 @@ many:
 	WORD         $0xd452
 	LONG         $0x40051262
 	WORD         $0xdd52
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
-	PREFETCHT0   448(DI)(DX*1)
+	PREFETCHT1   448(DI)(DX*1)
 	VMOVUPS      448(DI), Z29
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400d9262
@@ -11122,9 +11178,9 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400d9262
@@ -11342,9 +11398,9 @@ TEXT ·tileInt7x32AVX512(SB), NOSPLIT, $0-8
 	JL     rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400d9262
@@ -11381,9 +11437,9 @@ many:
 	WORD         $0xe452
 	LONG         $0x400d1262
 	WORD         $0xed52
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
-	PREFETCHT0   192(DI)(DX*1)
+	PREFETCHT1   192(DI)(DX*1)
 	VMOVUPS      192(DI), Z29
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400d9262
@@ -11420,9 +11476,9 @@ many:
 	WORD         $0xe452
 	LONG         $0x400d1262
 	WORD         $0xed52
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
-	PREFETCHT0   320(DI)(DX*1)
+	PREFETCHT1   320(DI)(DX*1)
 	VMOVUPS      320(DI), Z29
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400d9262
@@ -11459,9 +11515,9 @@ many:
 	WORD         $0xe452
 	LONG         $0x400d1262
 	WORD         $0xed52
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
-	PREFETCHT0   448(DI)(DX*1)
+	PREFETCHT1   448(DI)(DX*1)
 	VMOVUPS      448(DI), Z29
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400d9262
@@ -11510,9 +11566,9 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400d9262
@@ -11756,9 +11812,9 @@ TEXT ·tileInt8x32AVX512(SB), NOSPLIT, $0-8
 	JL     rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400d9262
@@ -11800,9 +11856,9 @@ many:
 	WORD         $0xf452
 	LONG         $0x40051262
 	WORD         $0xfd52
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
-	PREFETCHT0   192(DI)(DX*1)
+	PREFETCHT1   192(DI)(DX*1)
 	VMOVUPS      192(DI), Z29
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400d9262
@@ -11844,9 +11900,9 @@ many:
 	WORD         $0xf452
 	LONG         $0x40051262
 	WORD         $0xfd52
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
-	PREFETCHT0   320(DI)(DX*1)
+	PREFETCHT1   320(DI)(DX*1)
 	VMOVUPS      320(DI), Z29
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400d9262
@@ -11888,9 +11944,9 @@ many:
 	WORD         $0xf452
 	LONG         $0x40051262
 	WORD         $0xfd52
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
-	PREFETCHT0   448(DI)(DX*1)
+	PREFETCHT1   448(DI)(DX*1)
 	VMOVUPS      448(DI), Z29
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400d9262
@@ -11944,9 +12000,9 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400d9262
@@ -12217,9 +12273,9 @@ TEXT ·tileInt9x32AVX512(SB), NOSPLIT, $0-8
 	JL     rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400d9262
@@ -12266,9 +12322,9 @@ many:
 	WORD         $0xc452
 	LONG         $0x400d8262
 	WORD         $0xcd52
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
-	PREFETCHT0   192(DI)(DX*1)
+	PREFETCHT1   192(DI)(DX*1)
 	VMOVUPS      192(DI), Z29
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400d9262
@@ -12315,9 +12371,9 @@ many:
 	WORD         $0xc452
 	LONG         $0x400d8262
 	WORD         $0xcd52
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
-	PREFETCHT0   320(DI)(DX*1)
+	PREFETCHT1   320(DI)(DX*1)
 	VMOVUPS      320(DI), Z29
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400d9262
@@ -12364,9 +12420,9 @@ many:
 	WORD         $0xc452
 	LONG         $0x400d8262
 	WORD         $0xcd52
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
-	PREFETCHT0   448(DI)(DX*1)
+	PREFETCHT1   448(DI)(DX*1)
 	VMOVUPS      448(DI), Z29
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400d9262
@@ -12426,9 +12482,9 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400d9262
@@ -12728,9 +12784,9 @@ TEXT ·tileInt10x32AVX512(SB), NOSPLIT, $0-8
 	JL     rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400d9262
@@ -12782,9 +12838,9 @@ many:
 	WORD         $0xd452
 	LONG         $0x40058262
 	WORD         $0xdd52
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
-	PREFETCHT0   192(DI)(DX*1)
+	PREFETCHT1   192(DI)(DX*1)
 	VMOVUPS      192(DI), Z29
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400d9262
@@ -12836,9 +12892,9 @@ many:
 	WORD         $0xd452
 	LONG         $0x40058262
 	WORD         $0xdd52
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
-	PREFETCHT0   320(DI)(DX*1)
+	PREFETCHT1   320(DI)(DX*1)
 	VMOVUPS      320(DI), Z29
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400d9262
@@ -12890,9 +12946,9 @@ many:
 	WORD         $0xd452
 	LONG         $0x40058262
 	WORD         $0xdd52
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
-	PREFETCHT0   448(DI)(DX*1)
+	PREFETCHT1   448(DI)(DX*1)
 	VMOVUPS      448(DI), Z29
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400d9262
@@ -12957,9 +13013,9 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400d9262
@@ -13285,9 +13341,9 @@ TEXT ·tileInt11x32AVX512(SB), NOSPLIT, $0-8
 	JL     rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400d9262
@@ -13344,9 +13400,9 @@ many:
 	WORD         $0xe452
 	LONG         $0x400d8262
 	WORD         $0xed52
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
-	PREFETCHT0   192(DI)(DX*1)
+	PREFETCHT1   192(DI)(DX*1)
 	VMOVUPS      192(DI), Z29
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400d9262
@@ -13403,9 +13459,9 @@ many:
 	WORD         $0xe452
 	LONG         $0x400d8262
 	WORD         $0xed52
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
-	PREFETCHT0   320(DI)(DX*1)
+	PREFETCHT1   320(DI)(DX*1)
 	VMOVUPS      320(DI), Z29
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400d9262
@@ -13462,9 +13518,9 @@ many:
 	WORD         $0xe452
 	LONG         $0x400d8262
 	WORD         $0xed52
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
-	PREFETCHT0   448(DI)(DX*1)
+	PREFETCHT1   448(DI)(DX*1)
 	VMOVUPS      448(DI), Z29
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400d9262
@@ -13534,9 +13590,9 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400d9262
@@ -13888,9 +13944,9 @@ TEXT ·tileInt12x32AVX512(SB), NOSPLIT, $0-8
 	JL     rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400d9262
@@ -13952,9 +14008,9 @@ many:
 	WORD         $0xf452
 	LONG         $0x40058262
 	WORD         $0xfd52
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
-	PREFETCHT0   192(DI)(DX*1)
+	PREFETCHT1   192(DI)(DX*1)
 	VMOVUPS      192(DI), Z29
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400d9262
@@ -14016,9 +14072,9 @@ many:
 	WORD         $0xf452
 	LONG         $0x40058262
 	WORD         $0xfd52
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
-	PREFETCHT0   320(DI)(DX*1)
+	PREFETCHT1   320(DI)(DX*1)
 	VMOVUPS      320(DI), Z29
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400d9262
@@ -14080,9 +14136,9 @@ many:
 	WORD         $0xf452
 	LONG         $0x40058262
 	WORD         $0xfd52
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
-	PREFETCHT0   448(DI)(DX*1)
+	PREFETCHT1   448(DI)(DX*1)
 	VMOVUPS      448(DI), Z29
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400d9262
@@ -14157,9 +14213,9 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400d9262
@@ -14538,9 +14594,9 @@ TEXT ·tileInt13x32AVX512(SB), NOSPLIT, $0-8
 	JL     rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400d9262
@@ -14607,9 +14663,9 @@ many:
 	WORD         $0xc452
 	LONG         $0x400d0262
 	WORD         $0xcd52
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
-	PREFETCHT0   192(DI)(DX*1)
+	PREFETCHT1   192(DI)(DX*1)
 	VMOVUPS      192(DI), Z29
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400d9262
@@ -14676,9 +14732,9 @@ many:
 	WORD         $0xc452
 	LONG         $0x400d0262
 	WORD         $0xcd52
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
-	PREFETCHT0   320(DI)(DX*1)
+	PREFETCHT1   320(DI)(DX*1)
 	VMOVUPS      320(DI), Z29
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400d9262
@@ -14745,9 +14801,9 @@ many:
 	WORD         $0xc452
 	LONG         $0x400d0262
 	WORD         $0xcd52
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
-	PREFETCHT0   448(DI)(DX*1)
+	PREFETCHT1   448(DI)(DX*1)
 	VMOVUPS      448(DI), Z29
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400d9262
@@ -14828,9 +14884,9 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400d9262
@@ -15238,9 +15294,9 @@ TEXT ·tileInt14x32AVX512(SB), NOSPLIT, $0-8
 	JL     rest
 
 many:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400d9262
@@ -15312,9 +15368,9 @@ many:
 	WORD         $0xd452
 	LONG         $0x40050262
 	WORD         $0xdd52
-	PREFETCHT0   128(DI)(DX*1)
+	PREFETCHT1   128(DI)(DX*1)
 	VMOVUPS      128(DI), Z28
-	PREFETCHT0   192(DI)(DX*1)
+	PREFETCHT1   192(DI)(DX*1)
 	VMOVUPS      192(DI), Z29
 	VPBROADCASTD 4(SI), Z30
 	LONG         $0x400d9262
@@ -15386,9 +15442,9 @@ many:
 	WORD         $0xd452
 	LONG         $0x40050262
 	WORD         $0xdd52
-	PREFETCHT0   256(DI)(DX*1)
+	PREFETCHT1   256(DI)(DX*1)
 	VMOVUPS      256(DI), Z28
-	PREFETCHT0   320(DI)(DX*1)
+	PREFETCHT1   320(DI)(DX*1)
 	VMOVUPS      320(DI), Z29
 	VPBROADCASTD 8(SI), Z30
 	LONG         $0x400d9262
@@ -15460,9 +15516,9 @@ many:
 	WORD         $0xd452
 	LONG         $0x40050262
 	WORD         $0xdd52
-	PREFETCHT0   384(DI)(DX*1)
+	PREFETCHT1   384(DI)(DX*1)
 	VMOVUPS      384(DI), Z28
-	PREFETCHT0   448(DI)(DX*1)
+	PREFETCHT1   448(DI)(DX*1)
 	VMOVUPS      448(DI), Z29
 	VPBROADCASTD 12(SI), Z30
 	LONG         $0x400d9262
@@ -15548,9 +15604,9 @@ rest:
 	JZ   store
 
 one:
-	PREFETCHT0   (DI)(DX*1)
+	PREFETCHT1   (DI)(DX*1)
 	VMOVUPS      (DI), Z28
-	PREFETCHT0   64(DI)(DX*1)
+	PREFETCHT1   64(DI)(DX*1)
 	VMOVUPS      64(DI), Z29
 	VPBROADCASTD (SI), Z30
 	LONG         $0x400d9262

@@ -15,7 +15,7 @@ func TestDotWork(t *testing.T) {
 		name     string
 		at, want uintptr
 	}{
-		{"lowKP", unsafe.Offsetof(d.lowKP), 8}, {"add", unsafe.Offsetof(d.add), 14}, {"the end", unsafe.Sizeof(d), 15},
+		{"lowKP", unsafe.Offsetof(d.lowKP), 9}, {"add", unsafe.Offsetof(d.add), 15}, {"the end", unsafe.Sizeof(d), 16},
 		{"c of integers", unsafe.Offsetof(i.c), 6}, {"r", unsafe.Offsetof(i.r), 11}, {"ldv", unsafe.Offsetof(i.ldv), 15}, {"their end", unsafe.Sizeof(i), 16},
 	} {
 		if f.at != 8*f.want {

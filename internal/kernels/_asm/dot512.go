@@ -6,6 +6,7 @@ import (
 
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
 )
 
 // Products of pairs by the dot products of AVX512_BF16 and AVX512_VNNI, and what becomes of their sums while they are in registers.
@@ -34,7 +35,7 @@ func (w fields) at(name string) Mem {
 var (
 	workPtr = bStride
 
-	dotWork = fields{"kp", "a", "lda", "b", "ahead", "c", "ldc", "acc", "lowKP", "u", "ldu", "v", "end", "bias", "add"}
+	dotWork = fields{"kp", "a", "lda", "b", "ahead", "slow", "c", "ldc", "acc", "lowKP", "u", "ldu", "v", "end", "bias", "add"}
 	intWork = fields{"kp", "a", "lda", "b", "ahead", "slow", "c", "ldc", "acc", "xs", "ws", "r", "u", "ldu", "v", "ldv"}
 )
 
@@ -91,10 +92,12 @@ func tileDot512(mr, v int) {
 	MOVQ(w.at("kp"), count)
 	w.operands(mr, "a", "lda", "b")
 	MOVQ(w.at("ahead"), ahead)
+	slow := cPtr
+	MOVQ(w.at("slow"), slow)
 	low := cStride // steps of the low rank that are to come
 	MOVQ(w.at("lowKP"), low)
 	Label("sum")
-	pairSteps512(mr, v, dpbf16, func() {})
+	pairSteps512(mr, v, dpbf16, slow)
 	Label("store")
 	TESTQ(low, low)
 	JZ(LabelRef("end"))
@@ -143,11 +146,11 @@ func tileDot512(mr, v int) {
 }
 
 // pairSteps512 adds the products of a's pairs and b's to the sums, v vectors a row, by an instruction for pairs of 16 bits; b's rows have 32 pairs.
-// onward comes behind each four steps.
-func pairSteps512(mr, v int, dot func(acc, x, y int), onward func()) {
+// What is fetched ahead, to the second cache, for the first has no room, moves on by slow bytes less than b in four steps.
+func pairSteps512(mr, v int, dot func(acc, x, y int), slow reg.Register) {
 	loop(4, func(step int) {
 		for j := range v {
-			PREFETCHT0(Mem{Base: bPtr, Index: ahead, Scale: 1, Disp: 128*step + 64*j})
+			PREFETCHT1(Mem{Base: bPtr, Index: ahead, Scale: 1, Disp: 128*step + 64*j})
 			VMOVUPS(Mem{Base: bPtr, Disp: 128*step + 64*j}, zs[28+j])
 		}
 		for i := range mr {
@@ -160,7 +163,7 @@ func pairSteps512(mr, v int, dot func(acc, x, y int), onward func()) {
 		ADDQ(U32(uint32(128*n)), bPtr)
 		advance(mr, uint8(4*n))
 		if n > 1 {
-			onward()
+			SUBQ(slow, ahead)
 		}
 	})
 }
@@ -183,7 +186,7 @@ func tileInt512(mr int) {
 	MOVQ(w.at("ahead"), ahead)
 	slow := cPtr
 	MOVQ(w.at("slow"), slow)
-	pairSteps512(mr, 2, dpwssd, func() { SUBQ(slow, ahead) })
+	pairSteps512(mr, 2, dpwssd, slow)
 	Label("store")
 	MOVQ(w.at("xs"), aBase[0])
 	MOVQ(w.at("ws"), aBase[1])
