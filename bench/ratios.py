@@ -53,14 +53,16 @@ def stamp(text):
     return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
 
 
+def mean(runs, key="rate"):
+    """The mean of rates of the same work: of its times."""
+    return len(runs) / sum(1 / r[key] for r in runs)
+
+
 def ratio(a, work, ours, theirs, **more):
     o, t = best(ours, "rate"), best(theirs, "rate")
     if a.turns and "mode" in o:  # all runs beside the peer's best mode, for all met the same machine
-        def mean(runs, key):
-            rates = [r[key] for r in runs if r["mode"] == t["mode"]]
-            return len(rates) / sum(1 / r for r in rates)
-
-        o, t = ({**x, **{key: mean(runs, key) for key in ("rate", "cpu_rate")}} for x, runs in ((o, ours), (t, theirs)))
+        beside = lambda runs: [r for r in runs if r["mode"] == t["mode"]]
+        o, t = ({**x, **{key: mean(runs, key) for key in ("rate", "cpu_rate")}} for x, runs in ((o, beside(ours)), (t, beside(theirs))))
         more["cpu_ratio"] = round(o["cpu_rate"] / t["cpu_rate"], 2)
     elif "cpu_rate" in o:
         more["cpu_ratio"] = round(best(ours, "cpu_rate")["cpu_rate"] / best(theirs, "cpu_rate")["cpu_rate"], 2)
@@ -212,7 +214,7 @@ def cores(a):
         runs = [[finished(*start(c)) for c in ([each[i % 2]], None) for start in (lambda c: run("cores", c), loop)] for i in range(2 * a.repeat)]
         one, single, two, both = zip(*runs)
     one, two = ([o["seconds"] for o in x] for x in (one, two))
-    single, both = (len(x) / sum(1 / o["rate"] for o in x) for x in (single, both))
+    single, both = mean(single), mean(both)
     report(a.work, work="cores", level=a.level, one=one, two=two, ratio=round(len(two) * sum(one) / len(one) / sum(two), 3),
            loop_one=round(single, 1), loop_two=round(both, 1), loop_ratio=round(both / single, 3))
 
@@ -224,7 +226,7 @@ def useful(a):
     for c in a.compute.split(","):
         loop = lambda: (Process([a.peak_binary, "-compute", c], a.level, threads=a.threads, own=True), answer)
         o, (peaks,) = in_turns(lambda: plumb_stage(a, "dpo", OPTIONS + [f"compute={c}"]), [loop], a.turns)
-        rate, peak = flops.preference(a.work, tokens, pairs, "dpo") / o["seconds"] / 1e9, len(peaks) / sum(1 / p["rate"] for p in peaks)
+        rate, peak = flops.preference(a.work, tokens, pairs, "dpo") / o["seconds"] / 1e9, mean(peaks)
         report(a.work, work="useful", level=a.level, compute=c, seconds=o["seconds"], gflops=round(rate, 1), peak=round(peak, 1), share=round(rate / peak, 3))
 
 
@@ -242,7 +244,7 @@ def main():
     p.add_argument("--minilm", help="folder of all-MiniLM-L6-v2")
     p.add_argument("--embed-binary", default="bench/work/embed", help="built from ./bench/embed")
     p.add_argument("--peak-binary", default="bench/work/peak", help="built from ./bench/peak")
-    p.add_argument("--compute", default="f32,int16", help="useful: arithmetics")
+    p.add_argument("--compute", default="f32,int16", help="useful: arithmetics; cores: the first is that of the loop without memory")
     p.add_argument("--set", action="append", default=[], help="of our trainings: KEY=VALUE, compute=bf16 for one")
     p.add_argument("--modes", help="of the peer: bf16,f32")
     p.add_argument("--both", action="store_true", help="TRL's DPO without its precomputed reference too")

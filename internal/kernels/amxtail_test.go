@@ -9,7 +9,7 @@ import (
 	"unsafe"
 )
 
-// TestAMXWork: fields are where the generator counts on them (workFields in _asm/amx.go).
+// TestAMXWork: fields are where the generator counts on them (amxWork in _asm/amx.go).
 func TestAMXWork(t *testing.T) {
 	var w amxWork
 	for _, f := range []struct {

@@ -17,22 +17,15 @@ import (
 // Registers: a at SI and, its low half, DI, rows AX apart; b at DX and BX, rows CX = 128 apart; the last tile's sums at R8, R15 rows of
 // them left, which become rows at R9, R12 apart, as those at R13 are that are added; bias is at R11; R10 counts.
 
-// workFields are those of amxWork in amxtail_amd64.go, of eight bytes each.
-var workFields = []string{
+// amxWork are the fields of that in amxtail_amd64.go, whose address R10 has to hold.
+var amxWork = fields{reg.R10, []string{
 	"cfg", "a", "lda", "low", "byA", "b", "byB", "k32", "n", "panels", "rows",
 	"u", "ldu", "lowU", "byU", "v", "byV", "r32",
 	"dst", "ldd", "byTile", "byPanel", "acc", "lowDst", "bias", "byBias", "x", "coef", "c",
 	"left", "at", "atU", "to", "xTo",
-}
+}}
 
-// work is a field of the argument, which R10 has to hold.
-func work(name string) Mem {
-	i := slices.Index(workFields, name)
-	if i < 0 {
-		panic(name)
-	}
-	return Mem{Base: reg.R10, Disp: 8 * i}
-}
+func work(name string) Mem { return amxWork.at(name) }
 
 // Encodings (Intel SDM volume 2): VEX.128.0F38.W0 with the prefix in the third byte; a tile and its memory at base+index.
 func tileMemory(prefix byte, tile int, base, index byte) {

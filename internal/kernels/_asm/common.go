@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"slices"
 	"strings"
 
 	. "github.com/mmcloughlin/avo/build"
@@ -90,18 +91,18 @@ func addToTable(table, typ, name string) {
 	tableOf[table] = append(tableOf[table], name)
 }
 
-// addToSwitch collects functions that a Go function chooses by rows: what it is given need not move to the heap, as for a table.
-func addToSwitch(name, params, args, function string) {
+// addToSwitch collects functions of a *work that a Go function chooses by rows: the work need not move to the heap, as for a table.
+func addToSwitch(name, work, function string) {
 	if len(switches) == 0 || switches[len(switches)-1].name != name {
-		switches = append(switches, switchOf{name: name, params: params, args: args})
+		switches = append(switches, switchOf{name: name, work: work})
 	}
 	s := &switches[len(switches)-1]
 	s.functions = append(s.functions, function)
 }
 
 type switchOf struct {
-	name, params, args string
-	functions          []string
+	name, work string
+	functions  []string
 }
 
 var switches []switchOf
@@ -118,11 +119,11 @@ func writeTables(path string) {
 	}
 	for _, s := range switches {
 		for _, f := range s.functions {
-			fmt.Fprintf(&b, "\n//go:noescape\nfunc %s(%s)\n", f, s.params)
+			fmt.Fprintf(&b, "\n//go:noescape\nfunc %s(w *%s)\n", f, s.work)
 		}
-		fmt.Fprintf(&b, "\n// %s is for tiles of mr rows.\nfunc %s(mr int, %s) {\n\tswitch mr {\n", s.name, s.name, s.params)
+		fmt.Fprintf(&b, "\n// %s is for tiles of mr rows.\nfunc %s(mr int, w *%s) {\n\tswitch mr {\n", s.name, s.name, s.work)
 		for i, f := range s.functions {
-			fmt.Fprintf(&b, "\tcase %d:\n\t\t%s(%s)\n", i+1, f, s.args)
+			fmt.Fprintf(&b, "\tcase %d:\n\t\t%s(w)\n", i+1, f)
 		}
 		fmt.Fprintf(&b, "\tdefault:\n\t\tpanic(\"kernels: a tile has 1 to %d rows\")\n\t}\n}\n", len(s.functions))
 	}
@@ -176,16 +177,46 @@ func dot256(code byte, acc, x, y int) {
 // fetchOwned is PREFETCHW disp(AX), of a cache line to be written, which the assembler lacks too.
 func fetchOwned(disp int) { raw("PREFETCHW", 0x0f, 0x0d, 0x48, byte(disp)) }
 
-// fetchRows asks for mr rows of c, v vectors of so many bytes each, from AX on, while the sums are made. AX is then the last row.
-func fetchRows(mr, v, bytes int) {
+// eachOf does mr rows of c, one after another, from AX on. AX is then the last row.
+func eachOf(mr int, do func(i int)) {
 	for i := range mr {
-		for at := 0; at < v*bytes; at += 64 {
-			fetchOwned(at)
-		}
+		do(i)
 		if i < mr-1 {
 			ADDQ(cStride, cPtr)
 		}
 	}
+}
+
+// eachRow does where vector i of mr rows of c, v of so many bytes each, is.
+func eachRow(mr, v, bytes int, do func(at Mem, i int)) {
+	eachOf(mr, func(i int) {
+		for j := range v {
+			do(Mem{Base: cPtr, Disp: bytes * j}, i*v+j)
+		}
+	})
+}
+
+// fetchRows asks for mr rows of c, v vectors of so many bytes each, while the sums are made.
+func fetchRows(mr, v, bytes int) {
+	eachOf(mr, func(int) {
+		for at := 0; at < v*bytes; at += 64 {
+			fetchOwned(at)
+		}
+	})
+}
+
+// fields are those of a function's argument, eight bytes each, whose address is in base.
+type fields struct {
+	base  reg.Register
+	names []string
+}
+
+func (f fields) at(name string) Mem {
+	i := slices.Index(f.names, name)
+	if i < 0 {
+		panic("no field " + name)
+	}
+	return Mem{Base: f.base, Disp: 8 * i}
 }
 
 // loopFetching is loop with a second form of its unrolled part, which fetches nothing ahead: many rows share what the first of them

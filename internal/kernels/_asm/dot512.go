@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"slices"
 
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
@@ -21,22 +20,9 @@ func tilesDot512() {
 	}
 }
 
-// fields are those of a function's argument, eight bytes each, whose address is in R13.
-type fields []string
-
-func (w fields) at(name string) Mem {
-	i := slices.Index(w, name)
-	if i < 0 {
-		panic("no field " + name)
-	}
-	return Mem{Base: workPtr, Disp: 8 * i}
-}
-
 var (
-	workPtr = bStride
-
-	dotWork = fields{"kp", "a", "lda", "b", "ahead", "slow", "c", "ldc", "acc", "lowKP", "u", "ldu", "v", "end", "bias", "add"}
-	intWork = fields{"kp", "a", "lda", "b", "ahead", "slow", "c", "ldc", "acc", "xs", "ws", "r", "u", "ldu", "v", "ldv"}
+	dotWork = fields{bStride, []string{"kp", "a", "lda", "b", "ahead", "slow", "c", "ldc", "acc", "lowKP", "u", "ldu", "v", "end", "bias", "add"}}
+	intWork = fields{bStride, []string{"kp", "a", "lda", "b", "ahead", "slow", "c", "ldc", "acc", "xs", "ws", "r", "u", "ldu", "v", "ldv"}}
 )
 
 // place begins with c's first row.
@@ -53,27 +39,17 @@ func (w fields) operands(mr int, a, lda, b string) {
 	MOVQ(w.at(b), bPtr)
 }
 
-// eachOf does rows of c, one after another.
-func eachOf(mr int, do func(i int)) {
-	for i := range mr {
-		do(i)
-		if i < mr-1 {
-			ADDQ(cStride, cPtr)
-		}
-	}
-}
-
 func inRow(j int) Mem { return Mem{Base: cPtr, Disp: 64 * j} }
 
 // tileDot512: c(mr,32) (+)= a(mr,2*kp)·b + u(mr,2*lowKP)·v, all four in bf16 pairs, and what shall become of the sums. With one vector a row only the
 // first 16 columns are computed, and sums that do not begin from c set the others to zeros.
 func tileDot512(mr, v int) {
 	name := fmt.Sprintf("tileDot%dx%dAVX512", mr, 16*v)
-	addToSwitch(fmt.Sprintf("tileDot%dAVX512", 16*v), "w *dotWork", "w", name)
+	addToSwitch(fmt.Sprintf("tileDot%dAVX512", 16*v), "dotWork", name)
 	TEXT(name, NOSPLIT, "func(w *byte)") // *dotWork
 	Pragma("noescape")
 	w := dotWork
-	Load(Param("w"), workPtr)
+	Load(Param("w"), w.base)
 	w.place()
 	CMPQ(w.at("acc"), U8(0))
 	JNE(LabelRef("load"))
@@ -171,11 +147,11 @@ func pairSteps512(mr, v int, dot func(acc, x, y int), slow reg.Register) {
 // tileInt512: c(mr,32) (+)= xs(mr)·ws(32)·a(mr,2*kp)·b, both in pairs of integers, whose sums are exact; then c += u(mr,r)·v(r,32) in float32.
 func tileInt512(mr int) {
 	name := fmt.Sprintf("tileInt%dx32AVX512", mr)
-	addToSwitch("tileInt32AVX512", "w *intWork", "w", name)
+	addToSwitch("tileInt32AVX512", "intWork", name)
 	TEXT(name, NOSPLIT, "func(w *byte)") // *intWork
 	Pragma("noescape")
 	w := intWork
-	Load(Param("w"), workPtr)
+	Load(Param("w"), w.base)
 	w.place()
 	for i := range 2 * mr {
 		VPXORD(zs[i], zs[i], zs[i])

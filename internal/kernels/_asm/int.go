@@ -154,18 +154,6 @@ func scaleSums(mr, v, bytes int, r []reg.VecPhysical, xs, ws reg.Register) {
 	}
 }
 
-// eachRow calls do with where vector i of mr rows of c, v of so many bytes each, is, from AX on.
-func eachRow(mr, v, bytes int, do func(at Mem, i int)) {
-	for i := range mr {
-		for j := range v {
-			do(Mem{Base: cPtr, Disp: bytes * j}, i*v+j)
-		}
-		if i < mr-1 {
-			ADDQ(cStride, cPtr)
-		}
-	}
-}
-
 // peakInts writes loops of what the products above spend their time on, without memory.
 func peakInts() {
 	for _, p := range []struct {
