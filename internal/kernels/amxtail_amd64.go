@@ -40,6 +40,9 @@ func tileAMXSum(w *amxWork)
 func tileAMXRound(w *amxWork)
 
 //go:noescape
+func tileAMXPast(w *amxWork)
+
+//go:noescape
 func tileAMXGELU(w *amxWork)
 
 // Nothing can stop a call: callMuls is how many multiplications one has at most, about a millisecond. restBytes are of panels that rows
@@ -47,6 +50,7 @@ func tileAMXGELU(w *amxWork)
 const (
 	callMuls  = 1 << 28
 	restBytes = 512 << 10
+	pastBytes = 1 << 20
 )
 
 // tailedAMX is impl.tailed on the tile unit.
@@ -132,6 +136,8 @@ func (p *tailedPairs) tiles(s *scratch, i, rows, n int) {
 	case p.half != nil && p.act != NoActivation:
 		w.coef = &geluHalf[p.act]
 		tileAMXGELU(&w)
+	case p.half != nil && p.m*w.ldd > pastBytes && (uintptr(w.dst)|uintptr(w.ldd))%64 == 0:
+		tileAMXPast(&w)
 	case p.half != nil:
 		tileAMXRound(&w)
 	case p.add != nil:

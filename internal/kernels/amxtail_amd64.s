@@ -324,7 +324,7 @@ done:
 	RET
 
 // func tileAMXStore(w *byte)
-// Requires: AMX_BF16, AMX_TILE, AVX, AVX512F, MMX+, NOP
+// Requires: AMX_BF16, AMX_TILE, AVX, AVX512F, MMX+, NOP, PREFETCHW
 TEXT ·tileAMXStore(SB), NOSPLIT, $0-8
 	MOVQ w+0(FP), R10
 	MOVQ (R10), SI
@@ -333,6 +333,7 @@ TEXT ·tileAMXStore(SB), NOSPLIT, $0-8
 	MOVQ 16(R10), AX
 	MOVQ $0x00000080, CX
 	MOVQ 152(R10), R12
+	MOVQ 160(R10), BX
 	XORQ R15, R15
 
 panel:
@@ -354,39 +355,27 @@ tile:
 	MOVQ       SI, DI
 	ADDQ       24(R10), DI
 	MOVQ       40(R10), DX
-	LEAQ       64(DX), BX
 	CMPQ       176(R10), $0x00
 	JEQ        zero
 	LONG       $0x4b7be2c4
 	WORD       $0x0a34
 	LONG       $0x90909090
-	PREFETCHT0 4096(DX)
-	PREFETCHT0 4160(DX)
-	PREFETCHT0 4224(DX)
-	PREFETCHT0 4288(DX)
-	LONG       $0x4b7be2c4
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
 	WORD       $0x0624
 	PREFETCHT1 (R14)
 	LONG       $0x90909090
-	PREFETCHT0 4352(DX)
-	PREFETCHT0 4416(DX)
-	PREFETCHT0 4480(DX)
-	PREFETCHT0 4544(DX)
-	LONG       $0x4b7be2c4
-	WORD       $0x0b3c
 	LONG       $0x90909090
-	PREFETCHT0 4608(DX)
-	PREFETCHT0 4672(DX)
-	PREFETCHT0 4736(DX)
-	PREFETCHT0 4800(DX)
 	LONG       $0x4b7be2c4
+	LONG       $0x00400abc
+	WORD       $0x0000
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
 	WORD       $0x072c
 	PREFETCHT1 64(R14)
 	LONG       $0x90909090
-	PREFETCHT0 4864(DX)
-	PREFETCHT0 4928(DX)
-	PREFETCHT0 4992(DX)
-	PREFETCHT0 5056(DX)
+	LONG       $0x90909090
 	MOVQ       224(R10), R8
 	LONG       $0x4b7ac2c4
 	LONG       $0x00000884
@@ -402,10 +391,7 @@ tile:
 	LONG       $0x5c4ae2c4
 	BYTE       $0xc4
 	LONG       $0x90909090
-	PREFETCHT0 5120(DX)
-	PREFETCHT0 5184(DX)
-	PREFETCHT0 5248(DX)
-	PREFETCHT0 5312(DX)
+	LONG       $0x90909090
 	MOVQ       224(R10), R8
 	LONG       $0x4b7ac2c4
 	LONG       $0x0040088c
@@ -422,10 +408,7 @@ tile:
 	BYTE       $0xcc
 	PREFETCHT1 128(R14)
 	LONG       $0x90909090
-	PREFETCHT0 5376(DX)
-	PREFETCHT0 5440(DX)
-	PREFETCHT0 5504(DX)
-	PREFETCHT0 5568(DX)
+	LONG       $0x90909090
 	MOVQ       224(R10), R8
 	LONG       $0x4b7ac2c4
 	LONG       $0x08000894
@@ -442,10 +425,7 @@ tile:
 	LONG       $0x5c4ae2c4
 	BYTE       $0xd5
 	LONG       $0x90909090
-	PREFETCHT0 5632(DX)
-	PREFETCHT0 5696(DX)
-	PREFETCHT0 5760(DX)
-	PREFETCHT0 5824(DX)
+	LONG       $0x90909090
 	MOVQ       224(R10), R8
 	LONG       $0x4b7ac2c4
 	LONG       $0x0840089c
@@ -463,14 +443,10 @@ tile:
 	BYTE       $0xdd
 	PREFETCHT1 192(R14)
 	LONG       $0x90909090
-	PREFETCHT0 5888(DX)
-	PREFETCHT0 5952(DX)
-	PREFETCHT0 6016(DX)
-	PREFETCHT0 6080(DX)
+	LONG       $0x90909090
 	ADDQ       $0x40, SI
 	ADDQ       $0x40, DI
 	ADDQ       $0x00000800, DX
-	ADDQ       $0x00000800, BX
 	ADDQ       $0x00000100, R14
 	MOVQ       224(R10), R8
 	JMP        begun
@@ -479,33 +455,22 @@ zero:
 	LONG       $0x4b7be2c4
 	WORD       $0x0a34
 	LONG       $0x90909090
-	PREFETCHT0 4096(DX)
-	PREFETCHT0 4160(DX)
-	PREFETCHT0 4224(DX)
-	PREFETCHT0 4288(DX)
-	LONG       $0x4b7be2c4
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
 	WORD       $0x0624
 	PREFETCHT1 (R14)
 	LONG       $0x90909090
-	PREFETCHT0 4352(DX)
-	PREFETCHT0 4416(DX)
-	PREFETCHT0 4480(DX)
-	PREFETCHT0 4544(DX)
-	LONG       $0x4b7be2c4
-	WORD       $0x0b3c
 	LONG       $0x90909090
-	PREFETCHT0 4608(DX)
-	PREFETCHT0 4672(DX)
-	PREFETCHT0 4736(DX)
-	PREFETCHT0 4800(DX)
 	LONG       $0x4b7be2c4
+	LONG       $0x00400abc
+	WORD       $0x0000
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
 	WORD       $0x072c
 	PREFETCHT1 64(R14)
 	LONG       $0x90909090
-	PREFETCHT0 4864(DX)
-	PREFETCHT0 4928(DX)
-	PREFETCHT0 4992(DX)
-	PREFETCHT0 5056(DX)
+	LONG       $0x90909090
 	MOVQ       224(R10), R8
 	LONG       $0x4b7ac2c4
 	LONG       $0x00000884
@@ -515,10 +480,7 @@ zero:
 	LONG       $0x5c4ae2c4
 	BYTE       $0xc4
 	LONG       $0x90909090
-	PREFETCHT0 5120(DX)
-	PREFETCHT0 5184(DX)
-	PREFETCHT0 5248(DX)
-	PREFETCHT0 5312(DX)
+	LONG       $0x90909090
 	MOVQ       224(R10), R8
 	LONG       $0x4b7ac2c4
 	LONG       $0x0040088c
@@ -529,10 +491,7 @@ zero:
 	BYTE       $0xcc
 	PREFETCHT1 128(R14)
 	LONG       $0x90909090
-	PREFETCHT0 5376(DX)
-	PREFETCHT0 5440(DX)
-	PREFETCHT0 5504(DX)
-	PREFETCHT0 5568(DX)
+	LONG       $0x90909090
 	MOVQ       224(R10), R8
 	LONG       $0x4b7ac2c4
 	LONG       $0x08000894
@@ -542,10 +501,7 @@ zero:
 	LONG       $0x5c4ae2c4
 	BYTE       $0xd5
 	LONG       $0x90909090
-	PREFETCHT0 5632(DX)
-	PREFETCHT0 5696(DX)
-	PREFETCHT0 5760(DX)
-	PREFETCHT0 5824(DX)
+	LONG       $0x90909090
 	MOVQ       224(R10), R8
 	LONG       $0x4b7ac2c4
 	LONG       $0x0840089c
@@ -556,14 +512,10 @@ zero:
 	BYTE       $0xdd
 	PREFETCHT1 192(R14)
 	LONG       $0x90909090
-	PREFETCHT0 5888(DX)
-	PREFETCHT0 5952(DX)
-	PREFETCHT0 6016(DX)
-	PREFETCHT0 6080(DX)
+	LONG       $0x90909090
 	ADDQ       $0x40, SI
 	ADDQ       $0x40, DI
 	ADDQ       $0x00000800, DX
-	ADDQ       $0x00000800, BX
 	ADDQ       $0x00000100, R14
 
 begun:
@@ -577,6 +529,10 @@ near:
 	WORD    $0x0a34
 	DECQ    R15
 	JLT     near0
+	LONG    $0x4c0d0f41
+	WORD    $0x0019
+	LONG    $0x4c0d0f41
+	WORD    $0x4019
 	VMOVUPS (R8), Z0
 	VADDPS  (R11), Z0, Z0
 	VMOVUPS Z0, (R9)
@@ -595,9 +551,14 @@ near0:
 	LONG       $0x90909090
 	LONG       $0x90909090
 	LONG       $0x4b7be2c4
-	WORD       $0x0b3c
+	LONG       $0x00400abc
+	WORD       $0x0000
 	DECQ       R15
 	JLT        near2
+	LONG       $0x4c0d0f41
+	WORD       $0x0019
+	LONG       $0x4c0d0f41
+	WORD       $0x4019
 	VMOVUPS    (R8), Z0
 	VADDPS     (R11), Z0, Z0
 	VMOVUPS    Z0, (R9)
@@ -619,6 +580,10 @@ near2:
 	BYTE       $0xc4
 	DECQ       R15
 	JLT        near4
+	LONG       $0x4c0d0f41
+	WORD       $0x0019
+	LONG       $0x4c0d0f41
+	WORD       $0x4019
 	VMOVUPS    (R8), Z0
 	VADDPS     (R11), Z0, Z0
 	VMOVUPS    Z0, (R9)
@@ -640,6 +605,10 @@ near4:
 	BYTE       $0xd5
 	DECQ       R15
 	JLT        near6
+	LONG       $0x4c0d0f41
+	WORD       $0x0019
+	LONG       $0x4c0d0f41
+	WORD       $0x4019
 	VMOVUPS    (R8), Z0
 	VADDPS     (R11), Z0, Z0
 	VMOVUPS    Z0, (R9)
@@ -660,7 +629,6 @@ near6:
 	ADDQ       $0x40, SI
 	ADDQ       $0x40, DI
 	ADDQ       $0x00000800, DX
-	ADDQ       $0x00000800, BX
 	ADDQ       $0x00000100, R14
 
 isNear:
@@ -670,10 +638,14 @@ isNear:
 	JMP isDeep
 
 deep:
-	LONG    $0x4b7be2c4
+	LONG    $0x4b79e2c4
 	WORD    $0x0a34
 	DECQ    R15
 	JLT     deep0
+	LONG    $0x4c0d0f41
+	WORD    $0x0019
+	LONG    $0x4c0d0f41
+	WORD    $0x4019
 	VMOVUPS (R8), Z0
 	VADDPS  (R11), Z0, Z0
 	VMOVUPS Z0, (R9)
@@ -685,22 +657,21 @@ deep:
 
 deep0:
 	LONG       $0x90909090
-	PREFETCHT0 4096(DX)
-	PREFETCHT0 4160(DX)
-	PREFETCHT0 4224(DX)
-	PREFETCHT0 4288(DX)
-	LONG       $0x4b7be2c4
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
 	WORD       $0x0624
 	PREFETCHT1 (R14)
 	LONG       $0x90909090
-	PREFETCHT0 4352(DX)
-	PREFETCHT0 4416(DX)
-	PREFETCHT0 4480(DX)
-	PREFETCHT0 4544(DX)
-	LONG       $0x4b7be2c4
-	WORD       $0x0b3c
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
+	LONG       $0x00400abc
+	WORD       $0x0000
 	DECQ       R15
 	JLT        deep2
+	LONG       $0x4c0d0f41
+	WORD       $0x0019
+	LONG       $0x4c0d0f41
+	WORD       $0x4019
 	VMOVUPS    (R8), Z0
 	VADDPS     (R11), Z0, Z0
 	VMOVUPS    Z0, (R9)
@@ -712,22 +683,20 @@ deep0:
 
 deep2:
 	LONG       $0x90909090
-	PREFETCHT0 4608(DX)
-	PREFETCHT0 4672(DX)
-	PREFETCHT0 4736(DX)
-	PREFETCHT0 4800(DX)
-	LONG       $0x4b7be2c4
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
 	WORD       $0x072c
 	PREFETCHT1 64(R14)
 	LONG       $0x90909090
-	PREFETCHT0 4864(DX)
-	PREFETCHT0 4928(DX)
-	PREFETCHT0 4992(DX)
-	PREFETCHT0 5056(DX)
+	LONG       $0x90909090
 	LONG       $0x5c4ae2c4
 	BYTE       $0xc4
 	DECQ       R15
 	JLT        deep4
+	LONG       $0x4c0d0f41
+	WORD       $0x0019
+	LONG       $0x4c0d0f41
+	WORD       $0x4019
 	VMOVUPS    (R8), Z0
 	VADDPS     (R11), Z0, Z0
 	VMOVUPS    Z0, (R9)
@@ -739,22 +708,20 @@ deep2:
 
 deep4:
 	LONG       $0x90909090
-	PREFETCHT0 5120(DX)
-	PREFETCHT0 5184(DX)
-	PREFETCHT0 5248(DX)
-	PREFETCHT0 5312(DX)
+	LONG       $0x90909090
 	LONG       $0x5c42e2c4
 	BYTE       $0xcc
 	PREFETCHT1 128(R14)
 	LONG       $0x90909090
-	PREFETCHT0 5376(DX)
-	PREFETCHT0 5440(DX)
-	PREFETCHT0 5504(DX)
-	PREFETCHT0 5568(DX)
+	LONG       $0x90909090
 	LONG       $0x5c4ae2c4
 	BYTE       $0xd5
 	DECQ       R15
 	JLT        deep6
+	LONG       $0x4c0d0f41
+	WORD       $0x0019
+	LONG       $0x4c0d0f41
+	WORD       $0x4019
 	VMOVUPS    (R8), Z0
 	VADDPS     (R11), Z0, Z0
 	VMOVUPS    Z0, (R9)
@@ -766,22 +733,15 @@ deep4:
 
 deep6:
 	LONG       $0x90909090
-	PREFETCHT0 5632(DX)
-	PREFETCHT0 5696(DX)
-	PREFETCHT0 5760(DX)
-	PREFETCHT0 5824(DX)
+	LONG       $0x90909090
 	LONG       $0x5c42e2c4
 	BYTE       $0xdd
 	PREFETCHT1 192(R14)
 	LONG       $0x90909090
-	PREFETCHT0 5888(DX)
-	PREFETCHT0 5952(DX)
-	PREFETCHT0 6016(DX)
-	PREFETCHT0 6080(DX)
+	LONG       $0x90909090
 	ADDQ       $0x40, SI
 	ADDQ       $0x40, DI
 	ADDQ       $0x00000800, DX
-	ADDQ       $0x00000800, BX
 	ADDQ       $0x00000100, R14
 
 isDeep:
@@ -797,7 +757,6 @@ low:
 	MOVQ SI, DI
 	ADDQ 104(R10), DI
 	MOVQ 120(R10), DX
-	LEAQ 64(DX), BX
 	MOVQ 136(R10), R10
 
 again:
@@ -811,7 +770,8 @@ again:
 	LONG       $0x90909090
 	LONG       $0x90909090
 	LONG       $0x4b7be2c4
-	WORD       $0x0b3c
+	LONG       $0x00400abc
+	WORD       $0x0000
 	LONG       $0x90909090
 	LONG       $0x90909090
 	LONG       $0x4b79e2c4
@@ -840,7 +800,6 @@ again:
 	ADDQ       $0x40, SI
 	ADDQ       $0x40, DI
 	ADDQ       $0x00000800, DX
-	ADDQ       $0x00000800, BX
 	ADDQ       $0x00000100, R14
 	DECQ       R10
 	JNZ        again
@@ -850,6 +809,10 @@ again:
 rest:
 	DECQ    R15
 	JLT     more
+	LONG    $0x4c0d0f41
+	WORD    $0x0019
+	LONG    $0x4c0d0f41
+	WORD    $0x4019
 	VMOVUPS (R8), Z0
 	VADDPS  (R11), Z0, Z0
 	VMOVUPS Z0, (R9)
@@ -907,6 +870,10 @@ more:
 last:
 	DECQ    R15
 	JLT     done
+	LONG    $0x4c0d0f41
+	WORD    $0x0019
+	LONG    $0x4c0d0f41
+	WORD    $0x4019
 	VMOVUPS (R8), Z0
 	VADDPS  (R11), Z0, Z0
 	VMOVUPS Z0, (R9)
@@ -924,7 +891,7 @@ done:
 	RET
 
 // func tileAMXSum(w *byte)
-// Requires: AMX_BF16, AMX_TILE, AVX, AVX512F, MMX+, NOP
+// Requires: AMX_BF16, AMX_TILE, AVX, AVX512F, MMX+, NOP, PREFETCHW
 TEXT ·tileAMXSum(SB), NOSPLIT, $0-8
 	MOVQ w+0(FP), R10
 	MOVQ (R10), SI
@@ -933,6 +900,7 @@ TEXT ·tileAMXSum(SB), NOSPLIT, $0-8
 	MOVQ 16(R10), AX
 	MOVQ $0x00000080, CX
 	MOVQ 152(R10), R12
+	MOVQ 160(R10), BX
 	XORQ R15, R15
 
 panel:
@@ -954,39 +922,27 @@ tile:
 	MOVQ       SI, DI
 	ADDQ       24(R10), DI
 	MOVQ       40(R10), DX
-	LEAQ       64(DX), BX
 	CMPQ       176(R10), $0x00
 	JEQ        zero
 	LONG       $0x4b7be2c4
 	WORD       $0x0a34
 	LONG       $0x90909090
-	PREFETCHT0 4096(DX)
-	PREFETCHT0 4160(DX)
-	PREFETCHT0 4224(DX)
-	PREFETCHT0 4288(DX)
-	LONG       $0x4b7be2c4
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
 	WORD       $0x0624
 	PREFETCHT1 (R14)
 	LONG       $0x90909090
-	PREFETCHT0 4352(DX)
-	PREFETCHT0 4416(DX)
-	PREFETCHT0 4480(DX)
-	PREFETCHT0 4544(DX)
-	LONG       $0x4b7be2c4
-	WORD       $0x0b3c
 	LONG       $0x90909090
-	PREFETCHT0 4608(DX)
-	PREFETCHT0 4672(DX)
-	PREFETCHT0 4736(DX)
-	PREFETCHT0 4800(DX)
 	LONG       $0x4b7be2c4
+	LONG       $0x00400abc
+	WORD       $0x0000
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
 	WORD       $0x072c
 	PREFETCHT1 64(R14)
 	LONG       $0x90909090
-	PREFETCHT0 4864(DX)
-	PREFETCHT0 4928(DX)
-	PREFETCHT0 4992(DX)
-	PREFETCHT0 5056(DX)
+	LONG       $0x90909090
 	MOVQ       224(R10), R8
 	LONG       $0x4b7ac2c4
 	LONG       $0x00000884
@@ -1002,10 +958,7 @@ tile:
 	LONG       $0x5c4ae2c4
 	BYTE       $0xc4
 	LONG       $0x90909090
-	PREFETCHT0 5120(DX)
-	PREFETCHT0 5184(DX)
-	PREFETCHT0 5248(DX)
-	PREFETCHT0 5312(DX)
+	LONG       $0x90909090
 	MOVQ       224(R10), R8
 	LONG       $0x4b7ac2c4
 	LONG       $0x0040088c
@@ -1022,10 +975,7 @@ tile:
 	BYTE       $0xcc
 	PREFETCHT1 128(R14)
 	LONG       $0x90909090
-	PREFETCHT0 5376(DX)
-	PREFETCHT0 5440(DX)
-	PREFETCHT0 5504(DX)
-	PREFETCHT0 5568(DX)
+	LONG       $0x90909090
 	MOVQ       224(R10), R8
 	LONG       $0x4b7ac2c4
 	LONG       $0x08000894
@@ -1042,10 +992,7 @@ tile:
 	LONG       $0x5c4ae2c4
 	BYTE       $0xd5
 	LONG       $0x90909090
-	PREFETCHT0 5632(DX)
-	PREFETCHT0 5696(DX)
-	PREFETCHT0 5760(DX)
-	PREFETCHT0 5824(DX)
+	LONG       $0x90909090
 	MOVQ       224(R10), R8
 	LONG       $0x4b7ac2c4
 	LONG       $0x0840089c
@@ -1063,14 +1010,10 @@ tile:
 	BYTE       $0xdd
 	PREFETCHT1 192(R14)
 	LONG       $0x90909090
-	PREFETCHT0 5888(DX)
-	PREFETCHT0 5952(DX)
-	PREFETCHT0 6016(DX)
-	PREFETCHT0 6080(DX)
+	LONG       $0x90909090
 	ADDQ       $0x40, SI
 	ADDQ       $0x40, DI
 	ADDQ       $0x00000800, DX
-	ADDQ       $0x00000800, BX
 	ADDQ       $0x00000100, R14
 	MOVQ       224(R10), R8
 	JMP        begun
@@ -1079,33 +1022,22 @@ zero:
 	LONG       $0x4b7be2c4
 	WORD       $0x0a34
 	LONG       $0x90909090
-	PREFETCHT0 4096(DX)
-	PREFETCHT0 4160(DX)
-	PREFETCHT0 4224(DX)
-	PREFETCHT0 4288(DX)
-	LONG       $0x4b7be2c4
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
 	WORD       $0x0624
 	PREFETCHT1 (R14)
 	LONG       $0x90909090
-	PREFETCHT0 4352(DX)
-	PREFETCHT0 4416(DX)
-	PREFETCHT0 4480(DX)
-	PREFETCHT0 4544(DX)
-	LONG       $0x4b7be2c4
-	WORD       $0x0b3c
 	LONG       $0x90909090
-	PREFETCHT0 4608(DX)
-	PREFETCHT0 4672(DX)
-	PREFETCHT0 4736(DX)
-	PREFETCHT0 4800(DX)
 	LONG       $0x4b7be2c4
+	LONG       $0x00400abc
+	WORD       $0x0000
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
 	WORD       $0x072c
 	PREFETCHT1 64(R14)
 	LONG       $0x90909090
-	PREFETCHT0 4864(DX)
-	PREFETCHT0 4928(DX)
-	PREFETCHT0 4992(DX)
-	PREFETCHT0 5056(DX)
+	LONG       $0x90909090
 	MOVQ       224(R10), R8
 	LONG       $0x4b7ac2c4
 	LONG       $0x00000884
@@ -1115,10 +1047,7 @@ zero:
 	LONG       $0x5c4ae2c4
 	BYTE       $0xc4
 	LONG       $0x90909090
-	PREFETCHT0 5120(DX)
-	PREFETCHT0 5184(DX)
-	PREFETCHT0 5248(DX)
-	PREFETCHT0 5312(DX)
+	LONG       $0x90909090
 	MOVQ       224(R10), R8
 	LONG       $0x4b7ac2c4
 	LONG       $0x0040088c
@@ -1129,10 +1058,7 @@ zero:
 	BYTE       $0xcc
 	PREFETCHT1 128(R14)
 	LONG       $0x90909090
-	PREFETCHT0 5376(DX)
-	PREFETCHT0 5440(DX)
-	PREFETCHT0 5504(DX)
-	PREFETCHT0 5568(DX)
+	LONG       $0x90909090
 	MOVQ       224(R10), R8
 	LONG       $0x4b7ac2c4
 	LONG       $0x08000894
@@ -1142,10 +1068,7 @@ zero:
 	LONG       $0x5c4ae2c4
 	BYTE       $0xd5
 	LONG       $0x90909090
-	PREFETCHT0 5632(DX)
-	PREFETCHT0 5696(DX)
-	PREFETCHT0 5760(DX)
-	PREFETCHT0 5824(DX)
+	LONG       $0x90909090
 	MOVQ       224(R10), R8
 	LONG       $0x4b7ac2c4
 	LONG       $0x0840089c
@@ -1156,14 +1079,10 @@ zero:
 	BYTE       $0xdd
 	PREFETCHT1 192(R14)
 	LONG       $0x90909090
-	PREFETCHT0 5888(DX)
-	PREFETCHT0 5952(DX)
-	PREFETCHT0 6016(DX)
-	PREFETCHT0 6080(DX)
+	LONG       $0x90909090
 	ADDQ       $0x40, SI
 	ADDQ       $0x40, DI
 	ADDQ       $0x00000800, DX
-	ADDQ       $0x00000800, BX
 	ADDQ       $0x00000100, R14
 
 begun:
@@ -1173,21 +1092,27 @@ begun:
 	JMP  isNear
 
 near:
-	LONG    $0x4b7be2c4
-	WORD    $0x0a34
-	DECQ    R15
-	JLT     near0
-	VMOVUPS (R8), Z0
-	VADDPS  (R11), Z0, Z0
-	VADDPS  (R13), Z0, Z0
-	VMOVUPS Z0, (R9)
-	VMOVUPS 64(R8), Z0
-	VADDPS  64(R11), Z0, Z0
-	VADDPS  64(R13), Z0, Z0
-	VMOVUPS Z0, 64(R9)
-	ADDQ    R12, R9
-	ADDQ    R12, R13
-	ADDQ    $0x00000080, R8
+	LONG       $0x4b7be2c4
+	WORD       $0x0a34
+	DECQ       R15
+	JLT        near0
+	LONG       $0x4c0d0f41
+	WORD       $0x0019
+	PREFETCHT0 (R13)(BX*1)
+	LONG       $0x4c0d0f41
+	WORD       $0x4019
+	PREFETCHT0 64(R13)(BX*1)
+	VMOVUPS    (R8), Z0
+	VADDPS     (R11), Z0, Z0
+	VADDPS     (R13), Z0, Z0
+	VMOVUPS    Z0, (R9)
+	VMOVUPS    64(R8), Z0
+	VADDPS     64(R11), Z0, Z0
+	VADDPS     64(R13), Z0, Z0
+	VMOVUPS    Z0, 64(R9)
+	ADDQ       R12, R9
+	ADDQ       R12, R13
+	ADDQ       $0x00000080, R8
 
 near0:
 	LONG       $0x90909090
@@ -1198,9 +1123,16 @@ near0:
 	LONG       $0x90909090
 	LONG       $0x90909090
 	LONG       $0x4b7be2c4
-	WORD       $0x0b3c
+	LONG       $0x00400abc
+	WORD       $0x0000
 	DECQ       R15
 	JLT        near2
+	LONG       $0x4c0d0f41
+	WORD       $0x0019
+	PREFETCHT0 (R13)(BX*1)
+	LONG       $0x4c0d0f41
+	WORD       $0x4019
+	PREFETCHT0 64(R13)(BX*1)
 	VMOVUPS    (R8), Z0
 	VADDPS     (R11), Z0, Z0
 	VADDPS     (R13), Z0, Z0
@@ -1225,6 +1157,12 @@ near2:
 	BYTE       $0xc4
 	DECQ       R15
 	JLT        near4
+	LONG       $0x4c0d0f41
+	WORD       $0x0019
+	PREFETCHT0 (R13)(BX*1)
+	LONG       $0x4c0d0f41
+	WORD       $0x4019
+	PREFETCHT0 64(R13)(BX*1)
 	VMOVUPS    (R8), Z0
 	VADDPS     (R11), Z0, Z0
 	VADDPS     (R13), Z0, Z0
@@ -1249,6 +1187,12 @@ near4:
 	BYTE       $0xd5
 	DECQ       R15
 	JLT        near6
+	LONG       $0x4c0d0f41
+	WORD       $0x0019
+	PREFETCHT0 (R13)(BX*1)
+	LONG       $0x4c0d0f41
+	WORD       $0x4019
+	PREFETCHT0 64(R13)(BX*1)
 	VMOVUPS    (R8), Z0
 	VADDPS     (R11), Z0, Z0
 	VADDPS     (R13), Z0, Z0
@@ -1272,7 +1216,6 @@ near6:
 	ADDQ       $0x40, SI
 	ADDQ       $0x40, DI
 	ADDQ       $0x00000800, DX
-	ADDQ       $0x00000800, BX
 	ADDQ       $0x00000100, R14
 
 isNear:
@@ -1282,40 +1225,47 @@ isNear:
 	JMP isDeep
 
 deep:
-	LONG    $0x4b7be2c4
-	WORD    $0x0a34
-	DECQ    R15
-	JLT     deep0
-	VMOVUPS (R8), Z0
-	VADDPS  (R11), Z0, Z0
-	VADDPS  (R13), Z0, Z0
-	VMOVUPS Z0, (R9)
-	VMOVUPS 64(R8), Z0
-	VADDPS  64(R11), Z0, Z0
-	VADDPS  64(R13), Z0, Z0
-	VMOVUPS Z0, 64(R9)
-	ADDQ    R12, R9
-	ADDQ    R12, R13
-	ADDQ    $0x00000080, R8
+	LONG       $0x4b79e2c4
+	WORD       $0x0a34
+	DECQ       R15
+	JLT        deep0
+	LONG       $0x4c0d0f41
+	WORD       $0x0019
+	PREFETCHT0 (R13)(BX*1)
+	LONG       $0x4c0d0f41
+	WORD       $0x4019
+	PREFETCHT0 64(R13)(BX*1)
+	VMOVUPS    (R8), Z0
+	VADDPS     (R11), Z0, Z0
+	VADDPS     (R13), Z0, Z0
+	VMOVUPS    Z0, (R9)
+	VMOVUPS    64(R8), Z0
+	VADDPS     64(R11), Z0, Z0
+	VADDPS     64(R13), Z0, Z0
+	VMOVUPS    Z0, 64(R9)
+	ADDQ       R12, R9
+	ADDQ       R12, R13
+	ADDQ       $0x00000080, R8
 
 deep0:
 	LONG       $0x90909090
-	PREFETCHT0 4096(DX)
-	PREFETCHT0 4160(DX)
-	PREFETCHT0 4224(DX)
-	PREFETCHT0 4288(DX)
-	LONG       $0x4b7be2c4
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
 	WORD       $0x0624
 	PREFETCHT1 (R14)
 	LONG       $0x90909090
-	PREFETCHT0 4352(DX)
-	PREFETCHT0 4416(DX)
-	PREFETCHT0 4480(DX)
-	PREFETCHT0 4544(DX)
-	LONG       $0x4b7be2c4
-	WORD       $0x0b3c
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
+	LONG       $0x00400abc
+	WORD       $0x0000
 	DECQ       R15
 	JLT        deep2
+	LONG       $0x4c0d0f41
+	WORD       $0x0019
+	PREFETCHT0 (R13)(BX*1)
+	LONG       $0x4c0d0f41
+	WORD       $0x4019
+	PREFETCHT0 64(R13)(BX*1)
 	VMOVUPS    (R8), Z0
 	VADDPS     (R11), Z0, Z0
 	VADDPS     (R13), Z0, Z0
@@ -1330,22 +1280,22 @@ deep0:
 
 deep2:
 	LONG       $0x90909090
-	PREFETCHT0 4608(DX)
-	PREFETCHT0 4672(DX)
-	PREFETCHT0 4736(DX)
-	PREFETCHT0 4800(DX)
-	LONG       $0x4b7be2c4
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
 	WORD       $0x072c
 	PREFETCHT1 64(R14)
 	LONG       $0x90909090
-	PREFETCHT0 4864(DX)
-	PREFETCHT0 4928(DX)
-	PREFETCHT0 4992(DX)
-	PREFETCHT0 5056(DX)
+	LONG       $0x90909090
 	LONG       $0x5c4ae2c4
 	BYTE       $0xc4
 	DECQ       R15
 	JLT        deep4
+	LONG       $0x4c0d0f41
+	WORD       $0x0019
+	PREFETCHT0 (R13)(BX*1)
+	LONG       $0x4c0d0f41
+	WORD       $0x4019
+	PREFETCHT0 64(R13)(BX*1)
 	VMOVUPS    (R8), Z0
 	VADDPS     (R11), Z0, Z0
 	VADDPS     (R13), Z0, Z0
@@ -1360,22 +1310,22 @@ deep2:
 
 deep4:
 	LONG       $0x90909090
-	PREFETCHT0 5120(DX)
-	PREFETCHT0 5184(DX)
-	PREFETCHT0 5248(DX)
-	PREFETCHT0 5312(DX)
+	LONG       $0x90909090
 	LONG       $0x5c42e2c4
 	BYTE       $0xcc
 	PREFETCHT1 128(R14)
 	LONG       $0x90909090
-	PREFETCHT0 5376(DX)
-	PREFETCHT0 5440(DX)
-	PREFETCHT0 5504(DX)
-	PREFETCHT0 5568(DX)
+	LONG       $0x90909090
 	LONG       $0x5c4ae2c4
 	BYTE       $0xd5
 	DECQ       R15
 	JLT        deep6
+	LONG       $0x4c0d0f41
+	WORD       $0x0019
+	PREFETCHT0 (R13)(BX*1)
+	LONG       $0x4c0d0f41
+	WORD       $0x4019
+	PREFETCHT0 64(R13)(BX*1)
 	VMOVUPS    (R8), Z0
 	VADDPS     (R11), Z0, Z0
 	VADDPS     (R13), Z0, Z0
@@ -1390,22 +1340,15 @@ deep4:
 
 deep6:
 	LONG       $0x90909090
-	PREFETCHT0 5632(DX)
-	PREFETCHT0 5696(DX)
-	PREFETCHT0 5760(DX)
-	PREFETCHT0 5824(DX)
+	LONG       $0x90909090
 	LONG       $0x5c42e2c4
 	BYTE       $0xdd
 	PREFETCHT1 192(R14)
 	LONG       $0x90909090
-	PREFETCHT0 5888(DX)
-	PREFETCHT0 5952(DX)
-	PREFETCHT0 6016(DX)
-	PREFETCHT0 6080(DX)
+	LONG       $0x90909090
 	ADDQ       $0x40, SI
 	ADDQ       $0x40, DI
 	ADDQ       $0x00000800, DX
-	ADDQ       $0x00000800, BX
 	ADDQ       $0x00000100, R14
 
 isDeep:
@@ -1421,7 +1364,6 @@ low:
 	MOVQ SI, DI
 	ADDQ 104(R10), DI
 	MOVQ 120(R10), DX
-	LEAQ 64(DX), BX
 	MOVQ 136(R10), R10
 
 again:
@@ -1435,7 +1377,8 @@ again:
 	LONG       $0x90909090
 	LONG       $0x90909090
 	LONG       $0x4b7be2c4
-	WORD       $0x0b3c
+	LONG       $0x00400abc
+	WORD       $0x0000
 	LONG       $0x90909090
 	LONG       $0x90909090
 	LONG       $0x4b79e2c4
@@ -1464,7 +1407,6 @@ again:
 	ADDQ       $0x40, SI
 	ADDQ       $0x40, DI
 	ADDQ       $0x00000800, DX
-	ADDQ       $0x00000800, BX
 	ADDQ       $0x00000100, R14
 	DECQ       R10
 	JNZ        again
@@ -1472,20 +1414,26 @@ again:
 	MOVQ       16(R10), AX
 
 rest:
-	DECQ    R15
-	JLT     more
-	VMOVUPS (R8), Z0
-	VADDPS  (R11), Z0, Z0
-	VADDPS  (R13), Z0, Z0
-	VMOVUPS Z0, (R9)
-	VMOVUPS 64(R8), Z0
-	VADDPS  64(R11), Z0, Z0
-	VADDPS  64(R13), Z0, Z0
-	VMOVUPS Z0, 64(R9)
-	ADDQ    R12, R9
-	ADDQ    R12, R13
-	ADDQ    $0x00000080, R8
-	JMP     rest
+	DECQ       R15
+	JLT        more
+	LONG       $0x4c0d0f41
+	WORD       $0x0019
+	PREFETCHT0 (R13)(BX*1)
+	LONG       $0x4c0d0f41
+	WORD       $0x4019
+	PREFETCHT0 64(R13)(BX*1)
+	VMOVUPS    (R8), Z0
+	VADDPS     (R11), Z0, Z0
+	VADDPS     (R13), Z0, Z0
+	VMOVUPS    Z0, (R9)
+	VMOVUPS    64(R8), Z0
+	VADDPS     64(R11), Z0, Z0
+	VADDPS     64(R13), Z0, Z0
+	VMOVUPS    Z0, 64(R9)
+	ADDQ       R12, R9
+	ADDQ       R12, R13
+	ADDQ       $0x00000080, R8
+	JMP        rest
 
 more:
 	MOVQ 80(R10), R15
@@ -1532,20 +1480,26 @@ more:
 	WORD $0x0000
 
 last:
-	DECQ    R15
-	JLT     done
-	VMOVUPS (R8), Z0
-	VADDPS  (R11), Z0, Z0
-	VADDPS  (R13), Z0, Z0
-	VMOVUPS Z0, (R9)
-	VMOVUPS 64(R8), Z0
-	VADDPS  64(R11), Z0, Z0
-	VADDPS  64(R13), Z0, Z0
-	VMOVUPS Z0, 64(R9)
-	ADDQ    R12, R9
-	ADDQ    R12, R13
-	ADDQ    $0x00000080, R8
-	JMP     last
+	DECQ       R15
+	JLT        done
+	LONG       $0x4c0d0f41
+	WORD       $0x0019
+	PREFETCHT0 (R13)(BX*1)
+	LONG       $0x4c0d0f41
+	WORD       $0x4019
+	PREFETCHT0 64(R13)(BX*1)
+	VMOVUPS    (R8), Z0
+	VADDPS     (R11), Z0, Z0
+	VADDPS     (R13), Z0, Z0
+	VMOVUPS    Z0, (R9)
+	VMOVUPS    64(R8), Z0
+	VADDPS     64(R11), Z0, Z0
+	VADDPS     64(R13), Z0, Z0
+	VMOVUPS    Z0, 64(R9)
+	ADDQ       R12, R9
+	ADDQ       R12, R13
+	ADDQ       $0x00000080, R8
+	JMP        last
 
 done:
 	LONG $0x4978e2c4
@@ -1554,7 +1508,7 @@ done:
 	RET
 
 // func tileAMXRound(w *byte)
-// Requires: AMX_BF16, AMX_TILE, AVX, AVX512F, AVX512_BF16, MMX+, NOP
+// Requires: AMX_BF16, AMX_TILE, AVX, AVX512F, AVX512_BF16, MMX+, NOP, PREFETCHW
 TEXT ·tileAMXRound(SB), NOSPLIT, $0-8
 	MOVQ w+0(FP), R10
 	MOVQ (R10), SI
@@ -1563,6 +1517,7 @@ TEXT ·tileAMXRound(SB), NOSPLIT, $0-8
 	MOVQ 16(R10), AX
 	MOVQ $0x00000080, CX
 	MOVQ 152(R10), R12
+	MOVQ 160(R10), BX
 	XORQ R15, R15
 
 panel:
@@ -1584,39 +1539,27 @@ tile:
 	MOVQ       SI, DI
 	ADDQ       24(R10), DI
 	MOVQ       40(R10), DX
-	LEAQ       64(DX), BX
 	CMPQ       176(R10), $0x00
 	JEQ        zero
 	LONG       $0x4b7be2c4
 	WORD       $0x0a34
 	LONG       $0x90909090
-	PREFETCHT0 4096(DX)
-	PREFETCHT0 4160(DX)
-	PREFETCHT0 4224(DX)
-	PREFETCHT0 4288(DX)
-	LONG       $0x4b7be2c4
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
 	WORD       $0x0624
 	PREFETCHT1 (R14)
 	LONG       $0x90909090
-	PREFETCHT0 4352(DX)
-	PREFETCHT0 4416(DX)
-	PREFETCHT0 4480(DX)
-	PREFETCHT0 4544(DX)
-	LONG       $0x4b7be2c4
-	WORD       $0x0b3c
 	LONG       $0x90909090
-	PREFETCHT0 4608(DX)
-	PREFETCHT0 4672(DX)
-	PREFETCHT0 4736(DX)
-	PREFETCHT0 4800(DX)
 	LONG       $0x4b7be2c4
+	LONG       $0x00400abc
+	WORD       $0x0000
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
 	WORD       $0x072c
 	PREFETCHT1 64(R14)
 	LONG       $0x90909090
-	PREFETCHT0 4864(DX)
-	PREFETCHT0 4928(DX)
-	PREFETCHT0 4992(DX)
-	PREFETCHT0 5056(DX)
+	LONG       $0x90909090
 	MOVQ       224(R10), R8
 	LONG       $0x4b7ac2c4
 	LONG       $0x00000884
@@ -1632,10 +1575,7 @@ tile:
 	LONG       $0x5c4ae2c4
 	BYTE       $0xc4
 	LONG       $0x90909090
-	PREFETCHT0 5120(DX)
-	PREFETCHT0 5184(DX)
-	PREFETCHT0 5248(DX)
-	PREFETCHT0 5312(DX)
+	LONG       $0x90909090
 	MOVQ       224(R10), R8
 	LONG       $0x4b7ac2c4
 	LONG       $0x0040088c
@@ -1652,10 +1592,7 @@ tile:
 	BYTE       $0xcc
 	PREFETCHT1 128(R14)
 	LONG       $0x90909090
-	PREFETCHT0 5376(DX)
-	PREFETCHT0 5440(DX)
-	PREFETCHT0 5504(DX)
-	PREFETCHT0 5568(DX)
+	LONG       $0x90909090
 	MOVQ       224(R10), R8
 	LONG       $0x4b7ac2c4
 	LONG       $0x08000894
@@ -1672,10 +1609,7 @@ tile:
 	LONG       $0x5c4ae2c4
 	BYTE       $0xd5
 	LONG       $0x90909090
-	PREFETCHT0 5632(DX)
-	PREFETCHT0 5696(DX)
-	PREFETCHT0 5760(DX)
-	PREFETCHT0 5824(DX)
+	LONG       $0x90909090
 	MOVQ       224(R10), R8
 	LONG       $0x4b7ac2c4
 	LONG       $0x0840089c
@@ -1693,14 +1627,10 @@ tile:
 	BYTE       $0xdd
 	PREFETCHT1 192(R14)
 	LONG       $0x90909090
-	PREFETCHT0 5888(DX)
-	PREFETCHT0 5952(DX)
-	PREFETCHT0 6016(DX)
-	PREFETCHT0 6080(DX)
+	LONG       $0x90909090
 	ADDQ       $0x40, SI
 	ADDQ       $0x40, DI
 	ADDQ       $0x00000800, DX
-	ADDQ       $0x00000800, BX
 	ADDQ       $0x00000100, R14
 	MOVQ       224(R10), R8
 	JMP        begun
@@ -1709,33 +1639,22 @@ zero:
 	LONG       $0x4b7be2c4
 	WORD       $0x0a34
 	LONG       $0x90909090
-	PREFETCHT0 4096(DX)
-	PREFETCHT0 4160(DX)
-	PREFETCHT0 4224(DX)
-	PREFETCHT0 4288(DX)
-	LONG       $0x4b7be2c4
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
 	WORD       $0x0624
 	PREFETCHT1 (R14)
 	LONG       $0x90909090
-	PREFETCHT0 4352(DX)
-	PREFETCHT0 4416(DX)
-	PREFETCHT0 4480(DX)
-	PREFETCHT0 4544(DX)
-	LONG       $0x4b7be2c4
-	WORD       $0x0b3c
 	LONG       $0x90909090
-	PREFETCHT0 4608(DX)
-	PREFETCHT0 4672(DX)
-	PREFETCHT0 4736(DX)
-	PREFETCHT0 4800(DX)
 	LONG       $0x4b7be2c4
+	LONG       $0x00400abc
+	WORD       $0x0000
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
 	WORD       $0x072c
 	PREFETCHT1 64(R14)
 	LONG       $0x90909090
-	PREFETCHT0 4864(DX)
-	PREFETCHT0 4928(DX)
-	PREFETCHT0 4992(DX)
-	PREFETCHT0 5056(DX)
+	LONG       $0x90909090
 	MOVQ       224(R10), R8
 	LONG       $0x4b7ac2c4
 	LONG       $0x00000884
@@ -1745,10 +1664,7 @@ zero:
 	LONG       $0x5c4ae2c4
 	BYTE       $0xc4
 	LONG       $0x90909090
-	PREFETCHT0 5120(DX)
-	PREFETCHT0 5184(DX)
-	PREFETCHT0 5248(DX)
-	PREFETCHT0 5312(DX)
+	LONG       $0x90909090
 	MOVQ       224(R10), R8
 	LONG       $0x4b7ac2c4
 	LONG       $0x0040088c
@@ -1759,10 +1675,7 @@ zero:
 	BYTE       $0xcc
 	PREFETCHT1 128(R14)
 	LONG       $0x90909090
-	PREFETCHT0 5376(DX)
-	PREFETCHT0 5440(DX)
-	PREFETCHT0 5504(DX)
-	PREFETCHT0 5568(DX)
+	LONG       $0x90909090
 	MOVQ       224(R10), R8
 	LONG       $0x4b7ac2c4
 	LONG       $0x08000894
@@ -1772,10 +1685,7 @@ zero:
 	LONG       $0x5c4ae2c4
 	BYTE       $0xd5
 	LONG       $0x90909090
-	PREFETCHT0 5632(DX)
-	PREFETCHT0 5696(DX)
-	PREFETCHT0 5760(DX)
-	PREFETCHT0 5824(DX)
+	LONG       $0x90909090
 	MOVQ       224(R10), R8
 	LONG       $0x4b7ac2c4
 	LONG       $0x0840089c
@@ -1786,14 +1696,10 @@ zero:
 	BYTE       $0xdd
 	PREFETCHT1 192(R14)
 	LONG       $0x90909090
-	PREFETCHT0 5888(DX)
-	PREFETCHT0 5952(DX)
-	PREFETCHT0 6016(DX)
-	PREFETCHT0 6080(DX)
+	LONG       $0x90909090
 	ADDQ       $0x40, SI
 	ADDQ       $0x40, DI
 	ADDQ       $0x00000800, DX
-	ADDQ       $0x00000800, BX
 	ADDQ       $0x00000100, R14
 
 begun:
@@ -1807,6 +1713,8 @@ near:
 	WORD      $0x0a34
 	DECQ      R15
 	JLT       near0
+	LONG      $0x4c0d0f41
+	WORD      $0x0019
 	VMOVUPS   (R8), Z0
 	VADDPS    (R11), Z0, Z30
 	VMOVUPS   64(R8), Z0
@@ -1826,9 +1734,12 @@ near0:
 	LONG       $0x90909090
 	LONG       $0x90909090
 	LONG       $0x4b7be2c4
-	WORD       $0x0b3c
+	LONG       $0x00400abc
+	WORD       $0x0000
 	DECQ       R15
 	JLT        near2
+	LONG       $0x4c0d0f41
+	WORD       $0x0019
 	VMOVUPS    (R8), Z0
 	VADDPS     (R11), Z0, Z30
 	VMOVUPS    64(R8), Z0
@@ -1851,6 +1762,8 @@ near2:
 	BYTE       $0xc4
 	DECQ       R15
 	JLT        near4
+	LONG       $0x4c0d0f41
+	WORD       $0x0019
 	VMOVUPS    (R8), Z0
 	VADDPS     (R11), Z0, Z30
 	VMOVUPS    64(R8), Z0
@@ -1873,6 +1786,8 @@ near4:
 	BYTE       $0xd5
 	DECQ       R15
 	JLT        near6
+	LONG       $0x4c0d0f41
+	WORD       $0x0019
 	VMOVUPS    (R8), Z0
 	VADDPS     (R11), Z0, Z30
 	VMOVUPS    64(R8), Z0
@@ -1894,7 +1809,6 @@ near6:
 	ADDQ       $0x40, SI
 	ADDQ       $0x40, DI
 	ADDQ       $0x00000800, DX
-	ADDQ       $0x00000800, BX
 	ADDQ       $0x00000100, R14
 
 isNear:
@@ -1904,10 +1818,12 @@ isNear:
 	JMP isDeep
 
 deep:
-	LONG      $0x4b7be2c4
+	LONG      $0x4b79e2c4
 	WORD      $0x0a34
 	DECQ      R15
 	JLT       deep0
+	LONG      $0x4c0d0f41
+	WORD      $0x0019
 	VMOVUPS   (R8), Z0
 	VADDPS    (R11), Z0, Z30
 	VMOVUPS   64(R8), Z0
@@ -1920,22 +1836,19 @@ deep:
 
 deep0:
 	LONG       $0x90909090
-	PREFETCHT0 4096(DX)
-	PREFETCHT0 4160(DX)
-	PREFETCHT0 4224(DX)
-	PREFETCHT0 4288(DX)
-	LONG       $0x4b7be2c4
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
 	WORD       $0x0624
 	PREFETCHT1 (R14)
 	LONG       $0x90909090
-	PREFETCHT0 4352(DX)
-	PREFETCHT0 4416(DX)
-	PREFETCHT0 4480(DX)
-	PREFETCHT0 4544(DX)
-	LONG       $0x4b7be2c4
-	WORD       $0x0b3c
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
+	LONG       $0x00400abc
+	WORD       $0x0000
 	DECQ       R15
 	JLT        deep2
+	LONG       $0x4c0d0f41
+	WORD       $0x0019
 	VMOVUPS    (R8), Z0
 	VADDPS     (R11), Z0, Z30
 	VMOVUPS    64(R8), Z0
@@ -1948,22 +1861,18 @@ deep0:
 
 deep2:
 	LONG       $0x90909090
-	PREFETCHT0 4608(DX)
-	PREFETCHT0 4672(DX)
-	PREFETCHT0 4736(DX)
-	PREFETCHT0 4800(DX)
-	LONG       $0x4b7be2c4
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
 	WORD       $0x072c
 	PREFETCHT1 64(R14)
 	LONG       $0x90909090
-	PREFETCHT0 4864(DX)
-	PREFETCHT0 4928(DX)
-	PREFETCHT0 4992(DX)
-	PREFETCHT0 5056(DX)
+	LONG       $0x90909090
 	LONG       $0x5c4ae2c4
 	BYTE       $0xc4
 	DECQ       R15
 	JLT        deep4
+	LONG       $0x4c0d0f41
+	WORD       $0x0019
 	VMOVUPS    (R8), Z0
 	VADDPS     (R11), Z0, Z30
 	VMOVUPS    64(R8), Z0
@@ -1976,22 +1885,18 @@ deep2:
 
 deep4:
 	LONG       $0x90909090
-	PREFETCHT0 5120(DX)
-	PREFETCHT0 5184(DX)
-	PREFETCHT0 5248(DX)
-	PREFETCHT0 5312(DX)
+	LONG       $0x90909090
 	LONG       $0x5c42e2c4
 	BYTE       $0xcc
 	PREFETCHT1 128(R14)
 	LONG       $0x90909090
-	PREFETCHT0 5376(DX)
-	PREFETCHT0 5440(DX)
-	PREFETCHT0 5504(DX)
-	PREFETCHT0 5568(DX)
+	LONG       $0x90909090
 	LONG       $0x5c4ae2c4
 	BYTE       $0xd5
 	DECQ       R15
 	JLT        deep6
+	LONG       $0x4c0d0f41
+	WORD       $0x0019
 	VMOVUPS    (R8), Z0
 	VADDPS     (R11), Z0, Z30
 	VMOVUPS    64(R8), Z0
@@ -2004,22 +1909,15 @@ deep4:
 
 deep6:
 	LONG       $0x90909090
-	PREFETCHT0 5632(DX)
-	PREFETCHT0 5696(DX)
-	PREFETCHT0 5760(DX)
-	PREFETCHT0 5824(DX)
+	LONG       $0x90909090
 	LONG       $0x5c42e2c4
 	BYTE       $0xdd
 	PREFETCHT1 192(R14)
 	LONG       $0x90909090
-	PREFETCHT0 5888(DX)
-	PREFETCHT0 5952(DX)
-	PREFETCHT0 6016(DX)
-	PREFETCHT0 6080(DX)
+	LONG       $0x90909090
 	ADDQ       $0x40, SI
 	ADDQ       $0x40, DI
 	ADDQ       $0x00000800, DX
-	ADDQ       $0x00000800, BX
 	ADDQ       $0x00000100, R14
 
 isDeep:
@@ -2035,7 +1933,6 @@ low:
 	MOVQ SI, DI
 	ADDQ 104(R10), DI
 	MOVQ 120(R10), DX
-	LEAQ 64(DX), BX
 	MOVQ 136(R10), R10
 
 again:
@@ -2049,7 +1946,8 @@ again:
 	LONG       $0x90909090
 	LONG       $0x90909090
 	LONG       $0x4b7be2c4
-	WORD       $0x0b3c
+	LONG       $0x00400abc
+	WORD       $0x0000
 	LONG       $0x90909090
 	LONG       $0x90909090
 	LONG       $0x4b79e2c4
@@ -2078,7 +1976,6 @@ again:
 	ADDQ       $0x40, SI
 	ADDQ       $0x40, DI
 	ADDQ       $0x00000800, DX
-	ADDQ       $0x00000800, BX
 	ADDQ       $0x00000100, R14
 	DECQ       R10
 	JNZ        again
@@ -2088,6 +1985,8 @@ again:
 rest:
 	DECQ      R15
 	JLT       more
+	LONG      $0x4c0d0f41
+	WORD      $0x0019
 	VMOVUPS   (R8), Z0
 	VADDPS    (R11), Z0, Z30
 	VMOVUPS   64(R8), Z0
@@ -2146,6 +2045,8 @@ more:
 last:
 	DECQ      R15
 	JLT       done
+	LONG      $0x4c0d0f41
+	WORD      $0x0019
 	VMOVUPS   (R8), Z0
 	VADDPS    (R11), Z0, Z30
 	VMOVUPS   64(R8), Z0
@@ -2163,8 +2064,546 @@ done:
 	VZEROUPPER
 	RET
 
+// func tileAMXPast(w *byte)
+// Requires: AMX_BF16, AMX_TILE, AVX, AVX512F, AVX512_BF16, MMX+, NOP
+TEXT ·tileAMXPast(SB), NOSPLIT, $0-8
+	MOVQ w+0(FP), R10
+	MOVQ (R10), SI
+	LONG $0x4978e2c4
+	BYTE $0x06
+	MOVQ 16(R10), AX
+	MOVQ $0x00000080, CX
+	MOVQ 152(R10), R12
+	MOVQ 160(R10), BX
+	XORQ R15, R15
+
+panel:
+	MOVQ 64(R10), SI
+	MOVQ SI, 232(R10)
+	MOVQ 8(R10), SI
+	MOVQ SI, 240(R10)
+	MOVQ 88(R10), SI
+	MOVQ SI, 248(R10)
+	MOVQ 144(R10), SI
+	MOVQ SI, 256(R10)
+	MOVQ 208(R10), SI
+	MOVQ SI, 264(R10)
+	MOVQ 40(R10), R14
+	ADDQ 48(R10), R14
+
+tile:
+	MOVQ       240(R10), SI
+	MOVQ       SI, DI
+	ADDQ       24(R10), DI
+	MOVQ       40(R10), DX
+	CMPQ       176(R10), $0x00
+	JEQ        zero
+	LONG       $0x4b7be2c4
+	WORD       $0x0a34
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
+	WORD       $0x0624
+	PREFETCHT1 (R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b7be2c4
+	LONG       $0x00400abc
+	WORD       $0x0000
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
+	WORD       $0x072c
+	PREFETCHT1 64(R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	MOVQ       224(R10), R8
+	LONG       $0x4b7ac2c4
+	LONG       $0x00000884
+	WORD       $0x0000
+	LONG       $0x90909090
+	LONG       $0x90909090
+	MOVQ       256(R10), R8
+	LONG       $0x4b7b82c4
+	LONG       $0x00002084
+	WORD       $0x0000
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x90909090
+	LONG       $0x90909090
+	MOVQ       224(R10), R8
+	LONG       $0x4b7ac2c4
+	LONG       $0x0040088c
+	WORD       $0x0000
+	LONG       $0x90909090
+	LONG       $0x90909090
+	MOVQ       256(R10), R8
+	LONG       $0x4b7b82c4
+	LONG       $0x0040208c
+	WORD       $0x0000
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c42e2c4
+	BYTE       $0xcc
+	PREFETCHT1 128(R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	MOVQ       224(R10), R8
+	LONG       $0x4b7ac2c4
+	LONG       $0x08000894
+	WORD       $0x0000
+	LONG       $0x90909090
+	LONG       $0x90909090
+	MOVQ       256(R10), R8
+	ADDQ       184(R10), R8
+	LONG       $0x4b7b82c4
+	LONG       $0x00002094
+	WORD       $0x0000
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c4ae2c4
+	BYTE       $0xd5
+	LONG       $0x90909090
+	LONG       $0x90909090
+	MOVQ       224(R10), R8
+	LONG       $0x4b7ac2c4
+	LONG       $0x0840089c
+	WORD       $0x0000
+	LONG       $0x90909090
+	LONG       $0x90909090
+	MOVQ       256(R10), R8
+	ADDQ       184(R10), R8
+	LONG       $0x4b7b82c4
+	LONG       $0x0040209c
+	WORD       $0x0000
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c42e2c4
+	BYTE       $0xdd
+	PREFETCHT1 192(R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	ADDQ       $0x40, SI
+	ADDQ       $0x40, DI
+	ADDQ       $0x00000800, DX
+	ADDQ       $0x00000100, R14
+	MOVQ       224(R10), R8
+	JMP        begun
+
+zero:
+	LONG       $0x4b7be2c4
+	WORD       $0x0a34
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
+	WORD       $0x0624
+	PREFETCHT1 (R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b7be2c4
+	LONG       $0x00400abc
+	WORD       $0x0000
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
+	WORD       $0x072c
+	PREFETCHT1 64(R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	MOVQ       224(R10), R8
+	LONG       $0x4b7ac2c4
+	LONG       $0x00000884
+	WORD       $0x0000
+	LONG       $0x497be2c4
+	BYTE       $0xc0
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x90909090
+	LONG       $0x90909090
+	MOVQ       224(R10), R8
+	LONG       $0x4b7ac2c4
+	LONG       $0x0040088c
+	WORD       $0x0000
+	LONG       $0x497be2c4
+	BYTE       $0xc8
+	LONG       $0x5c42e2c4
+	BYTE       $0xcc
+	PREFETCHT1 128(R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	MOVQ       224(R10), R8
+	LONG       $0x4b7ac2c4
+	LONG       $0x08000894
+	WORD       $0x0000
+	LONG       $0x497be2c4
+	BYTE       $0xd0
+	LONG       $0x5c4ae2c4
+	BYTE       $0xd5
+	LONG       $0x90909090
+	LONG       $0x90909090
+	MOVQ       224(R10), R8
+	LONG       $0x4b7ac2c4
+	LONG       $0x0840089c
+	WORD       $0x0000
+	LONG       $0x497be2c4
+	BYTE       $0xd8
+	LONG       $0x5c42e2c4
+	BYTE       $0xdd
+	PREFETCHT1 192(R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	ADDQ       $0x40, SI
+	ADDQ       $0x40, DI
+	ADDQ       $0x00000800, DX
+	ADDQ       $0x00000100, R14
+
+begun:
+	MOVQ 56(R10), R10
+	CMPQ R10, $0x18
+	JG   isDeep
+	JMP  isNear
+
+near:
+	LONG     $0x4b7be2c4
+	WORD     $0x0a34
+	DECQ     R15
+	JLT      near0
+	VMOVUPS  (R8), Z0
+	VADDPS   (R11), Z0, Z30
+	VMOVUPS  64(R8), Z0
+	VADDPS   64(R11), Z0, Z31
+	LONG     $0x40070262
+	WORD     $0xee72
+	VMOVNTDQ Z29, (R9)
+	ADDQ     R12, R9
+	ADDQ     $0x00000080, R8
+
+near0:
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
+	WORD       $0x0624
+	PREFETCHT1 (R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b7be2c4
+	LONG       $0x00400abc
+	WORD       $0x0000
+	DECQ       R15
+	JLT        near2
+	VMOVUPS    (R8), Z0
+	VADDPS     (R11), Z0, Z30
+	VMOVUPS    64(R8), Z0
+	VADDPS     64(R11), Z0, Z31
+	LONG       $0x40070262
+	WORD       $0xee72
+	VMOVNTDQ   Z29, (R9)
+	ADDQ       R12, R9
+	ADDQ       $0x00000080, R8
+
+near2:
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
+	WORD       $0x072c
+	PREFETCHT1 64(R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	DECQ       R15
+	JLT        near4
+	VMOVUPS    (R8), Z0
+	VADDPS     (R11), Z0, Z30
+	VMOVUPS    64(R8), Z0
+	VADDPS     64(R11), Z0, Z31
+	LONG       $0x40070262
+	WORD       $0xee72
+	VMOVNTDQ   Z29, (R9)
+	ADDQ       R12, R9
+	ADDQ       $0x00000080, R8
+
+near4:
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c42e2c4
+	BYTE       $0xcc
+	PREFETCHT1 128(R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c4ae2c4
+	BYTE       $0xd5
+	DECQ       R15
+	JLT        near6
+	VMOVUPS    (R8), Z0
+	VADDPS     (R11), Z0, Z30
+	VMOVUPS    64(R8), Z0
+	VADDPS     64(R11), Z0, Z31
+	LONG       $0x40070262
+	WORD       $0xee72
+	VMOVNTDQ   Z29, (R9)
+	ADDQ       R12, R9
+	ADDQ       $0x00000080, R8
+
+near6:
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c42e2c4
+	BYTE       $0xdd
+	PREFETCHT1 192(R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	ADDQ       $0x40, SI
+	ADDQ       $0x40, DI
+	ADDQ       $0x00000800, DX
+	ADDQ       $0x00000100, R14
+
+isNear:
+	DECQ R10
+	JNZ  near
+	JMP  low
+	JMP isDeep
+
+deep:
+	LONG     $0x4b79e2c4
+	WORD     $0x0a34
+	DECQ     R15
+	JLT      deep0
+	VMOVUPS  (R8), Z0
+	VADDPS   (R11), Z0, Z30
+	VMOVUPS  64(R8), Z0
+	VADDPS   64(R11), Z0, Z31
+	LONG     $0x40070262
+	WORD     $0xee72
+	VMOVNTDQ Z29, (R9)
+	ADDQ     R12, R9
+	ADDQ     $0x00000080, R8
+
+deep0:
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
+	WORD       $0x0624
+	PREFETCHT1 (R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
+	LONG       $0x00400abc
+	WORD       $0x0000
+	DECQ       R15
+	JLT        deep2
+	VMOVUPS    (R8), Z0
+	VADDPS     (R11), Z0, Z30
+	VMOVUPS    64(R8), Z0
+	VADDPS     64(R11), Z0, Z31
+	LONG       $0x40070262
+	WORD       $0xee72
+	VMOVNTDQ   Z29, (R9)
+	ADDQ       R12, R9
+	ADDQ       $0x00000080, R8
+
+deep2:
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
+	WORD       $0x072c
+	PREFETCHT1 64(R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	DECQ       R15
+	JLT        deep4
+	VMOVUPS    (R8), Z0
+	VADDPS     (R11), Z0, Z30
+	VMOVUPS    64(R8), Z0
+	VADDPS     64(R11), Z0, Z31
+	LONG       $0x40070262
+	WORD       $0xee72
+	VMOVNTDQ   Z29, (R9)
+	ADDQ       R12, R9
+	ADDQ       $0x00000080, R8
+
+deep4:
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c42e2c4
+	BYTE       $0xcc
+	PREFETCHT1 128(R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c4ae2c4
+	BYTE       $0xd5
+	DECQ       R15
+	JLT        deep6
+	VMOVUPS    (R8), Z0
+	VADDPS     (R11), Z0, Z30
+	VMOVUPS    64(R8), Z0
+	VADDPS     64(R11), Z0, Z31
+	LONG       $0x40070262
+	WORD       $0xee72
+	VMOVNTDQ   Z29, (R9)
+	ADDQ       R12, R9
+	ADDQ       $0x00000080, R8
+
+deep6:
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c42e2c4
+	BYTE       $0xdd
+	PREFETCHT1 192(R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	ADDQ       $0x40, SI
+	ADDQ       $0x40, DI
+	ADDQ       $0x00000800, DX
+	ADDQ       $0x00000100, R14
+
+isDeep:
+	DECQ R10
+	JNZ  deep
+
+low:
+	MOVQ w+0(FP), R10
+	CMPQ 136(R10), $0x00
+	JEQ  rest
+	MOVQ 96(R10), AX
+	MOVQ 248(R10), SI
+	MOVQ SI, DI
+	ADDQ 104(R10), DI
+	MOVQ 120(R10), DX
+	MOVQ 136(R10), R10
+
+again:
+	LONG       $0x4b7be2c4
+	WORD       $0x0a34
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
+	WORD       $0x0624
+	PREFETCHT1 (R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b7be2c4
+	LONG       $0x00400abc
+	WORD       $0x0000
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
+	WORD       $0x072c
+	PREFETCHT1 64(R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c42e2c4
+	BYTE       $0xcc
+	PREFETCHT1 128(R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c4ae2c4
+	BYTE       $0xd5
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x5c42e2c4
+	BYTE       $0xdd
+	PREFETCHT1 192(R14)
+	LONG       $0x90909090
+	LONG       $0x90909090
+	ADDQ       $0x40, SI
+	ADDQ       $0x40, DI
+	ADDQ       $0x00000800, DX
+	ADDQ       $0x00000100, R14
+	DECQ       R10
+	JNZ        again
+	MOVQ       w+0(FP), R10
+	MOVQ       16(R10), AX
+
+rest:
+	DECQ     R15
+	JLT      more
+	VMOVUPS  (R8), Z0
+	VADDPS   (R11), Z0, Z30
+	VMOVUPS  64(R8), Z0
+	VADDPS   64(R11), Z0, Z31
+	LONG     $0x40070262
+	WORD     $0xee72
+	VMOVNTDQ Z29, (R9)
+	ADDQ     R12, R9
+	ADDQ     $0x00000080, R8
+	JMP      rest
+
+more:
+	MOVQ 80(R10), R15
+	MOVQ 256(R10), R9
+	MOVQ 264(R10), R13
+	MOVQ 192(R10), R11
+	MOVQ 160(R10), SI
+	ADDQ SI, 256(R10)
+	MOVQ 160(R10), SI
+	ADDQ SI, 264(R10)
+	MOVQ 32(R10), SI
+	ADDQ SI, 240(R10)
+	MOVQ 112(R10), SI
+	ADDQ SI, 248(R10)
+	DECQ 232(R10)
+	JNZ  tile
+	MOVQ 48(R10), SI
+	ADDQ SI, 40(R10)
+	MOVQ 128(R10), SI
+	ADDQ SI, 120(R10)
+	MOVQ 168(R10), SI
+	ADDQ SI, 144(R10)
+	MOVQ 168(R10), SI
+	ADDQ SI, 208(R10)
+	MOVQ 200(R10), SI
+	ADDQ SI, 192(R10)
+	DECQ 72(R10)
+	JNZ  panel
+	MOVQ 224(R10), R8
+	LONG $0x4b7ac2c4
+	LONG $0x00000884
+	WORD $0x0000
+	MOVQ 224(R10), R8
+	LONG $0x4b7ac2c4
+	LONG $0x0040088c
+	WORD $0x0000
+	MOVQ 224(R10), R8
+	LONG $0x4b7ac2c4
+	LONG $0x08000894
+	WORD $0x0000
+	MOVQ 224(R10), R8
+	LONG $0x4b7ac2c4
+	LONG $0x0840089c
+	WORD $0x0000
+
+last:
+	DECQ     R15
+	JLT      done
+	VMOVUPS  (R8), Z0
+	VADDPS   (R11), Z0, Z30
+	VMOVUPS  64(R8), Z0
+	VADDPS   64(R11), Z0, Z31
+	LONG     $0x40070262
+	WORD     $0xee72
+	VMOVNTDQ Z29, (R9)
+	ADDQ     R12, R9
+	ADDQ     $0x00000080, R8
+	JMP      last
+
+done:
+	SFENCE
+	LONG $0x4978e2c4
+	BYTE $0xc0
+	VZEROUPPER
+	RET
+
 // func tileAMXGELU(w *byte)
-// Requires: AMX_BF16, AMX_TILE, AVX, AVX512DQ, AVX512F, AVX512_BF16, MMX+, NOP
+// Requires: AMX_BF16, AMX_TILE, AVX, AVX512DQ, AVX512F, AVX512_BF16, MMX+, NOP, PREFETCHW
 TEXT ·tileAMXGELU(SB), NOSPLIT, $0-8
 	MOVQ         w+0(FP), R10
 	MOVQ         (R10), SI
@@ -2173,6 +2612,7 @@ TEXT ·tileAMXGELU(SB), NOSPLIT, $0-8
 	MOVQ         16(R10), AX
 	MOVQ         $0x00000080, CX
 	MOVQ         152(R10), R12
+	MOVQ         160(R10), BX
 	MOVQ         216(R10), SI
 	VBROADCASTSS (SI), Z0
 	VBROADCASTSS 4(SI), Z1
@@ -2199,39 +2639,27 @@ tile:
 	MOVQ       SI, DI
 	ADDQ       24(R10), DI
 	MOVQ       40(R10), DX
-	LEAQ       64(DX), BX
 	CMPQ       176(R10), $0x00
 	JEQ        zero
 	LONG       $0x4b7be2c4
 	WORD       $0x0a34
 	LONG       $0x90909090
-	PREFETCHT0 4096(DX)
-	PREFETCHT0 4160(DX)
-	PREFETCHT0 4224(DX)
-	PREFETCHT0 4288(DX)
-	LONG       $0x4b7be2c4
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
 	WORD       $0x0624
 	PREFETCHT1 (R14)
 	LONG       $0x90909090
-	PREFETCHT0 4352(DX)
-	PREFETCHT0 4416(DX)
-	PREFETCHT0 4480(DX)
-	PREFETCHT0 4544(DX)
-	LONG       $0x4b7be2c4
-	WORD       $0x0b3c
 	LONG       $0x90909090
-	PREFETCHT0 4608(DX)
-	PREFETCHT0 4672(DX)
-	PREFETCHT0 4736(DX)
-	PREFETCHT0 4800(DX)
 	LONG       $0x4b7be2c4
+	LONG       $0x00400abc
+	WORD       $0x0000
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
 	WORD       $0x072c
 	PREFETCHT1 64(R14)
 	LONG       $0x90909090
-	PREFETCHT0 4864(DX)
-	PREFETCHT0 4928(DX)
-	PREFETCHT0 4992(DX)
-	PREFETCHT0 5056(DX)
+	LONG       $0x90909090
 	MOVQ       224(R10), R8
 	LONG       $0x4b7ac2c4
 	LONG       $0x00000884
@@ -2247,10 +2675,7 @@ tile:
 	LONG       $0x5c4ae2c4
 	BYTE       $0xc4
 	LONG       $0x90909090
-	PREFETCHT0 5120(DX)
-	PREFETCHT0 5184(DX)
-	PREFETCHT0 5248(DX)
-	PREFETCHT0 5312(DX)
+	LONG       $0x90909090
 	MOVQ       224(R10), R8
 	LONG       $0x4b7ac2c4
 	LONG       $0x0040088c
@@ -2267,10 +2692,7 @@ tile:
 	BYTE       $0xcc
 	PREFETCHT1 128(R14)
 	LONG       $0x90909090
-	PREFETCHT0 5376(DX)
-	PREFETCHT0 5440(DX)
-	PREFETCHT0 5504(DX)
-	PREFETCHT0 5568(DX)
+	LONG       $0x90909090
 	MOVQ       224(R10), R8
 	LONG       $0x4b7ac2c4
 	LONG       $0x08000894
@@ -2287,10 +2709,7 @@ tile:
 	LONG       $0x5c4ae2c4
 	BYTE       $0xd5
 	LONG       $0x90909090
-	PREFETCHT0 5632(DX)
-	PREFETCHT0 5696(DX)
-	PREFETCHT0 5760(DX)
-	PREFETCHT0 5824(DX)
+	LONG       $0x90909090
 	MOVQ       224(R10), R8
 	LONG       $0x4b7ac2c4
 	LONG       $0x0840089c
@@ -2308,14 +2727,10 @@ tile:
 	BYTE       $0xdd
 	PREFETCHT1 192(R14)
 	LONG       $0x90909090
-	PREFETCHT0 5888(DX)
-	PREFETCHT0 5952(DX)
-	PREFETCHT0 6016(DX)
-	PREFETCHT0 6080(DX)
+	LONG       $0x90909090
 	ADDQ       $0x40, SI
 	ADDQ       $0x40, DI
 	ADDQ       $0x00000800, DX
-	ADDQ       $0x00000800, BX
 	ADDQ       $0x00000100, R14
 	MOVQ       224(R10), R8
 	JMP        begun
@@ -2324,33 +2739,22 @@ zero:
 	LONG       $0x4b7be2c4
 	WORD       $0x0a34
 	LONG       $0x90909090
-	PREFETCHT0 4096(DX)
-	PREFETCHT0 4160(DX)
-	PREFETCHT0 4224(DX)
-	PREFETCHT0 4288(DX)
-	LONG       $0x4b7be2c4
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
 	WORD       $0x0624
 	PREFETCHT1 (R14)
 	LONG       $0x90909090
-	PREFETCHT0 4352(DX)
-	PREFETCHT0 4416(DX)
-	PREFETCHT0 4480(DX)
-	PREFETCHT0 4544(DX)
-	LONG       $0x4b7be2c4
-	WORD       $0x0b3c
 	LONG       $0x90909090
-	PREFETCHT0 4608(DX)
-	PREFETCHT0 4672(DX)
-	PREFETCHT0 4736(DX)
-	PREFETCHT0 4800(DX)
 	LONG       $0x4b7be2c4
+	LONG       $0x00400abc
+	WORD       $0x0000
+	LONG       $0x90909090
+	LONG       $0x90909090
+	LONG       $0x4b79e2c4
 	WORD       $0x072c
 	PREFETCHT1 64(R14)
 	LONG       $0x90909090
-	PREFETCHT0 4864(DX)
-	PREFETCHT0 4928(DX)
-	PREFETCHT0 4992(DX)
-	PREFETCHT0 5056(DX)
+	LONG       $0x90909090
 	MOVQ       224(R10), R8
 	LONG       $0x4b7ac2c4
 	LONG       $0x00000884
@@ -2360,10 +2764,7 @@ zero:
 	LONG       $0x5c4ae2c4
 	BYTE       $0xc4
 	LONG       $0x90909090
-	PREFETCHT0 5120(DX)
-	PREFETCHT0 5184(DX)
-	PREFETCHT0 5248(DX)
-	PREFETCHT0 5312(DX)
+	LONG       $0x90909090
 	MOVQ       224(R10), R8
 	LONG       $0x4b7ac2c4
 	LONG       $0x0040088c
@@ -2374,10 +2775,7 @@ zero:
 	BYTE       $0xcc
 	PREFETCHT1 128(R14)
 	LONG       $0x90909090
-	PREFETCHT0 5376(DX)
-	PREFETCHT0 5440(DX)
-	PREFETCHT0 5504(DX)
-	PREFETCHT0 5568(DX)
+	LONG       $0x90909090
 	MOVQ       224(R10), R8
 	LONG       $0x4b7ac2c4
 	LONG       $0x08000894
@@ -2387,10 +2785,7 @@ zero:
 	LONG       $0x5c4ae2c4
 	BYTE       $0xd5
 	LONG       $0x90909090
-	PREFETCHT0 5632(DX)
-	PREFETCHT0 5696(DX)
-	PREFETCHT0 5760(DX)
-	PREFETCHT0 5824(DX)
+	LONG       $0x90909090
 	MOVQ       224(R10), R8
 	LONG       $0x4b7ac2c4
 	LONG       $0x0840089c
@@ -2401,14 +2796,10 @@ zero:
 	BYTE       $0xdd
 	PREFETCHT1 192(R14)
 	LONG       $0x90909090
-	PREFETCHT0 5888(DX)
-	PREFETCHT0 5952(DX)
-	PREFETCHT0 6016(DX)
-	PREFETCHT0 6080(DX)
+	LONG       $0x90909090
 	ADDQ       $0x40, SI
 	ADDQ       $0x40, DI
 	ADDQ       $0x00000800, DX
-	ADDQ       $0x00000800, BX
 	ADDQ       $0x00000100, R14
 
 begun:
@@ -2426,6 +2817,8 @@ near:
 	WORD        $0x0624
 	DECQ        R15
 	JLT         near1
+	LONG        $0x4c0d0f41
+	WORD        $0x0019
 	VMOVUPS     (R8), Z4
 	VADDPS      (R11), Z4, Z4
 	VMULPS      Z4, Z4, Z5
@@ -2471,7 +2864,8 @@ near1:
 	LONG        $0x90909090
 	LONG        $0x90909090
 	LONG        $0x4b7be2c4
-	WORD        $0x0b3c
+	LONG        $0x00400abc
+	WORD        $0x0000
 	LONG        $0x90909090
 	LONG        $0x90909090
 	LONG        $0x4b79e2c4
@@ -2483,6 +2877,8 @@ near1:
 	BYTE        $0xc4
 	DECQ        R15
 	JLT         near4
+	LONG        $0x4c0d0f41
+	WORD        $0x0019
 	VMOVUPS     (R8), Z4
 	VADDPS      (R11), Z4, Z4
 	VMULPS      Z4, Z4, Z5
@@ -2539,6 +2935,8 @@ near4:
 	BYTE        $0xdd
 	DECQ        R15
 	JLT         near7
+	LONG        $0x4c0d0f41
+	WORD        $0x0019
 	VMOVUPS     (R8), Z4
 	VADDPS      (R11), Z4, Z4
 	VMULPS      Z4, Z4, Z5
@@ -2586,7 +2984,6 @@ near7:
 	ADDQ       $0x40, SI
 	ADDQ       $0x40, DI
 	ADDQ       $0x00000800, DX
-	ADDQ       $0x00000800, BX
 	ADDQ       $0x00000100, R14
 
 isNear:
@@ -2596,17 +2993,16 @@ isNear:
 	JMP isDeep
 
 deep:
-	LONG        $0x4b7be2c4
+	LONG        $0x4b79e2c4
 	WORD        $0x0a34
 	LONG        $0x90909090
-	PREFETCHT0  4096(DX)
-	PREFETCHT0  4160(DX)
-	PREFETCHT0  4224(DX)
-	PREFETCHT0  4288(DX)
-	LONG        $0x4b7be2c4
+	LONG        $0x90909090
+	LONG        $0x4b79e2c4
 	WORD        $0x0624
 	DECQ        R15
 	JLT         deep1
+	LONG        $0x4c0d0f41
+	WORD        $0x0019
 	VMOVUPS     (R8), Z4
 	VADDPS      (R11), Z4, Z4
 	VMULPS      Z4, Z4, Z5
@@ -2650,29 +3046,23 @@ deep:
 deep1:
 	PREFETCHT1  (R14)
 	LONG        $0x90909090
-	PREFETCHT0  4352(DX)
-	PREFETCHT0  4416(DX)
-	PREFETCHT0  4480(DX)
-	PREFETCHT0  4544(DX)
-	LONG        $0x4b7be2c4
-	WORD        $0x0b3c
 	LONG        $0x90909090
-	PREFETCHT0  4608(DX)
-	PREFETCHT0  4672(DX)
-	PREFETCHT0  4736(DX)
-	PREFETCHT0  4800(DX)
-	LONG        $0x4b7be2c4
+	LONG        $0x4b79e2c4
+	LONG        $0x00400abc
+	WORD        $0x0000
+	LONG        $0x90909090
+	LONG        $0x90909090
+	LONG        $0x4b79e2c4
 	WORD        $0x072c
 	PREFETCHT1  64(R14)
 	LONG        $0x90909090
-	PREFETCHT0  4864(DX)
-	PREFETCHT0  4928(DX)
-	PREFETCHT0  4992(DX)
-	PREFETCHT0  5056(DX)
+	LONG        $0x90909090
 	LONG        $0x5c4ae2c4
 	BYTE        $0xc4
 	DECQ        R15
 	JLT         deep4
+	LONG        $0x4c0d0f41
+	WORD        $0x0019
 	VMOVUPS     (R8), Z4
 	VADDPS      (R11), Z4, Z4
 	VMULPS      Z4, Z4, Z5
@@ -2715,29 +3105,22 @@ deep1:
 
 deep4:
 	LONG        $0x90909090
-	PREFETCHT0  5120(DX)
-	PREFETCHT0  5184(DX)
-	PREFETCHT0  5248(DX)
-	PREFETCHT0  5312(DX)
+	LONG        $0x90909090
 	LONG        $0x5c42e2c4
 	BYTE        $0xcc
 	PREFETCHT1  128(R14)
 	LONG        $0x90909090
-	PREFETCHT0  5376(DX)
-	PREFETCHT0  5440(DX)
-	PREFETCHT0  5504(DX)
-	PREFETCHT0  5568(DX)
+	LONG        $0x90909090
 	LONG        $0x5c4ae2c4
 	BYTE        $0xd5
 	LONG        $0x90909090
-	PREFETCHT0  5632(DX)
-	PREFETCHT0  5696(DX)
-	PREFETCHT0  5760(DX)
-	PREFETCHT0  5824(DX)
+	LONG        $0x90909090
 	LONG        $0x5c42e2c4
 	BYTE        $0xdd
 	DECQ        R15
 	JLT         deep7
+	LONG        $0x4c0d0f41
+	WORD        $0x0019
 	VMOVUPS     (R8), Z4
 	VADDPS      (R11), Z4, Z4
 	VMULPS      Z4, Z4, Z5
@@ -2781,14 +3164,10 @@ deep4:
 deep7:
 	PREFETCHT1 192(R14)
 	LONG       $0x90909090
-	PREFETCHT0 5888(DX)
-	PREFETCHT0 5952(DX)
-	PREFETCHT0 6016(DX)
-	PREFETCHT0 6080(DX)
+	LONG       $0x90909090
 	ADDQ       $0x40, SI
 	ADDQ       $0x40, DI
 	ADDQ       $0x00000800, DX
-	ADDQ       $0x00000800, BX
 	ADDQ       $0x00000100, R14
 
 isDeep:
@@ -2804,7 +3183,6 @@ low:
 	MOVQ SI, DI
 	ADDQ 104(R10), DI
 	MOVQ 120(R10), DX
-	LEAQ 64(DX), BX
 	MOVQ 136(R10), R10
 
 again:
@@ -2818,7 +3196,8 @@ again:
 	LONG       $0x90909090
 	LONG       $0x90909090
 	LONG       $0x4b7be2c4
-	WORD       $0x0b3c
+	LONG       $0x00400abc
+	WORD       $0x0000
 	LONG       $0x90909090
 	LONG       $0x90909090
 	LONG       $0x4b79e2c4
@@ -2847,7 +3226,6 @@ again:
 	ADDQ       $0x40, SI
 	ADDQ       $0x40, DI
 	ADDQ       $0x00000800, DX
-	ADDQ       $0x00000800, BX
 	ADDQ       $0x00000100, R14
 	DECQ       R10
 	JNZ        again
@@ -2857,6 +3235,8 @@ again:
 rest:
 	DECQ        R15
 	JLT         more
+	LONG        $0x4c0d0f41
+	WORD        $0x0019
 	VMOVUPS     (R8), Z4
 	VADDPS      (R11), Z4, Z4
 	VMULPS      Z4, Z4, Z5
@@ -2945,6 +3325,8 @@ more:
 last:
 	DECQ        R15
 	JLT         done
+	LONG        $0x4c0d0f41
+	WORD        $0x0019
 	VMOVUPS     (R8), Z4
 	VADDPS      (R11), Z4, Z4
 	VMULPS      Z4, Z4, Z5

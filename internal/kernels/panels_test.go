@@ -304,3 +304,28 @@ func TestMatMulTogether(t *testing.T) {
 		}
 	})
 }
+
+// TestPastCaches: a large rounded result, which may pass by the caches, has the bits of its parts.
+func TestPastCaches(t *testing.T) {
+	pairLevels(t, func(t *testing.T, r *rand.Rand, _ *guards) {
+		const m, n, k, part = 700, 2048, 64, 128
+		p := panelsOf(random(r, n*k), n, k, PanelBF16)
+		x, bias := random(r, m*k), random(r, n)
+		want := make([]uint16, HalfLen(m, n))
+		for i := 0; i < m; i += part {
+			p.MatMulHalf(want[HalfLen(i, n):], Rows{F: x[i*k:]}, min(part, m-i), Tail{Bias: bias})
+		}
+		room := asU16(Alloc(HalfLen(m, n)/2 + 16))
+		for _, at := range []int{0, 2} { // at the beginning of a cache line, and not
+			got := room[at:][:HalfLen(m, n)]
+			clear(room)
+			p.MatMulHalf(got, Rows{F: x}, m, Tail{Bias: bias})
+			sameRows(t, fmt.Sprintf("from %d on", at), got, want, m, n)
+			for i, v := range room {
+				if (i < at || i >= at+len(got)) && v != 0 {
+					t.Fatalf("wrote outside, at %d", i)
+				}
+			}
+		}
+	})
+}

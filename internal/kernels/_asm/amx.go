@@ -14,8 +14,9 @@ import (
 // needed again: the unit would wait for all four otherwise (448 ns a tile of 18 steps against 422). While the sums of a tile are made,
 // the vector unit does to the last one's what is to be done to them.
 //
-// Registers: a at SI and, its low half, DI, rows AX apart; b at DX and BX, rows CX = 128 apart; the last tile's sums at R8, R15 rows of
-// them left, which become rows at R9, R12 apart, as those at R13 are that are added; bias is at R11; R10 counts.
+// Registers: a at SI and, its low half, DI, rows AX apart; b at DX, rows CX = 128 apart; the last tile's sums at R8, R15 rows of
+// them left, which become rows at R9, R12 apart and BX from a tile to the next, as those at R13 are that are added; bias is at R11; R14 is what is
+// fetched of the next panel; R10 counts.
 
 // amxWork are the fields of that in amxtail_amd64.go, whose address R10 has to hold.
 var amxWork = fields{reg.R10, []string{
@@ -62,14 +63,15 @@ func apart() {
 	raw("NOP", 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90)
 }
 
-// nearSteps is how many steps of a panel, of 2 KB each, stay in the first cache while rows pass by it.
+// nearSteps is how many steps of a panel, of 2 KB each, stay in the first cache while rows pass by it. A longer one passes by the first cache as rows
+// do.
 const nearSteps = 24
 
 // tailRow does what is to be done to a row of sums, and moves R9 to the next but not R8.
 type tailRow func()
 
-// amxTail writes a function for one such row, done behind those instructions of a step that slots names.
-func amxTail(name string, slots []int, setup func() tailRow) {
+// amxTail writes a function for one such row, done behind those instructions of a step that slots names, and end after the last.
+func amxTail(name string, slots []int, setup func() tailRow, end func()) {
 	TEXT(name, NOSPLIT, "func(w *byte)") // *amxWork
 	w := NewParamAddr("w", 0)
 	MOVQ(w, reg.R10)
@@ -78,6 +80,7 @@ func amxTail(name string, slots []int, setup func() tailRow) {
 	MOVQ(work("lda"), reg.RAX)
 	MOVQ(U32(128), reg.RCX)
 	MOVQ(work("ldd"), reg.R12)
+	MOVQ(work("byTile"), reg.RBX)
 	row := setup()
 	XORQ(reg.R15, reg.R15)
 
@@ -114,6 +117,7 @@ func amxTail(name string, slots []int, setup func() tailRow) {
 		storeSum(t)
 	}
 	rowsLeft("last", "done", row)
+	end()
 	tileRelease()
 	VZEROUPPER()
 	RET()
@@ -131,7 +135,6 @@ func operands(a, low, b string) {
 	MOVQ(reg.RSI, reg.RDI)
 	ADDQ(work(low), reg.RDI)
 	MOVQ(work(b), reg.RDX)
-	LEAQ(Mem{Base: reg.RDX, Disp: 64}, reg.RBX)
 }
 
 // storeSum stores a tile of the last one's sums, and leaves R8 at their beginning.
@@ -140,12 +143,12 @@ func storeSum(t int) {
 	tileAt(tileStore, t, atR8, atCX, uint32(t/2*2048+t%2*64))
 }
 
-// step adds the products of 32 columns of a, which are loaded by that instruction, and rows of b. What stands in places between its
+// step adds the products of 32 columns of a and rows of b, which are loaded by that instruction. What stands in places between its
 // instructions is up to between; ready makes one of the sums ready for its first product.
-func step(load byte, between, ready func(i int)) {
+func step(loadB byte, between, ready func(i int)) {
 	for i, do := range []func(){
-		func() { tileMemory(tileLoad, 6, atDX, atCX) }, func() { tileMemory(load, 4, atSI, atAX) },
-		func() { tileMemory(tileLoad, 7, atBX, atCX) }, func() { tileMemory(load, 5, atDI, atAX) },
+		func() { tileMemory(loadB, 6, atDX, atCX) }, func() { tileMemory(tilePass, 4, atSI, atAX) },
+		func() { tileAt(loadB, 7, atDX, atCX, 64) }, func() { tileMemory(tilePass, 5, atDI, atAX) },
 		func() { tileDot(0, 4, 6) }, func() { tileDot(1, 4, 7) }, func() { tileDot(2, 5, 6) }, func() { tileDot(3, 5, 7) },
 	} {
 		if i >= 4 {
@@ -156,21 +159,12 @@ func step(load byte, between, ready func(i int)) {
 		if i%2 == 1 { // of the next panel, which the second cache may lack
 			PREFETCHT1(Mem{Base: reg.R14, Disp: 32 * (i - 1)})
 		}
-		if load == tilePass {
-			apart()
-			continue
-		}
-		raw("NOP", 0x90, 0x90, 0x90, 0x90)
-		for line := range 4 { // of b, two steps ahead
-			PREFETCHT0(Mem{Base: reg.RDX, Disp: 4096 + 256*i + 64*line})
-		}
+		apart()
 	}
 	for _, r := range []reg.GPPhysical{reg.RSI, reg.RDI} {
 		ADDQ(U8(64), r)
 	}
-	for _, r := range []reg.GPPhysical{reg.RDX, reg.RBX} {
-		ADDQ(U32(2048), r)
-	}
+	ADDQ(U32(2048), reg.RDX)
 	ADDQ(U32(256), reg.R14)
 }
 
@@ -202,10 +196,10 @@ func products(slots []int, row tailRow) {
 	MOVQ(work("k32"), reg.R10)
 	CMPQ(reg.R10, U8(nearSteps))
 	JG(LabelRef("isDeep"))
-	loop := func(label, begin string, load byte) {
+	loop := func(label, begin string, loadB byte) {
 		JMP(LabelRef(begin))
 		Label(label)
-		step(load, func(i int) {
+		step(loadB, func(i int) {
 			if slices.Contains(slots, i) {
 				done := fmt.Sprintf("%s%d", label, i)
 				nextRow(done, row)
@@ -216,9 +210,9 @@ func products(slots []int, row tailRow) {
 		DECQ(reg.R10)
 		JNZ(LabelRef(label))
 	}
-	loop("near", "isNear", tilePass)
+	loop("near", "isNear", tileLoad)
 	JMP(LabelRef("low"))
-	loop("deep", "isDeep", tileLoad)
+	loop("deep", "isDeep", tilePass)
 	Label("low")
 }
 
@@ -231,7 +225,7 @@ func lowRank(w Mem) {
 	operands("atU", "lowU", "v")
 	MOVQ(work("r32"), reg.R10)
 	Label("again")
-	step(tilePass, nothing, nothing)
+	step(tileLoad, nothing, nothing)
 	DECQ(reg.R10)
 	JNZ(LabelRef("again"))
 	MOVQ(w, reg.R10)
@@ -254,12 +248,21 @@ func rowsLeft(label, done string, row tailRow) {
 	Label(done)
 }
 
+// fetchTile is PREFETCHW line(R9)(BX*1): a row's line of the tile whose sums are being made, which is written in the next one's steps.
+func fetchTile(line int) { raw("PREFETCHW", 0x41, 0x0f, 0x0d, 0x4c, 0x19, byte(line)) }
+
 func amx() {
 	outer()
 	even := []int{0, 2, 4, 6}
 	bias := [2]Op{Mem{Base: reg.R11}, Mem{Base: reg.R11, Disp: 64}}
 	stored := func(add reg.Register) tailRow {
 		return func() {
+			for line := 0; line < 128; line += 64 {
+				fetchTile(line)
+				if add != nil {
+					PREFETCHT0(Mem{Base: add, Index: reg.RBX, Scale: 1, Disp: line})
+				}
+			}
 			sumRow(reg.R9, reg.R8, bias, add)
 			ADDQ(reg.R12, reg.R9)
 			if add != nil {
@@ -269,15 +272,24 @@ func amx() {
 	}
 	rounded := func(put rowFunction) tailRow {
 		return func() {
+			fetchTile(0)
 			roundRow(reg.R9, reg.R8, bias, put)
 			ADDQ(reg.R12, reg.R9)
 		}
 	}
-	amxTail("tileAMXStore", even, func() tailRow { return stored(nil) })
-	amxTail("tileAMXSum", even, func() tailRow { return stored(reg.R13) })
-	amxTail("tileAMXRound", even, func() tailRow { return rounded(nil) })
+	without := func() {}
+	amxTail("tileAMXStore", even, func() tailRow { return stored(nil) }, without)
+	amxTail("tileAMXSum", even, func() tailRow { return stored(reg.R13) }, without)
+	amxTail("tileAMXRound", even, func() tailRow { return rounded(nil) }, without)
+	amxTail("tileAMXPast", even, func() tailRow {
+		return func() {
+			roundBoth(reg.R8, bias, nil)
+			VMOVNTDQ(both, Mem{Base: reg.R9})
+			ADDQ(reg.R12, reg.R9)
+		}
+	}, SFENCE)
 	amxTail("tileAMXGELU", []int{1, 4, 7}, func() tailRow {
 		MOVQ(work("coef"), reg.RSI)
 		return rounded(geluBy(reg.RSI))
-	})
+	}, without)
 }

@@ -153,6 +153,12 @@ type rowFunction func(x, to reg.Register)
 
 // roundRow writes a row of 32 sums, and bias added to each, to dst in bf16, or put of them unless that is nil.
 func roundRow(dst, sums reg.Register, bias [2]Op, put rowFunction) {
+	roundBoth(sums, bias, put)
+	VMOVDQU32(both, Mem{Base: dst})
+}
+
+// roundBoth is roundRow whose result stays in a register.
+func roundBoth(sums reg.Register, bias [2]Op, put rowFunction) {
 	for q, to := range two {
 		x := ZMM()
 		VMOVUPS(Mem{Base: sums, Disp: 64 * q}, x)
@@ -164,7 +170,6 @@ func roundRow(dst, sums reg.Register, bias [2]Op, put rowFunction) {
 		put(x, to)
 	}
 	convertTwo()
-	VMOVDQU32(both, Mem{Base: dst})
 }
 
 // sumRow writes a row of 32 sums, and bias added to each, and what is at add unless that is nil, to dst.
