@@ -1,6 +1,9 @@
 package kernels
 
-import "unsafe"
+import (
+	"sync"
+	"unsafe"
+)
 
 // Alloc makes a zeroed slice that starts at a multiple of 64 bytes, so that no vector load crosses a cache line, and asks
 // for huge pages where that pays: products walk through megabytes with long strides.
@@ -20,4 +23,29 @@ func Alloc(n int) []float32 {
 		hugePages(unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(b))), 4*n/page*page))
 	}
 	return b
+}
+
+// sharedFloats is the memory that allocShared cuts up: whole huge pages.
+const sharedFloats = 4 << 20
+
+var shared struct {
+	sync.Mutex
+	left []float32
+}
+
+// allocShared is Alloc for what lives long, as weights do: several share a run of huge pages, for a matrix of a small model fills none by itself. A
+// run is collected when nobody has a part of it any more.
+func allocShared(n int) []float32 {
+	if n > sharedFloats/4 {
+		return Alloc(n)
+	}
+	whole := (n + 15) &^ 15 // cache lines
+	shared.Lock()
+	defer shared.Unlock()
+	if len(shared.left) < whole {
+		shared.left = Alloc(sharedFloats)
+	}
+	x := shared.left[:n:n]
+	shared.left = shared.left[whole:]
+	return x
 }

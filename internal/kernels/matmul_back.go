@@ -110,7 +110,7 @@ func (p *Panels) KeepBackward(c Compute) {
 		return
 	}
 	size := p.n * 16
-	back := Alloc(p.k / 32 * size)
+	back := allocShared(p.k / 32 * size)
 	b := &backward{im: active.Load(), p: p, n: p.n, yb: []uint16{}}
 	Parallel(p.k/32, func(j int) {
 		s := getScratch()

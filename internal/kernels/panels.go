@@ -103,7 +103,7 @@ func NewPanels(n, k int, t PanelType) *Panels {
 	case PanelQ4:
 		p.size = k / QuantBlock * q4Size
 	}
-	p.f = Alloc((n + 31) / 32 * p.size)
+	p.f = allocShared((n + 31) / 32 * p.size)
 	if t == PanelI16 {
 		p.ints.step = Alloc((n + 31) / 32 * 32)
 	}
