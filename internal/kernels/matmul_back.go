@@ -67,6 +67,10 @@ func (b *backward) start(dy Rows, ldy int, c Compute) {
 			pairsOf(b.yb, b.ldb, dy.F, ldy, m, b.n)
 		}
 	}
+	if b.kept() != nil {
+		sumKept([]*backward{b})
+		return
+	}
 	b.strips = b.im.strips(b.yb != nil, b.yi != nil, m)
 	blocks := (p.k + 31) / 32
 	t := Threads()
@@ -77,6 +81,55 @@ func (b *backward) start(dy Rows, ldy int, c Compute) {
 	items := (blocks + group - 1) / group
 	items = min(blocks, (items+t-1)/t*t)
 	Parallel(items, func(i int) { b.run(blocks*i/items, blocks*(i+1)/items) })
+}
+
+// Term is one of the products of a sum: dy(m,N) in bf16, as HalfRows makes it, and the W of N rows that it meets.
+type Term struct {
+	P  *Panels
+	DY []uint16
+}
+
+// MatMulBackwardSum computes dx(m,K) = or += the sum of dy·W over terms, one after another, and the low rank with the last; W are such that products
+// multiply pairs (Dots).
+func MatMulBackwardSum(dx []float32, terms []Term, m int, acc bool, low *LowRank) {
+	if m < 1 || len(terms) == 0 {
+		return
+	}
+	bs, kept := make([]*backward, len(terms)), true
+	for i, t := range terms {
+		bs[i] = &backward{im: active.Load(), p: t.P, dx: dx, ldx: t.P.k, n: t.P.n, m: m, acc: acc || i > 0, yb: t.DY, ldb: pairStride(t.P.n)}
+		kept = kept && bs[i].kept() != nil
+	}
+	bs[len(bs)-1].low = low
+	if kept {
+		sumKept(bs)
+		return
+	}
+	for i, b := range bs {
+		b.start(Rows{B: terms[i].DY}, b.n, BF16)
+	}
+}
+
+// sumKept is the sum of products whose panels KeepBackward made. All of them take a block of rows before the next one, whose sums are still in the second
+// cache when a product adds to those of the one before.
+func sumKept(bs []*backward) {
+	first, deep := bs[0], 0
+	for _, b := range bs {
+		deep = max(deep, b.n)
+	}
+	blocks := first.p.k / 32
+	pieces := min(blocks, 4*Threads())
+	first.im.heights(true, false, false, deep).each(first.m, func(m0, m1 int) {
+		for _, b := range bs {
+			made := b.kept()
+			Parallel(pieces, func(i int) {
+				s := getScratch()
+				defer putScratch(s)
+				j0, j1 := blocks*i/pieces, blocks*(i+1)/pieces
+				b.runTailed(s, m0, m1, j0, j1, made[16*b.n*j0:], 16*b.n, 0, b.n)
+			})
+		}
+	})
 }
 
 // backward is one product with the transpose of panels. Its panels (32 columns of W, all its rows) are made on the
@@ -123,22 +176,18 @@ func (p *Panels) KeepBackward(c Compute) {
 // DropBackward gives back what KeepBackward made.
 func (p *Panels) DropBackward() { p.back = nil }
 
-// kept is what KeepBackward made for columns [32*j0,32*j1), nil where that cannot be used.
-func (b *backward) kept(j0, j1 int) []float32 {
-	if b.p.back == nil || b.yb == nil || b.n != b.p.n {
+// kept is what KeepBackward made, nil where that cannot be used.
+func (b *backward) kept() []float32 {
+	if b.yb == nil || b.n != b.p.n || !tails(b.n, b.low) {
 		return nil
 	}
-	return b.p.back[j0*b.n*16 : j1*b.n*16]
+	return b.p.back
 }
 
 // run computes columns [32*j0,32*j1) of dx.
 func (b *backward) run(j0, j1 int) {
 	s := getScratch()
 	defer putScratch(s)
-	if made := b.kept(j0, j1); made != nil {
-		b.products(s, j0, j1, made, 16*b.n, 0, b.n)
-		return
-	}
 	depth := backDepth
 	if b.half != nil { // sums are made at one go
 		depth = wholePairs(b.n)

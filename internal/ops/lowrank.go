@@ -203,16 +203,16 @@ func (f *lowRank) backwardPairs(ls []*Linear, x mat.Tensor, dx target, dy [][]ui
 	if f.masked != nil {
 		low = nil
 	}
-	for i, l := range ls {
-		if dy[i] == nil {
-			continue
+	if dx.half != nil { // one layer's
+		ls[0].W.applyBackward(dx, kernels.Rows{B: dy[0]}, m, ls[0].Compute, low)
+	} else {
+		var terms []kernels.Term
+		for i, l := range ls {
+			if dy[i] != nil {
+				terms = append(terms, kernels.Term{P: l.W.Frozen, DY: dy[i]})
+			}
 		}
-		var last *kernels.LowRank
-		if some--; some == 0 { // the low rank of all with the last
-			last = low
-		}
-		l.W.applyBackward(dx, kernels.Rows{B: dy[i]}, m, l.Compute, last)
-		dx.acc = true
+		kernels.MatMulBackwardSum(dx.dx, terms, m, dx.acc, low)
 	}
 	if f.masked != nil {
 		r := f.loras[0].Rank()
