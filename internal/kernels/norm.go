@@ -54,19 +54,44 @@ func eachRMS(im *impl, x []float32, eps float32, rows, cols int, rstd []float32,
 // nil, gets dx as HalfRows makes it.
 func RMSNormBackward(dx []float32, half []uint16, dy, x, gain, rstd []float32, rows, cols int, dgain []float32) {
 	im := active.Load()
-	ld := pairStride(cols)
-	eachRow(rows, cols, func(r int) {
-		d, v := dy[r*cols:][:cols], x[r*cols:][:cols]
-		_, gx := normDots(im, d, v, gain, 0, rstd[r])
-		normBackRow(im, dx[r*cols:][:cols], d, v, gain, 0, rstd[r], 0, gx/float32(cols))
-		if half != nil {
-			to := half[r*ld:][:ld]
-			F32ToBF16(to[:cols], dx[r*cols:][:cols])
-			clear(to[cols:])
-		}
-	})
+	eachRow(rows, cols, func(r int) { rmsBackRow(im, dx, half, dy, x[r*cols:][:cols], gain, rstd[r], r) })
 	if dgain != nil {
 		normGainRows(im, dgain, nil, dy, x, nil, rstd, rows, cols)
+	}
+}
+
+// RMSNormBackwardOf is RMSNormBackward without x and dgain: x is made of y, which RMSNormHalf wrote, and so is off by y's rounding. No gain may be
+// 0.
+func RMSNormBackwardOf(dx []float32, half []uint16, dy []float32, y []uint16, gain, rstd []float32, rows, cols int) {
+	im := active.Load()
+	ld := pairStride(cols)
+	inverse := make([]float32, cols)
+	for i, g := range gain[:cols] {
+		inverse[i] = 1 / g
+	}
+	eachFour(rows, cols, func(r, n int) {
+		s := getScratch()
+		defer putScratch(s)
+		x := s.extra(cols)
+		for ; n > 0; r, n = r+1, n-1 {
+			BF16ToF32(x, y[r*ld:][:cols])
+			normRow(im, x, x, inverse, nil, 0, 1/rstd[r])
+			rmsBackRow(im, dx, half, dy, x, gain, rstd[r], r)
+		}
+	})
+}
+
+// rmsBackRow is row r of RMSNormBackward, whose x and rstd it gets.
+func rmsBackRow(im *impl, dx []float32, half []uint16, dy, x, gain []float32, rstd float32, r int) {
+	cols := len(x)
+	d, to := dy[r*cols:][:cols], dx[r*cols:][:cols]
+	_, gx := normDots(im, d, x, gain, 0, rstd)
+	normBackRow(im, to, d, x, gain, 0, rstd, 0, gx/float32(cols))
+	if half != nil {
+		ld := pairStride(cols)
+		h := half[r*ld:][:ld]
+		F32ToBF16(h[:cols], to)
+		clear(h[cols:])
 	}
 }
 

@@ -288,3 +288,35 @@ func TestRoPE(t *testing.T) {
 		}
 	})
 }
+
+// TestRMSNormBackwardOf: the gradient by a norm's rounded result is that of the input which it stands for.
+func TestRMSNormBackwardOf(t *testing.T) {
+	levels(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(3, 4))
+		const rows, eps = 9, 1e-5
+		for _, cols := range []int{32, 96, 576} {
+			x, dy, gain := random(r, rows*cols), random(r, rows*cols), random(r, cols)
+			y, rstd := make([]uint16, HalfLen(rows, cols)), make([]float32, rows)
+			RMSNormHalf(y, x, gain, eps, rows, cols, rstd)
+			stands := make([]float32, rows*cols)
+			for i := range rows {
+				for j := range cols {
+					v := math.Float32frombits(uint32(y[HalfLen(i, cols)+j]) << 16)
+					stands[i*cols+j] = v / gain[j] / rstd[i]
+				}
+			}
+			begun := random(r, rows*cols)
+			got, want := append([]float32{}, begun...), append([]float32{}, begun...)
+			gotHalf, wantHalf := make([]uint16, HalfLen(rows, cols)), make([]uint16, HalfLen(rows, cols))
+			RMSNormBackwardOf(got, gotHalf, dy, y, gain, rstd, rows, cols)
+			RMSNormBackward(want, nil, dy, stands, gain, rstd, rows, cols, nil)
+			for i := range want {
+				if math.Abs(float64(got[i]-want[i])) > 1e-5*(1+math.Abs(float64(want[i]))) {
+					t.Fatalf("%d columns: element %d is %v, want %v", cols, i, got[i], want[i])
+				}
+			}
+			HalfRows(wantHalf, got, rows, cols)
+			sameRows(t, "rounded", gotHalf, wantHalf, rows, cols)
+		}
+	})
+}

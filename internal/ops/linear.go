@@ -140,7 +140,7 @@ func (l *Linear) ApplyGELU(t *Tape, x mat.Tensor, lora *LoRA, tanh bool) (y, h m
 	return t.apply(&gelu{x: h, tanh: tanh, half: l.halves()}), h
 }
 
-// ApplyAdd returns plus + Apply(x), both (T, out).
+// ApplyAdd returns plus + Apply(x), both (T, out). It works in plus's memory where it can: plus may not be read afterwards.
 func (l *Linear) ApplyAdd(t *Tape, x mat.Tensor, lora *LoRA, plus mat.Tensor) mat.Tensor {
 	if !l.halves() {
 		return Add(t, plus, l.Apply(t, x, lora))
@@ -211,9 +211,12 @@ func (f *linear) Forward() (mat.Tensor, error) {
 // result is memory for y.
 func (f *linear) result() (y *value) {
 	out, _ := f.l.W.Dims()
-	if f.half {
+	switch {
+	case f.half:
 		y = newHalf(f.rows, out)
-	} else {
+	case f.plus != nil && valueOf(f.plus).lose(f.tape):
+		y = inPlace(f.plus)
+	default:
 		y = newValue(f.rows, out)
 	}
 	y.halfToo = f.l.W.pairs(f.l.Compute) && (f.low == nil || f.low.pairs)

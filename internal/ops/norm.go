@@ -1,6 +1,9 @@
 package ops
 
 import (
+	"math"
+	"slices"
+
 	"plumb/internal/kernels"
 
 	"github.com/nlpodyssey/spago/mat"
@@ -17,12 +20,17 @@ type Norm struct {
 	RMS  bool
 }
 
+// leastGain is the least magnitude of gains that a norm's input can be made of its result with.
+const leastGain = 1e-6
+
 type norm struct {
 	x          mat.Tensor
 	n          *Norm
 	keep, lazy bool
 	rows, cols int
 	mean, rstd []float32
+	out        *value // the result of a lazy one
+	gone       bool   // x was overwritten: the backward pass makes it of out's half
 }
 
 // Apply normalises each row of x (T, cols), or each run of len(Gain) columns of it when that divides
@@ -57,11 +65,22 @@ func (f *norm) Forward() (mat.Tensor, error) {
 		f.mean = alloc(f.rows)
 	}
 	if f.lazy {
-		return newLazy(r, c, f), nil
+		f.out = newLazy(r, c, f)
+		if x := valueOf(f.x); f.keep {
+			x.norms = append(x.norms, f)
+		}
+		return f.out, nil
 	}
 	y := newValue(r, c)
 	f.recompute(y.data())
 	return y, nil
+}
+
+// canLose reports whether the backward pass can do without x: it finds what this norm made of it, in bf16, and no gain is so small that x could
+// not be made of that.
+func (f *norm) canLose() bool {
+	return f.n.RMS && !f.n.Gain.RequiresGrad() && f.out.half != nil && f.out.readBack && f.out.buf == nil &&
+		!slices.ContainsFunc(F32(f.n.Gain), func(g float32) bool { return math.Abs(float64(g)) < leastGain })
 }
 
 func (f *norm) recompute(y []float32) { f.recomputeRows(y, 0, f.rows) }
@@ -85,6 +104,10 @@ func (f *norm) at(lo, hi int) (x, mean, rstd []float32) {
 }
 
 func (f *norm) recomputeRows(y []float32, lo, hi int) {
+	if f.gone {
+		widenRows(y, f.out.half, lo, hi)
+		return
+	}
 	x, mean, rstd := f.at(lo, hi)
 	if f.n.RMS {
 		kernels.RMSNorm(y, x, F32(f.n.Gain), f.n.Eps, hi-lo, f.cols, rstd)
@@ -105,6 +128,10 @@ func (f *norm) Backward(gy mat.Tensor) error {
 		if v := valueOf(f.x); v.grad != nil && v.halfToo && f.rows == v.Shape()[0] {
 			half = halfAlloc(kernels.HalfLen(f.rows, f.cols))
 			v.grad.half = half
+		}
+		if f.gone {
+			kernels.RMSNormBackwardOf(dx, half, F32(gy), f.out.half, F32(f.n.Gain), f.rstd, f.rows, f.cols)
+			return nil
 		}
 		kernels.RMSNormBackward(dx, half, F32(gy), F32(f.x), F32(f.n.Gain), f.rstd, f.rows, f.cols, paramGrad(f.n.Gain))
 	} else {

@@ -8,6 +8,8 @@
 package ops
 
 import (
+	"slices"
+
 	"plumb/internal/kernels"
 
 	"github.com/nlpodyssey/spago/ag"
@@ -29,6 +31,7 @@ type value struct {
 	halfToo  bool       // it reads its gradient in bf16, too
 	readBack bool       // the backward pass reads it in bf16
 	born     bool       // half is what the operator made; a buffer is only that widened, where somebody asked for float32
+	norms    []*norm    // whose input it is, of those that a product computes
 	ints     []uint16   // the same in 16-bit integers, made by intsOf
 	steps    []float32  // of their rows
 }
@@ -139,6 +142,18 @@ func rowsInto(scratch []float32, x mat.Tensor, lo, hi int) []float32 {
 	}
 	cols := v.Shape()[1]
 	return v.data()[lo*cols : hi*cols]
+}
+
+// lose reports whether the operator that reads v last in the forward pass may write over it: nobody else has its memory, and on a tape none but
+// norms read it, which can do without in the backward pass and now must.
+func (v *value) lose(t *Tape) bool {
+	if v.buf == nil || v.buf.refs != 1 || t != nil && len(v.norms) == 0 || slices.ContainsFunc(v.norms, func(n *norm) bool { return !n.canLose() }) {
+		return false
+	}
+	for _, n := range v.norms {
+		n.gone = true
+	}
+	return true
 }
 
 // releaseRounded drops the value's other forms.
