@@ -5,6 +5,7 @@ package kernels
 //go:generate go -C _asm run . -set tile256 -out ../tile256_amd64.s -stubs ../tile256_amd64.go -table ../tile256_table_amd64.go -pkg kernels
 //go:generate go -C _asm run . -set tileint -out ../tileint_amd64.s -stubs ../tileint_amd64.go -table ../tileint_table_amd64.go -pkg kernels
 //go:generate go -C _asm run . -set strip -out ../strip_amd64.s -stubs ../strip_amd64.go -pkg kernels
+//go:generate go -C _asm run . -set wide -out ../wide_amd64.s -stubs ../wide_amd64.go -table ../wide_table_amd64.go -pkg kernels
 //go:generate go -C _asm run . -set misc -out ../misc_amd64.s -stubs ../misc_amd64.go -pkg kernels
 //go:generate go -C _asm run . -set elem -out ../elementwise_amd64.s -stubs ../elementwise_amd64.go -pkg kernels
 //go:generate go -C _asm run . -set rows -out ../rows_amd64.s -stubs ../rows_amd64.go -pkg kernels

@@ -15,6 +15,8 @@ const decodeRows = 32
 // heights are those of products of bf16 pairs, of integers, or else in float32, in strips or not.
 func (im *impl) heights(pairs, ints, strips bool, k int) heights {
 	switch {
+	case strips && !ints && im.wide != nil:
+		return heights{wideBlock, wideBlock}
 	case strips:
 		return heights{stripBlock, stripBlock}
 	case ints:
@@ -29,7 +31,7 @@ func (im *impl) heights(pairs, ints, strips bool, k int) heights {
 
 // strips reports whether a product of m rows is made in strips.
 func (im *impl) strips(pairs, ints bool, m int) bool {
-	return m > decodeRows && (ints && im.intStrips || !ints && !pairs && im.strip != nil)
+	return m > decodeRows && (ints && im.intStrips || !ints && !pairs && (im.strip != nil || im.wide != nil))
 }
 
 // heights are the rows of a product's tile and of the block of tiles that shares panels while they are in the cache.
@@ -50,13 +52,26 @@ func (h heights) each(m int, f func(m0, m1 int)) {
 	}
 }
 
-// grain is what the rows of all blocks but the last are a multiple of: the tile unit has 32 at once, a strip's tile stripRows.
+// strip tells the heights of strips.
+func (h heights) strip() bool { return h.tile == stripBlock || h.tile == wideBlock }
+
+// together is how many panels are multiplied at once.
+func (h heights) together() int {
+	if h.tile == wideBlock {
+		return 2
+	}
+	return 1
+}
+
+// grain is what the rows of all blocks but the last are a multiple of: the tile unit has 32 at once, a strip's tile stripRows or wideRows.
 func (h heights) grain() int {
 	switch {
 	case h.tile%32 == 0:
 		return 32
 	case h.tile == stripBlock:
 		return stripRows
+	case h.tile == wideBlock:
+		return wideRows
 	}
 	return 1
 }
@@ -94,11 +109,12 @@ func (h heights) cut(m, panels, k int) cut {
 	if t < 2 || m*panels*32*k < 1<<16 {
 		return c
 	}
-	c.pieces = min(panels, max(1, (4*t+c.blocks-1)/c.blocks))
+	unit := h.together()
+	c.pieces = min((panels+unit-1)/unit, max(1, (4*t+c.blocks-1)/c.blocks))
 	if c.pieces == 1 {
 		c.blocks = min(tiles, (c.blocks+t-1)/t*t) // no thread waits for the last block of another
 	}
-	if h.tile == stripBlock && c.blocks*c.pieces < 4*t { // a strip may be cut anywhere, but short ones read panels often
+	if h.strip() && c.blocks*c.pieces < 4*t { // a strip may be cut anywhere, but short ones read panels often
 		c.blocks = max(c.blocks, min((4*t+c.pieces-1)/c.pieces, m/decodeRows))
 		c.tiles = c.blocks
 	}
@@ -109,6 +125,7 @@ func (c cut) items() int { return c.blocks * max(c.pieces, 1) }
 
 // bounds are the rows and the panels of an item.
 func (c cut) bounds(i int) (m0, m1, j0, j1 int) {
-	b, p, pieces := i%c.blocks, i/c.blocks, max(c.pieces, 1)
-	return c.row(c.m, c.tiles, c.tiles*b/c.blocks), c.row(c.m, c.tiles, c.tiles*(b+1)/c.blocks), c.panels * p / pieces, c.panels * (p + 1) / pieces
+	b, p, pieces, unit := i%c.blocks, i/c.blocks, max(c.pieces, 1), c.together()
+	panel := func(p int) int { return min(c.panels, (c.panels+unit-1)/unit*p/pieces*unit) }
+	return c.row(c.m, c.tiles, c.tiles*b/c.blocks), c.row(c.m, c.tiles, c.tiles*(b+1)/c.blocks), panel(p), panel(p + 1)
 }

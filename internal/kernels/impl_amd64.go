@@ -73,6 +73,10 @@ func makeImpls() (two, vnni, five, bf, amx impl) {
 	five.ahead = two.ahead
 	five.level, five.vec, five.rows = AVX512, 2, heights{rows512, 112}
 	five.tile, five.tile16, five.tileBF = tileAVX512, tile16AVX512, tileBF512
+	five.wide, five.widenPairs = wide512, func(dst []float32, src []uint16, pairs int) {
+		_, _ = dst[64*pairs-1], src[64*pairs-1]
+		widenPairsAVX512(&dst[0], &src[0], pairs)
+	}
 	five.transpose16 = func(dst []uint32, ldd int, src []uint32, lds int, n int) {
 		checkTranspose(dst, ldd, src, lds, n)
 		transpose16AVX512(&dst[0], ldd, &src[0], lds, n)

@@ -153,7 +153,9 @@ type impl struct {
 	// strip is tile for so many tiles of stripRows rows, a's columns adjacent and b's rows one after another, and fetches next while they
 	// pass; nil where there is none.
 	strip func(tiles, k int, a []float32, lda int, b, c []float32, ldc int, acc bool, next []float32)
-	// widenPairs makes float32 rows (2*pairs,32) of rows of 32 pairs of bf16; there where strip is.
+	// wide is strip for any number of rows and 64 columns: b's two panels (k,32) begin so many numbers apart; nil where there is none.
+	wide func(m, k int, a []float32, lda int, b []float32, apart int, c []float32, ldc int, acc bool, next []float32)
+	// widenPairs makes float32 rows (2*pairs,32) of rows of 32 pairs of bf16; there where strip or wide is.
 	widenPairs func(dst []float32, src []uint16, pairs int)
 	// tileBlocks: c(mr,32) (+)= a·b, a's rows lda bytes apart as quantRow makes them, b blocks of a panel of four or eight bits; nil: the product
 	// in f32 instead.

@@ -287,6 +287,7 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 		depth = f.p.k
 	}
 	j0 = f.runTailed(s, m0, m1, j0, j1, ahead)
+	j0 = f.runWide(s, m0, m1, j0, j1)
 	chunks, panels := (f.p.k+depth-1)/depth, j1-j0
 	for n := range chunks * panels {
 		// many rows stay while panels pass; for few rows panels are read from end to end
@@ -295,11 +296,7 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 		acc := f.acc || k0 > 0
 		b := f.weights(s, f.p.panel(f.n0/32+j), k0, k1)
 		w := min(32, f.n1-f.n0-32*j)
-		var v []float32 // of the low rank, (R,32)
-		if low := f.tail.Low; low != nil && !low.Halves && k1 == f.p.k {
-			v = s.extra(32 * low.R)
-			packTransposed(f.im, v, 32, low.V[(f.n0+32*j)*low.R:], low.R, w, low.R)
-		}
+		v := f.lowPanel(s, j, w, k1)
 		var next []float32
 		if ahead == 0 && f.xb == nil {
 			next = f.p.following(f.n0/32+j, k0, k1)
@@ -334,6 +331,17 @@ func (f *forward) run(m0, m1, j0, j1 int) {
 			copyTile(c, f.ldd, s.c[:], 32, mr, w)
 		}
 	}
+}
+
+// lowPanel is the low rank's panel j, (R,32), of which w columns count; nil where it is not added in float32, or not yet, after column k1.
+func (f *forward) lowPanel(s *scratch, j, w, k1 int) []float32 {
+	low := f.tail.Low
+	if low == nil || low.Halves || k1 < f.p.k {
+		return nil
+	}
+	v := s.extra(32 * low.R)
+	packTransposed(f.im, v, 32, low.V[(f.n0+32*j)*low.R:], low.R, w, low.R)
+	return v
 }
 
 // noBias is a bias that changes no bit: of -0.
@@ -440,17 +448,24 @@ func (f *forward) weights(s *scratch, panel []float32, k0, k1 int) []float32 {
 		return panel
 	case f.p.typ == PanelF32:
 		return panel[32*k0:]
-	case f.p.typ == PanelBF16 && f.strips:
-		pairs := (k1 - k0 + 1) / 2
-		b := s.panel(64 * pairs)
-		f.im.widenPairs(b, asU16(panel[16*k0:]), pairs)
-		return b
-	case f.p.typ == PanelBF16, f.p.typ == PanelI16:
+	case f.p.typ == PanelBF16 && !f.strips, f.p.typ == PanelI16:
 		return panel[16*k0:]
 	}
-	b := s.panel((k1 - k0) * 32)
-	f.p.expand(f.im, b, panel, k0, k1, f.xb != nil)
+	b := s.panel(unfolded(k0, k1))
+	f.unfold(b, panel, k0, k1)
 	return b
+}
+
+// unfolded is the room that unfold needs.
+func unfolded(k0, k1 int) int { return (k1 - k0 + 1) / 2 * 64 }
+
+// unfold expands the part [k0,k1) of a panel that is not kept as it is multiplied.
+func (f *forward) unfold(b, panel []float32, k0, k1 int) {
+	if f.p.typ == PanelBF16 {
+		f.im.widenPairs(b, asU16(panel[16*k0:]), (k1-k0+1)/2)
+		return
+	}
+	f.p.expand(f.im, b, panel, k0, k1, f.xb != nil)
 }
 
 // tile adds columns [k0,k1) of x times weights b of panel j; k0 is even.

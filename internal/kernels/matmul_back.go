@@ -74,13 +74,18 @@ func (b *backward) start(dy Rows, ldy int, c Compute) {
 	b.strips = b.im.strips(b.yb != nil, b.yi != nil, m)
 	blocks := (p.k + 31) / 32
 	t := Threads()
-	group := backGroup
+	group, unit := backGroup, 1
 	if b.strips {
 		group = 1
+		if n := b.heights().together(); blocks >= n*t {
+			unit = n
+		}
 	}
-	items := (blocks + group - 1) / group
-	items = min(blocks, (items+t-1)/t*t)
-	Parallel(items, func(i int) { b.run(blocks*i/items, blocks*(i+1)/items) })
+	units := (blocks + unit - 1) / unit
+	items := (units + group - 1) / group
+	items = min(units, (items+t-1)/t*t)
+	at := func(i int) int { return min(blocks, units*i/items*unit) }
+	Parallel(items, func(i int) { b.run(at(i), at(i+1)) })
 }
 
 // Term is one of the products of a sum: dy(m,N) in bf16, as HalfRows makes it, and the W of N rows that it meets.
@@ -212,7 +217,8 @@ func (b *backward) run(j0, j1 int) {
 // products multiplies rows [l0,l1) of W, whose columns [32*j0,32*j1) were made, size floats for 32 of them.
 func (b *backward) products(s *scratch, j0, j1 int, made []float32, size, l0, l1 int) {
 	b.heights().each(b.m, func(m0, m1 int) {
-		for j := b.runTailed(s, m0, m1, j0, j1, made, size, l0, l1); j < j1; j++ {
+		j := b.runTailed(s, m0, m1, j0, j1, made, size, l0, l1)
+		for j = b.runWide(m0, m1, j, j1, made, size, l0, l1); j < j1; j++ {
 			b.rows(s, m0, m1, made[(j-j0)*size:], j, l0, l1)
 		}
 	})

@@ -9,7 +9,7 @@ import (
 const maxTile = 128
 
 // ragged is the most rows of a tile or a strip.
-const ragged = max(maxTile, stripBlock)
+const ragged = max(maxTile, stripBlock, wideBlock)
 
 // scratch is working memory of one running item of work: packed panels and the tile that catches a ragged edge of c.
 type scratch struct {

@@ -14,12 +14,12 @@ func TestStrips(t *testing.T) {
 	levels(t, func(t *testing.T) {
 		g := &guards{t: t}
 		r := rand.New(rand.NewPCG(41, 42))
-		for _, s := range [][2]int{{33, forwardDepth + 5}, {100, 94}, {backDepth + 33, 40}} {
+		for _, s := range [][2]int{{33, forwardDepth + 5}, {100, 94}, {backDepth + 33, 40}, {96, wideDepth + 13}} {
 			n, k := s[0], s[1]
 			w, v, a := random(r, n*k), random(r, n*rank), random(r, rank*k)
 			for _, typ := range []PanelType{PanelF32, PanelBF16, PanelI16} {
 				p := panelsOf(w, n, k, typ)
-				for i, m := range []int{stripBlock + 1, 64, stripBlock - 1, 33, stripBlock, 2 * stripBlock, 3*stripBlock + 1} {
+				for i, m := range []int{stripBlock + 1, 64, stripBlock - 1, 33, stripBlock, 2 * stripBlock, 3*stripBlock + 1, wideBlock, 2*wideBlock + 1} {
 					if testing.Short() && i > 0 && m != 33 {
 						continue
 					}
@@ -54,20 +54,24 @@ func TestStrips(t *testing.T) {
 // TestCutStrips: where panels are too few to share, rows are cut, all of them once, in strips of many rows.
 func TestCutStrips(t *testing.T) {
 	defer SetThreads(0)
-	h := heights{stripBlock, stripBlock}
-	for _, threads := range []int{2, 4, 16} {
+	for i := range 6 {
+		threads, h := []int{2, 4, 16}[i%3], []heights{{stripBlock, stripBlock}, {wideBlock, wideBlock}}[i/3]
+		most, grain, unit := h.block, h.grain(), h.together()
 		SetThreads(threads)
-		for _, m := range []int{33, 64, 100, 256, stripBlock + 1, 1000} {
+		for _, m := range []int{33, 64, 100, 256, most + 1, 1000} {
 			for _, panels := range []int{1, 3, 6, 18, 1536} {
 				c := h.cut(m, panels, 576)
-				if enough := min(4*threads, panels*(m/decodeRows)); c.items() < enough {
+				if enough := min(4*threads, (panels+unit-1)/unit*(m/decodeRows)); c.items() < enough {
 					t.Errorf("%d threads, %d rows, %d panels: %d items, want %d", threads, m, panels, c.items(), enough)
 				}
 				done := make([]int, m*panels)
 				for i := range c.items() {
 					m0, m1, j0, j1 := c.bounds(i)
-					if m1-m0 < decodeRows-stripRows || m1-m0 > stripBlock {
+					if m1-m0 < decodeRows-grain || m1-m0 > most {
 						t.Errorf("%d threads, %d rows, %d panels: a strip of %d rows", threads, m, panels, m1-m0)
+					}
+					if j0%unit != 0 {
+						t.Errorf("%d threads, %d rows, %d panels: an item begins at panel %d", threads, m, panels, j0)
 					}
 					for r := m0; r < m1; r++ {
 						for j := j0; j < j1; j++ {

@@ -121,6 +121,22 @@ func strip256(tiles, k int, a []float32, lda int, b []float32, c []float32, ldc 
 	stripAVX2(tiles, k, &a[0], lda, &b[0], &c[0], ldc, acc, from, lines)
 }
 
+// wide512 fetches next a line or less at a time, two at most: the processor gets the second of them itself.
+func wide512(m, k int, a []float32, lda int, b []float32, apart int, c []float32, ldc int, acc bool, next []float32) {
+	check(m, k, a, lda, 1, b, 32, 32, c, ldc)
+	_, _ = b[apart+32*k-1], c[(m-1)*ldc+63]
+	tiles, at, step := m/wideRows, &b[0], 0
+	if times := tiles * (k / wideUnroll); len(next) > 0 && times > 0 {
+		at, step = &next[0], min(4*len(next)/times+1, 128)
+	}
+	if tiles > 0 {
+		wideAVX512[wideRows](tiles, k, &a[0], lda, &b[0], apart, &c[0], ldc, acc, at, step)
+	}
+	if done := tiles * wideRows; done < m {
+		wideAVX512[m-done](1, k, &a[done*lda], lda, &b[0], apart, &c[done*ldc], ldc, acc, &b[0], 0)
+	}
+}
+
 // linesFor is how many cache lines each of so many tiles fetches, from the first of x on: all of x, and perhaps a few behind it.
 func linesFor(x []float32, tiles int) (first *float32, lines int) {
 	if len(x) == 0 {

@@ -15,6 +15,7 @@ var sets = map[string]func(){
 	"tile256": tiles256,
 	"tileint": tilesInt,
 	"strip":   strips256,
+	"wide":    wide512,
 	"misc":    misc,
 	"elem":    elementwise,
 	"rows":    rows,
