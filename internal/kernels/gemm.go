@@ -21,7 +21,11 @@ func GemmSerial(transA, transB bool, m, n, k int, a []float32, lda int, b []floa
 // (k,32). c's rows are ldc apart, a's lda. The bits are those of Gemm.
 func GemmPanels(m, panels, k int, a []float32, lda int, b []float32, c []float32, ldc int) {
 	im := active.Load()
-	for p := range panels {
+	p := 0
+	for ; p+2 <= panels && im.pays(m); p += 2 {
+		im.wide(m, k, a, lda, b[p*k*32:], k*32, c[32*p:], ldc, false, nil)
+	}
+	for ; p < panels; p++ {
 		im.column(m, k, a, lda, b[p*k*32:], 32, c[32*p:], ldc, false, nil)
 	}
 }
@@ -113,8 +117,14 @@ func (g *gemm) run(m0, m1, n0, n1 int) {
 					packTransposed(g.im, turned, ars, a, g.acs, k1-k0, i1-i0)
 					a = turned
 				}
-				for p := range group {
-					g.rows(s, i1-i0, a, ars, acs, k1-k0, &group[p], g.c[i0*g.ldc+group[p].j:], g.acc || k0 > 0)
+				for p := 0; p < len(group); p++ {
+					c, acc := g.c[i0*g.ldc+group[p].j:], g.acc || k0 > 0
+					if acs == 1 && p+1 < len(group) && group[p].packed() && group[p+1].packed() && g.im.pays(i1-i0) {
+						g.im.wide(i1-i0, k1-k0, a, ars, group[p].b, 32*kBlock, c, g.ldc, acc, nil)
+						p++
+						continue
+					}
+					g.rows(s, i1-i0, a, ars, acs, k1-k0, &group[p], c, acc)
 				}
 			})
 		}
@@ -126,6 +136,9 @@ type panel struct {
 	b               []float32
 	ldb, j, w, wide int
 }
+
+// packed reports whether all of 32 columns were packed.
+func (p *panel) packed() bool { return p.w == 32 && p.ldb == 32 }
 
 // pack makes panel p of a group for columns [j0,j1), or points into b where few rows would not repay the copy.
 func (g *gemm) pack(s *scratch, p, group, rows, k0, k1, j0, j1 int) panel {

@@ -121,13 +121,13 @@ func strip256(tiles, k int, a []float32, lda int, b []float32, c []float32, ldc 
 	stripAVX2(tiles, k, &a[0], lda, &b[0], &c[0], ldc, acc, from, lines)
 }
 
-// wide512 fetches next a line or less at a time, two at most: the processor gets the second of them itself.
+// wide512 goes on by four lines of next at most: that is what it fetches at a time.
 func wide512(m, k int, a []float32, lda int, b []float32, apart int, c []float32, ldc int, acc bool, next []float32) {
 	check(m, k, a, lda, 1, b, 32, 32, c, ldc)
 	_, _ = b[apart+32*k-1], c[(m-1)*ldc+63]
 	tiles, at, step := m/wideRows, &b[0], 0
 	if times := tiles * (k / wideUnroll); len(next) > 0 && times > 0 {
-		at, step = &next[0], min(4*len(next)/times+1, 128)
+		at, step = &next[0], min(4*len(next)/times+1, 256)
 	}
 	if tiles > 0 {
 		wideAVX512[wideRows](tiles, k, &a[0], lda, &b[0], apart, &c[0], ldc, acc, at, step)

@@ -9,6 +9,9 @@ const (
 	wideDepth  = 1536
 )
 
+// pays reports whether wide strips are faster than tiles for m rows.
+func (im *impl) pays(m int) bool { return im.wide != nil && m >= 2*wideRows }
+
 // runWide does what it can of run, two whole panels at a time from j0 on, and returns the panel that is left.
 func (f *forward) runWide(s *scratch, m0, m1, j0, j1 int) int {
 	if f.im.wide == nil || !f.strips || f.xi != nil {
@@ -56,7 +59,7 @@ func (b *backward) runWide(m0, m1, j0, j1 int, made []float32, size, l0, l1 int)
 	k, m := b.p.k, m1-m0
 	for ; j0+2 <= min(j1, k/32); j0 += 2 {
 		c := b.dx[m0*b.ldx+32*j0:]
-		b.im.wide(m, l1-l0, b.dy[m0*b.ldy+l0:], b.ldy, made, size, c, b.ldx, b.acc || l0 > 0, nil)
+		b.im.wide(m, l1-l0, b.dy[m0*b.ldy+l0:], b.ldy, made, size, c, b.ldx, b.acc || l0 > 0, b.following(m0, m1, l1-l0))
 		made = from(made, min(len(made), 2*size))
 		for j := range 2 {
 			if b.low != nil && l1 == b.n {
@@ -65,4 +68,14 @@ func (b *backward) runWide(m0, m1, j0, j1 int, made []float32, size, l0, l1 int)
 		}
 	}
 	return j0
+}
+
+// following is what lies behind the first tile of rows [m0,m1) of dy, and as much: rows that arrive while the tile above passes, for a block
+// of long ones does not stay in the second cache. It is nil where products of depth numbers do not take whole rows.
+func (b *backward) following(m0, m1, depth int) []float32 {
+	if depth < b.ldy {
+		return nil
+	}
+	at := func(i int) int { return min(len(b.dy), (i+wideRows)*b.ldy) }
+	return b.dy[at(m0):at(m1)]
 }

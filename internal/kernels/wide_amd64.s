@@ -59,6 +59,7 @@ many:
 
 fetched:
 	PREFETCHT1   (DX)
+	PREFETCHT1   128(DX)
 	ADDQ         R9, DX
 	VMOVUPS      (DI), Z4
 	VMOVUPS      64(DI), Z5
@@ -237,6 +238,7 @@ many:
 
 fetched:
 	PREFETCHT1   (DX)
+	PREFETCHT1   128(DX)
 	ADDQ         R9, DX
 	VMOVUPS      (DI), Z8
 	VMOVUPS      64(DI), Z9
@@ -474,6 +476,7 @@ many:
 
 fetched:
 	PREFETCHT1   (DX)
+	PREFETCHT1   128(DX)
 	ADDQ         R9, DX
 	VMOVUPS      (DI), Z12
 	VMOVUPS      64(DI), Z13
@@ -770,6 +773,7 @@ many:
 
 fetched:
 	PREFETCHT1   (DX)
+	PREFETCHT1   128(DX)
 	ADDQ         R9, DX
 	VMOVUPS      (DI), Z16
 	VMOVUPS      64(DI), Z17
@@ -1126,6 +1130,7 @@ many:
 
 fetched:
 	PREFETCHT1   (DX)
+	PREFETCHT1   128(DX)
 	ADDQ         R9, DX
 	VMOVUPS      (DI), Z20
 	VMOVUPS      64(DI), Z21
@@ -1543,6 +1548,7 @@ many:
 
 fetched:
 	PREFETCHT1   (DX)
+	PREFETCHT1   128(DX)
 	ADDQ         R9, DX
 	VMOVUPS      (DI), Z24
 	VMOVUPS      64(DI), Z25

@@ -36,7 +36,7 @@ func wide512() {
 }
 
 // strip512: c(mr*tiles,64) (+)= a(mr*tiles,k)·b, b being two panels (k,32) that begin bs elements apart. Every wideUnroll steps it fetches
-// what is at next and moves on by step bytes, and a row of c: few at a time, for a burst of them would hold up the loads.
+// what is at next and moves on by step bytes, and a row of c: little at a time, for a burst of them would hold up the loads.
 func strip512(mr int) {
 	name := fmt.Sprintf("wide%dAVX512", mr)
 	addToTable("wideAVX512", wideType, name)
@@ -103,7 +103,8 @@ func openWide(mr int) {
 	Label("ready")
 }
 
-// fetchWide asks for a row of c, if one is left, and a line of what is read next, into the second cache.
+// fetchWide asks for a row of c, if one is left, and for two lines of what is read next, into the second cache; the processor gets the
+// other line of each two itself.
 func fetchWide() {
 	DECQ(fetchLeft)
 	JL(LabelRef("fetched"))
@@ -115,6 +116,7 @@ func fetchWide() {
 	LEAQ(Mem{Base: cPtr, Index: cStride, Scale: 1, Disp: -128}, cPtr)
 	Label("fetched")
 	PREFETCHT1(Mem{Base: fetchAt})
+	PREFETCHT1(Mem{Base: fetchAt, Disp: 128})
 	ADDQ(fetchStep, fetchAt)
 }
 
