@@ -158,8 +158,8 @@ func (t *trainer) parts(pairs []encode.Pair, indices []int) []*part {
 		rows[k] = pairs[i].Rows()
 	}
 	var out []*part
-	for _, m := range encode.Micro(rows, t.cfg.MicroBatchTokens) {
-		out = append(out, newPart(pairs, indices[m[0]:m[1]]))
+	for _, items := range encode.Parts(rows, t.cfg.MicroBatchTokens) {
+		out = append(out, newPart(pairs, encode.Pick(indices, items)))
 	}
 	return out
 }
@@ -198,7 +198,7 @@ type passed struct {
 }
 
 // step computes the gradients of one batch, scaled by share (one over the batches of the step),
-// and returns its share of the loss and its metrics. Micro-batches change neither.
+// and returns its share of the loss and its metrics. Micro-batches change neither beyond rounding.
 func (t *trainer) step(pairs []encode.Pair, indices []int, step uint64, share float64) (float64, map[string]float64) {
 	parts := t.parts(pairs, indices)
 	in := totals(parts)

@@ -67,8 +67,8 @@ func parts(episodes []*episode, limit int) []*part {
 		rows[i] = e.rows()
 	}
 	var out []*part
-	for _, m := range encode.Micro(rows, limit) {
-		p := &part{episodes: episodes[m[0]:m[1]], tree: &batch.Tree{}}
+	for _, items := range encode.Parts(rows, limit) {
+		p := &part{episodes: encode.Pick(episodes, items), tree: &batch.Tree{}}
 		for _, e := range p.episodes {
 			p.spans = append(p.spans, span{len(p.targets), len(p.valueRows)})
 			root := p.tree.Add(-1, e.prompt, e.key)

@@ -56,19 +56,18 @@ func (m *Model) Score(ctx context.Context, examples []Example) ([]float64, error
 	for i := range ids {
 		rows[i] = len(ids[i])
 	}
-	parts := encode.Micro(rows, m.batchTokens())
+	parts := encode.Parts(rows, m.batchTokens())
 	m.passes(len(parts), func(n int) {
 		if ctx.Err() != nil {
 			return
 		}
-		part := parts[n]
 		tree := &batch.Tree{}
 		var last []int
-		for _, seq := range ids[part[0]:part[1]] {
-			last = append(last, tree.Last(tree.Add(-1, seq, 0)))
+		for _, i := range parts[n] {
+			last = append(last, tree.Last(tree.Add(-1, ids[i], 0)))
 		}
-		for i, s := range m.scores(tree, last) {
-			out[part[0]+i] = float64(s)
+		for k, s := range m.scores(tree, last) {
+			out[parts[n][k]] = float64(s)
 		}
 	})
 	return out, ctx.Err()
@@ -112,22 +111,22 @@ func (m *Model) evaluate(ctx context.Context, pairs []encode.Pair, center float6
 		rows[i] = p.Rows()
 	}
 	chosen, rejected, margin := make([]float64, len(pairs)), make([]float64, len(pairs)), make([]float64, len(pairs))
-	parts := encode.Micro(rows, m.batchTokens())
+	parts := encode.Parts(rows, m.batchTokens())
 	m.passes(len(parts), func(n int) {
 		if ctx.Err() != nil {
 			return
 		}
-		part := parts[n]
 		tree := &batch.Tree{}
 		var last []int
-		for i, p := range pairs[part[0]:part[1]] {
-			c, r := encode.AddRewardPair(tree, p, 0)
+		for _, i := range parts[n] {
+			c, r := encode.AddRewardPair(tree, pairs[i], 0)
 			last = append(last, c, r)
-			margin[part[0]+i] = p.Margin
+			margin[i] = pairs[i].Margin
 		}
 		c, r := sides(m.scores(tree, last))
-		copy(chosen[part[0]:], c)
-		copy(rejected[part[0]:], r)
+		for k, i := range parts[n] {
+			chosen[i], rejected[i] = c[k], r[k]
+		}
 	})
 	if err := ctx.Err(); err != nil {
 		return Report{}, err

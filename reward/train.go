@@ -150,24 +150,24 @@ func start(cfg Config, in Inputs) (*adapters.Adapter, error) {
 func tokens(p encode.Pair) int { return 2*len(p.Prompt) + len(p.Chosen) + len(p.Rejected) }
 
 // step computes the gradients of one batch, scaled by share (one over the batches of the step),
-// and returns its share of the loss and its metrics. Micro-batches change neither.
+// and returns its share of the loss and its metrics. Micro-batches change neither beyond rounding.
 func (t *trainer) step(indices []int, step uint64, share float64) (float64, map[string]float64) {
 	rows := make([]int, len(indices))
 	for k, i := range indices {
 		rows[k] = t.pairs[i].Rows()
 	}
-	parts := encode.Micro(rows, t.cfg.MicroBatchTokens)
+	parts := encode.Parts(rows, t.cfg.MicroBatchTokens)
 	type outcome struct {
 		chosen, rejected []float64
 		loss             float64
 	}
 	outs := make([]outcome, len(parts))
 	t.cfg.Passes(len(parts), func(n int, turn *ops.Turn) {
-		part, o := parts[n], &outs[n]
+		o := &outs[n]
 		tree := &batch.Tree{}
 		var last []int
 		var margin []float64
-		for _, i := range indices[part[0]:part[1]] {
+		for _, i := range encode.Pick(indices, parts[n]) {
 			c, r := encode.AddRewardPair(tree, t.pairs[i], uint64(i))
 			last = append(last, c, r)
 			margin = append(margin, t.pairs[i].Margin)

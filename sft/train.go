@@ -224,9 +224,9 @@ func (t *trainer) parts(items []encode.Example, indices []int) []part {
 		rows[k] = items[i].Rows()
 	}
 	var out []part
-	for _, m := range encode.Micro(rows, t.cfg.MicroBatchTokens) {
+	for _, of := range encode.Parts(rows, t.cfg.MicroBatchTokens) {
 		p := part{tree: &batch.Tree{}}
-		for _, i := range indices[m[0]:m[1]] {
+		for _, i := range encode.Pick(indices, of) {
 			p.targets = append(p.targets, encode.AddExample(p.tree, items[i], uint64(i))...)
 		}
 		out = append(out, p)

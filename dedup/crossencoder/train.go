@@ -222,13 +222,12 @@ func (t *trainer) step(indices []int, step uint64, share float64) float64 {
 		ids[k], types[k] = e.Tokenizer.EncodePair(t.texts[i][0], t.texts[i][1], e.MaxLen)
 		rows[k] = len(ids[k])
 	}
-	parts := encode.Micro(rows, t.cfg.MicroBatchTokens)
+	parts := encode.Parts(rows, t.cfg.MicroBatchTokens)
 	losses := make([]float64, len(parts))
 	t.cfg.Passes(len(parts), func(n int, turn *ops.Turn) {
-		part := parts[n]
 		tree := &batch.Tree{}
 		var same []bool
-		for k := part[0]; k < part[1]; k++ {
+		for _, k := range parts[n] {
 			e.AddInput(tree, ids[k], types[k], uint64(indices[k]))
 			same = append(same, t.same[indices[k]])
 		}

@@ -29,7 +29,7 @@ type Target struct {
 // stays in a thread's caches.
 const PartRows = 256
 
-// PassRows is the most rows of one pass where limit rows may be in memory, unless one item has more: half of them, so that two passes
+// PassRows is about how many rows a pass has where limit rows may be in memory: half of them, so that two passes
 // run side by side, but no fewer than PartRows and no more than twice that. More rows share the weights that a pass reads.
 func PassRows(limit int) int { return min(limit, max(PartRows, min(limit/2, 2*PartRows))) }
 

@@ -250,12 +250,22 @@ func TestAddExample(t *testing.T) {
 	}
 }
 
-func TestMicro(t *testing.T) {
-	if got, want := Micro([]int{3, 3, 9, 1, 1}, 6), [][2]int{{0, 2}, {2, 3}, {3, 5}}; !slices.Equal(got, want) {
-		t.Errorf("%v, want %v", got, want)
-	}
-	if got := Micro(nil, 6); got != nil {
-		t.Errorf("%v", got)
+func TestParts(t *testing.T) {
+	for _, c := range []struct {
+		rows  []int
+		limit int
+		want  [][]int
+	}{
+		{nil, 6, nil},
+		{[]int{3, 3, 9, 1, 1}, 6, [][]int{{0, 1}, {2}, {3, 4}}},            // one pass at a time
+		{[]int{300, 100, 120, 90}, 768, [][]int{{0}, {1, 2, 3}}},           // two
+		{[]int{100, 90, 300, 120, 400}, 768, [][]int{{2}, {0, 1, 3}, {4}}}, // the last has no room beside the others
+		{[]int{900, 200, 200}, 512, [][]int{{0}, {1}, {2}}},                // the first has none at all
+		{[]int{200, 200, 200, 200, 200}, 1024, [][]int{{0, 2, 4}, {1, 3}}},
+	} {
+		if got := Parts(c.rows, c.limit); !slices.EqualFunc(got, c.want, slices.Equal) {
+			t.Errorf("%v rows, %d at once: %v, want %v", c.rows, c.limit, got, c.want)
+		}
 	}
 }
 

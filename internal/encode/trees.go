@@ -1,6 +1,8 @@
 package encode
 
 import (
+	"slices"
+
 	"plumb/internal/batch"
 )
 
@@ -60,21 +62,45 @@ func targets(t *batch.Tree, root, seg int, path []int32, from int) []batch.Targe
 	return out
 }
 
-// Micro cuts a batch into consecutive parts of at most batch.PassRows(limit) rows each; an item with more goes alone. rows gives the
-// rows of each item.
-func Micro(rows []int, limit int) [][2]int {
-	limit = batch.PassRows(limit)
-	var out [][2]int
-	first, sum := 0, 0
-	for i, n := range rows {
-		if i > first && sum+n > limit {
-			out = append(out, [2]int{first, i})
-			first, sum = i, 0
+// Parts cuts a batch into the parts of its passes, lists of items in ascending order. Consecutive items of at most limit rows, unless one has more, are in
+// memory at once: they are shared out to as many passes as run side by side (batch.PassRows), so that all take about as long. rows gives the rows of
+// each item.
+func Parts(rows []int, limit int) (parts [][]int) {
+	for first := 0; first < len(rows); {
+		end, sum := first, 0
+		for end < len(rows) && (end == first || sum+rows[end] <= limit) {
+			sum += rows[end]
+			end++
 		}
-		sum += n
+		parts = append(parts, shares(rows, first, end, max(1, limit/batch.PassRows(limit)))...)
+		first = end
 	}
-	if first < len(rows) {
-		out = append(out, [2]int{first, len(rows)})
+	return parts
+}
+
+// shares shares items [first,end) out to at most n parts: the longest first, each to the part that has the fewest rows.
+func shares(rows []int, first, end, n int) [][]int {
+	order := make([]int, end-first)
+	for i := range order {
+		order[i] = first + i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return rows[b] - rows[a] })
+	parts, sums := make([][]int, min(n, end-first)), make([]int, min(n, end-first))
+	for _, i := range order {
+		j := slices.Index(sums, slices.Min(sums))
+		parts[j], sums[j] = append(parts[j], i), sums[j]+rows[i]
+	}
+	for _, p := range parts {
+		slices.Sort(p)
+	}
+	return parts
+}
+
+// Pick returns the items of x that a part lists.
+func Pick[T any](x []T, part []int) []T {
+	out := make([]T, len(part))
+	for k, i := range part {
+		out[k] = x[i]
 	}
 	return out
 }

@@ -6,7 +6,7 @@ import (
 	"plumb/internal/ops"
 )
 
-// Passes runs pass on the n parts of a batch, as encode.Micro cut it, several at once where MicroBatchTokens has room for
+// Passes runs pass on the n parts of a batch, as encode.Parts cut it, several at once where MicroBatchTokens has room for
 // them. A tape that has the pass's turn adds to gradients in the order of the parts; anything else a pass must keep to
 // itself. So nothing depends on how many run at once.
 func (o Options) Passes(n int, pass func(i int, turn *ops.Turn)) {
