@@ -34,7 +34,7 @@ var shared struct {
 }
 
 // allocShared is Alloc for what lives long, as weights do: several share a run of huge pages, for a matrix of a small model fills none by itself. A
-// run is collected when nobody has a part of it any more.
+// run is collected when nobody has a part of it any more, but for the last one, which is kept for what comes.
 func allocShared(n int) []float32 {
 	if n > sharedFloats/4 {
 		return Alloc(n)

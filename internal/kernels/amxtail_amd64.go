@@ -126,6 +126,9 @@ func (p *tailedPairs) tiles(s *scratch, i, rows, n int) {
 	}
 	w.x = w.dst // which moves as what is added does
 	w.byA, w.byU, w.byTile = 32*w.lda, 32*w.ldu, 32*w.ldd
+	if n == 1 {
+		w.byTile = w.byPanel // by which the tile of the next panel is fetched
+	}
 	if rows > 16 {
 		w.low, w.lowU, w.lowDst = 16*w.lda, 16*w.ldu, 16*w.ldd
 	}

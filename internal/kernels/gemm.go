@@ -137,7 +137,7 @@ type panel struct {
 	ldb, j, w, wide int
 }
 
-// packed reports whether all of 32 columns were packed.
+// packed reports whether all of 32 columns were packed: what pack points into has only one panel of b where rows are 32 apart.
 func (p *panel) packed() bool { return p.w == 32 && p.ldb == 32 }
 
 // pack makes panel p of a group for columns [j0,j1), or points into b where few rows would not repay the copy.

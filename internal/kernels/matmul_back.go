@@ -76,9 +76,8 @@ func (b *backward) start(dy Rows, ldy int, c Compute) {
 	t := Threads()
 	group, unit := backGroup, 1
 	if b.strips {
-		group = 1
 		if n := b.heights().together(); blocks >= n*t {
-			unit = n
+			group, unit = 1, n
 		}
 	}
 	units := (blocks + unit - 1) / unit
@@ -103,9 +102,11 @@ func MatMulBackwardSum(dx []float32, terms []Term, m int, acc bool, low *LowRank
 	bs, kept := make([]*backward, len(terms)), true
 	for i, t := range terms {
 		bs[i] = &backward{im: active.Load(), p: t.P, dx: dx, ldx: t.P.k, n: t.P.n, m: m, acc: acc || i > 0, yb: t.DY, ldb: pairStride(t.P.n)}
+		if i == len(terms)-1 {
+			bs[i].low = low
+		}
 		kept = kept && bs[i].kept() != nil
 	}
-	bs[len(bs)-1].low = low
 	if kept {
 		sumKept(bs)
 		return

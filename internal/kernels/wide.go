@@ -62,7 +62,7 @@ func (b *backward) runWide(m0, m1, j0, j1 int, made []float32, size, l0, l1 int)
 		b.im.wide(m, l1-l0, b.dy[m0*b.ldy+l0:], b.ldy, made, size, c, b.ldx, b.acc || l0 > 0, b.following(m0, m1, l1-l0))
 		made = from(made, min(len(made), 2*size))
 		for j := range 2 {
-			if b.low != nil && l1 == b.n {
+			if b.low != nil && !b.low.Halves && l1 == b.n {
 				b.low.add(b.im, false, m, m0, b.low.V[32*(j0+j):], k, c[32*j:], b.ldx)
 			}
 		}
