@@ -16,8 +16,7 @@ func TestAllocShared(t *testing.T) {
 	if len(a) != 17 || cap(a) != 17 || len(b) != 1 {
 		t.Errorf("lengths are %d, %d, capacity %d", len(a), len(b), cap(a))
 	}
-	a[16], a = 1, append(a, 2)
-	if b[0] != 0 {
+	if a = append(a, 2); a[17] != 2 || b[0] != 0 {
 		t.Error("appending wrote to a neighbour")
 	}
 	if big := allocShared(sharedFloats); len(big) != sharedFloats {

@@ -224,12 +224,22 @@ func treeEqualsSeparateSequences(t *testing.T, m *Model, a *adapters.Adapter) {
 
 // TestForwardRows: asking for some rows gives their floats of the whole pass, dropout and gradients included; where products multiply
 // bf16, sums of gradients over rows have another order.
-func TestForwardRows(t *testing.T) { eachArithmetic(t, forwardRows) }
+func TestForwardRows(t *testing.T) { eachArithmetic(t, withAndWithoutDropout(forwardRows)) }
 
-func forwardRows(t *testing.T, m *Model, a *adapters.Adapter) {
-	for _, l := range a.Layers {
-		l.LoRA.Dropout = 0.3
+// withAndWithoutDropout runs a test of gradients with an adapter of dropout 0.3 and with one of none, whose norms' gradients find their input by
+// their result.
+func withAndWithoutDropout(test func(t *testing.T, m *Model, a *adapters.Adapter, p float64)) func(t *testing.T, m *Model, a *adapters.Adapter) {
+	return func(t *testing.T, m *Model, a *adapters.Adapter) {
+		for _, p := range []float64{0.3, 0} {
+			for _, l := range a.Layers {
+				l.LoRA.Dropout = float32(p)
+			}
+			test(t, m, a, p)
+		}
 	}
+}
+
+func forwardRows(t *testing.T, m *Model, a *adapters.Adapter, p float64) {
 	b := &batch.Tree{}
 	root := b.Add(-1, tokens(1, 40), 1)
 	b.Add(root, tokens(2, 9), 1)
@@ -242,8 +252,7 @@ func forwardRows(t *testing.T, m *Model, a *adapters.Adapter) {
 		dy[i] = float32(rng.NormFloat64())
 	}
 	pass := func(all bool) (out [][]float32) {
-		tape := ops.NewTape()
-		tape.Train, tape.Drop = true, ops.Dropout{Seed: 1, Step: 2}
+		tape := ops.TrainingTape(p, ops.Dropout{Seed: 1, Step: 2}, false)
 		var x mat.Tensor
 		if all {
 			x = ops.Gather(tape, m.Forward(tape, b, a), rows)
@@ -270,19 +279,16 @@ func forwardRows(t *testing.T, m *Model, a *adapters.Adapter) {
 }
 
 // TestCheckpointing: computing blocks again in the backward pass gives the same bits.
-func TestCheckpointing(t *testing.T) { eachArithmetic(t, checkpointing) }
+func TestCheckpointing(t *testing.T) { eachArithmetic(t, withAndWithoutDropout(checkpointing)) }
 
-func checkpointing(t *testing.T, m *Model, a *adapters.Adapter) {
-	for _, l := range a.Layers {
-		l.LoRA.Dropout = 0.3
-	}
+func checkpointing(t *testing.T, m *Model, a *adapters.Adapter, p float64) {
 	b := &batch.Tree{}
 	root := b.Add(-1, tokens(1, 40), 1)
 	_, targets := b.AddCompletion(root, tokens(2, 9), 1)
 	_, more := b.AddCompletion(root, tokens(3, 25), 1)
 	targets = append(targets, more...)
 	grads := func(recompute bool) (out [][]float32) {
-		tape := ops.TrainingTape(0.3, ops.Dropout{Seed: 1, Step: 2}, recompute)
+		tape := ops.TrainingTape(p, ops.Dropout{Seed: 1, Step: 2}, recompute)
 		lp := m.Score(tape, b, a, targets, 1, nil)
 		out = append(out, slices.Clone(ops.F32(lp)))
 		seed := make([]float32, len(targets))

@@ -140,7 +140,8 @@ func (l *Linear) ApplyGELU(t *Tape, x mat.Tensor, lora *LoRA, tanh bool) (y, h m
 	return t.apply(&gelu{x: h, tanh: tanh, half: l.halves()}), h
 }
 
-// ApplyAdd returns plus + Apply(x), both (T, out). It works in plus's memory where it can: plus may not be read afterwards.
+// ApplyAdd returns plus + Apply(x), both (T, out). It works in plus's memory where it can: plus may not be read afterwards, nor by the
+// backward pass of anything but lazy norms.
 func (l *Linear) ApplyAdd(t *Tape, x mat.Tensor, lora *LoRA, plus mat.Tensor) mat.Tensor {
 	if !l.halves() {
 		return Add(t, plus, l.Apply(t, x, lora))
@@ -194,12 +195,14 @@ func (f *linear) operandBack(dy mat.Tensor) kernels.Rows {
 
 func (f *linear) Forward() (mat.Tensor, error) {
 	x, t := f.open()
+	if f.plus != nil {
+		t.Add = F32(f.plus)
+	}
 	y := f.result()
 	switch {
 	case f.half:
 		f.l.W.Frozen.MatMulHalf(y.half, x, f.rows, t)
 	case f.plus != nil:
-		t.Add = F32(f.plus)
 		f.l.W.Frozen.MatMulAdd(y.data(), x, f.rows, t)
 	default:
 		f.l.W.apply(y.data(), x, f.rows, f.l.Compute, t)
@@ -214,9 +217,10 @@ func (f *linear) result() (y *value) {
 	switch {
 	case f.half:
 		y = newHalf(f.rows, out)
-	case f.plus != nil && valueOf(f.plus).lose(f.tape):
-		y = inPlace(f.plus)
-	default:
+	case f.plus != nil:
+		y = valueOf(f.plus).give(f.tape)
+	}
+	if y == nil {
 		y = newValue(f.rows, out)
 	}
 	y.halfToo = f.l.W.pairs(f.l.Compute) && (f.low == nil || f.low.pairs)

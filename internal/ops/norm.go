@@ -30,7 +30,7 @@ type norm struct {
 	rows, cols int
 	mean, rstd []float32
 	out        *value // the result of a lazy one
-	gone       bool   // x was overwritten: the backward pass makes it of out's half
+	gone       bool   // x's memory was given away
 }
 
 // Apply normalises each row of x (T, cols), or each run of len(Gain) columns of it when that divides
@@ -66,7 +66,8 @@ func (f *norm) Forward() (mat.Tensor, error) {
 	}
 	if f.lazy {
 		f.out = newLazy(r, c, f)
-		if x := valueOf(f.x); f.keep {
+		if f.keep {
+			x := valueOf(f.x)
 			x.norms = append(x.norms, f)
 		}
 		return f.out, nil
@@ -76,10 +77,10 @@ func (f *norm) Forward() (mat.Tensor, error) {
 	return y, nil
 }
 
-// canLose reports whether the backward pass can do without x: it finds what this norm made of it, in bf16, and no gain is so small that x could
-// not be made of that.
-func (f *norm) canLose() bool {
-	return f.n.RMS && !f.n.Gain.RequiresGrad() && f.out.half != nil && f.out.readBack && f.out.buf == nil &&
+// byResult reports whether the backward pass makes x of this norm's result, which the gradients of A read in bf16 and so is kept, and needs x no more:
+// no gain is so small that x could not be made of it.
+func (f *norm) byResult() bool {
+	return f.lazy && f.n.RMS && !f.n.Gain.RequiresGrad() && f.out.half != nil && f.out.readBack &&
 		!slices.ContainsFunc(F32(f.n.Gain), func(g float32) bool { return math.Abs(float64(g)) < leastGain })
 }
 
@@ -129,7 +130,7 @@ func (f *norm) Backward(gy mat.Tensor) error {
 			half = halfAlloc(kernels.HalfLen(f.rows, f.cols))
 			v.grad.half = half
 		}
-		if f.gone {
+		if f.byResult() {
 			kernels.RMSNormBackwardOf(dx, half, F32(gy), f.out.half, F32(f.n.Gain), f.rstd, f.rows, f.cols)
 			return nil
 		}

@@ -172,7 +172,9 @@ func (t *Tape) forget(x mat.Tensor) {
 		switch f, ok := t.fns[i].(recomputer); {
 		case !ok:
 			v.releaseRounded()
-		case v.buf == nil && v.half != nil && v.readBack:
+		case v.half != nil && v.readBack:
+			v.releaseBuffer()
+			v.again = f
 		default:
 			v.release()
 			v.again = f

@@ -144,16 +144,20 @@ func rowsInto(scratch []float32, x mat.Tensor, lo, hi int) []float32 {
 	return v.data()[lo*cols : hi*cols]
 }
 
-// lose reports whether the operator that reads v last in the forward pass may write over it: nobody else has its memory, and on a tape none but
-// norms read it, which can do without in the backward pass and now must.
-func (v *value) lose(t *Tape) bool {
-	if v.buf == nil || v.buf.refs != 1 || t != nil && len(v.norms) == 0 || slices.ContainsFunc(v.norms, func(n *norm) bool { return !n.canLose() }) {
-		return false
+// give moves v's memory to a new value for the operator that reads v last in the forward pass, which may write over it; nil where somebody else has it
+// or, on a tape, a norm's gradient needs what is in it. No other operator's gradient may read v: it would panic.
+func (v *value) give(t *Tape) *value {
+	if v.buf == nil || v.buf.refs != 1 || t != nil && len(v.norms) == 0 || slices.ContainsFunc(v.norms, func(n *norm) bool { return !n.byResult() }) {
+		return nil
 	}
 	for _, n := range v.norms {
 		n.gone = true
 	}
-	return true
+	s := v.Shape()
+	y := wrap(v.buf, s[0], s[1])
+	y.buf.refs--
+	v.Dense, v.lazy, v.buf = hollow, [2]int{s[0], s[1]}, nil
+	return y
 }
 
 // releaseRounded drops the value's other forms.
