@@ -26,6 +26,29 @@ func param(seed uint64, rows, cols int) *nn.Param {
 	return NewParam(rows, cols, random(seed, rows*cols))
 }
 
+// pairLevels runs a test at every level whose products multiply bf16 pairs.
+func pairLevels(t *testing.T, f func(t *testing.T)) {
+	for _, level := range kernels.Available() {
+		t.Run(level.String(), func(t *testing.T) {
+			defer kernels.Force(level)()
+			if !kernels.DotsPairs() {
+				t.Skip("no pairs")
+			}
+			f(t)
+		})
+	}
+}
+
+// relative is the length of got-want by that of want.
+func relative(got, want []float32) float64 {
+	var d, n float64
+	for i, w := range want {
+		d += math.Pow(float64(got[i]-w), 2)
+		n += math.Pow(float64(w), 2)
+	}
+	return math.Sqrt(d / n)
+}
+
 // checkGrad compares the tape's gradients of sum(w*f()) with central differences, for every element of every parameter.
 func checkGrad(t *testing.T, params []*nn.Param, f func(tape *Tape) mat.Tensor) {
 	t.Helper()

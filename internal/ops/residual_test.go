@@ -1,8 +1,6 @@
 package ops
 
 import (
-	"fmt"
-	"math"
 	"slices"
 	"testing"
 
@@ -82,118 +80,95 @@ func (r *residual) exact(is bool) {
 // The residual stream is written over where the backward pass can do without it: the sum has the same bits, and gradients are off by the rounding of
 // the norm's result.
 func TestResidualInPlace(t *testing.T) {
-	for _, level := range kernels.Available() {
-		t.Run(fmt.Sprint(level), func(t *testing.T) {
-			defer kernels.Force(level)()
-			if !kernels.DotsPairs() {
-				t.Skip("no pairs")
+	pairLevels(t, func(t *testing.T) {
+		r := newResidual(50, 64)
+		r.exact(true)
+		want, over, wantGrads := r.run(NewTape())
+		if over != [2]bool{} {
+			t.Error("wrote over what the gradient of a gain reads")
+		}
+		r.exact(false)
+		got, over, grads := r.run(NewTape())
+		if over != [2]bool{true, true} {
+			t.Errorf("did not write over the residual stream: %v", over)
+		}
+		alone, over, _ := r.run(nil)
+		if over != [2]bool{true, true} {
+			t.Errorf("without a tape, did not write over the residual stream: %v", over)
+		}
+		if !slices.Equal(got, want) || !slices.Equal(alone, want) {
+			t.Error("sums differ")
+		}
+		for i, w := range wantGrads {
+			if off := relative(grads[i], w); off > 3e-3 {
+				t.Errorf("gradient %d is off by %.2g", i, off)
 			}
-			r := newResidual(50, 64)
-			r.exact(true)
-			want, over, wantGrads := r.run(NewTape())
-			if over != [2]bool{} {
-				t.Error("wrote over what the gradient of a gain reads")
-			}
-			r.exact(false)
-			got, over, grads := r.run(NewTape())
-			if over != [2]bool{true, true} {
-				t.Errorf("did not write over the residual stream: %v", over)
-			}
-			alone, over, _ := r.run(nil)
-			if over != [2]bool{true, true} {
-				t.Errorf("without a tape, did not write over the residual stream: %v", over)
-			}
-			if !slices.Equal(got, want) || !slices.Equal(alone, want) {
-				t.Error("sums differ")
-			}
-			for i, w := range wantGrads {
-				var d, n float64
-				for j := range w {
-					d += math.Pow(float64(grads[i][j]-w[j]), 2)
-					n += math.Pow(float64(w[j]), 2)
-				}
-				if d > 1e-5*n {
-					t.Errorf("gradient %d is off by %.2g", i, math.Sqrt(d/n))
-				}
-			}
-		})
-	}
+		}
+	})
 }
 
 // Gains too small to divide by, a norm whose result nobody keeps, and a second one that needs its input, keep the residual stream.
 func TestResidualKept(t *testing.T) {
-	for _, level := range kernels.Available() {
-		t.Run(fmt.Sprint(level), func(t *testing.T) {
-			defer kernels.Force(level)()
-			if !kernels.DotsPairs() {
-				t.Skip("no pairs")
-			}
-			r := newResidual(20, 64)
-			first := &r.steps[0]
-			F32(first.norm.Gain)[3] = 1e-9
-			if _, over, _ := r.run(NewTape()); over != [2]bool{false, true} {
-				t.Errorf("a gain of nearly 0: %v", over)
-			}
-			F32(first.norm.Gain)[3] = 1
-			lora := first.up.LoRA
-			first.up.LoRA = &LoRA{A: param(7, 8, 64), B: param(8, 64, 8), Scale: 0.1, Dropout: 0.5}
-			rows := &batch.Tree{}
-			rows.Add(-1, make([]int32, 20), 1)
-			tape := TrainingTape(0.5, Dropout{Seed: 1}.For(rows), false)
-			if _, over, _ := r.run(tape); over != [2]bool{false, true} {
-				t.Errorf("dropout, which reads another form of a norm's result: %v", over)
-			}
-			first.up.LoRA = lora
+	pairLevels(t, func(t *testing.T) {
+		r := newResidual(20, 64)
+		first := &r.steps[0]
+		F32(first.norm.Gain)[3] = 1e-9
+		if _, over, _ := r.run(NewTape()); over != [2]bool{false, true} {
+			t.Errorf("a gain of nearly 0: %v", over)
+		}
+		F32(first.norm.Gain)[3] = 1
+		lora := first.up.LoRA
+		first.up.LoRA = &LoRA{A: param(7, 8, 64), B: param(8, 64, 8), Scale: 0.1, Dropout: 0.5}
+		rows := &batch.Tree{}
+		rows.Add(-1, make([]int32, 20), 1)
+		tape := TrainingTape(0.5, Dropout{Seed: 1}.For(rows), false)
+		if _, over, _ := r.run(tape); over != [2]bool{false, true} {
+			t.Errorf("dropout, which reads another form of a norm's result: %v", over)
+		}
+		first.up.LoRA = lora
 
-			tape = NewTape()
-			x := leaf(tape, r.x)
-			h := r.steps[1].norm.Lazy(tape, x) // read as float32, of no gradient of A
-			y := Together(tape, first.norm.Lazy(tape, x), first.up)[0]
-			before := slices.Clone(F32(x))
-			first.down.Linear.ApplyAdd(tape, y, first.down.LoRA, x)
-			if F32(h); !slices.Equal(F32(x), before) {
-				t.Error("wrote over what another norm reads")
-			}
-		})
-	}
+		tape = NewTape()
+		x := leaf(tape, r.x)
+		h := r.steps[1].norm.Lazy(tape, x) // read as float32, of no gradient of A
+		y := Together(tape, first.norm.Lazy(tape, x), first.up)[0]
+		before := slices.Clone(F32(x))
+		first.down.Linear.ApplyAdd(tape, y, first.down.LoRA, x)
+		if F32(h); !slices.Equal(F32(x), before) {
+			t.Error("wrote over what another norm reads")
+		}
+	})
 }
 
 // A block's input, from which it is computed again, stays, and gradients are the same floats as without that.
 func TestResidualRecomputed(t *testing.T) {
-	for _, level := range kernels.Available() {
-		t.Run(fmt.Sprint(level), func(t *testing.T) {
-			defer kernels.Force(level)()
-			if !kernels.DotsPairs() {
-				t.Skip("no pairs")
+	pairLevels(t, func(t *testing.T) {
+		r := newResidual(20, 64)
+		want, _, wantGrads := r.run(NewTape())
+		params := []*nn.Param{r.x}
+		tape := NewTape()
+		x := leaf(tape, r.x)
+		for _, s := range r.steps {
+			params = append(params, s.up.LoRA.A, s.up.LoRA.B, s.down.LoRA.A, s.down.LoRA.B)
+			before := slices.Clone(F32(x))
+			z := Checkpoint(tape, x, func(t *Tape, x mat.Tensor) mat.Tensor {
+				return s.down.Linear.ApplyAdd(t, Together(t, s.norm.Lazy(t, x), s.up)[0], s.down.LoRA, x)
+			})
+			if !slices.Equal(before, F32(x)) {
+				t.Error("wrote over a block's input")
 			}
-			r := newResidual(20, 64)
-			want, _, wantGrads := r.run(NewTape())
-			params := []*nn.Param{r.x}
-			tape := NewTape()
-			x := leaf(tape, r.x)
-			for _, s := range r.steps {
-				params = append(params, s.up.LoRA.A, s.up.LoRA.B, s.down.LoRA.A, s.down.LoRA.B)
-				before := slices.Clone(F32(x))
-				z := Checkpoint(tape, x, func(t *Tape, x mat.Tensor) mat.Tensor {
-					return s.down.Linear.ApplyAdd(t, Together(t, s.norm.Lazy(t, x), s.up)[0], s.down.LoRA, x)
-				})
-				if !slices.Equal(before, F32(x)) {
-					t.Error("wrote over a block's input")
-				}
-				x = z
+			x = z
+		}
+		if !slices.Equal(F32(x), want) {
+			t.Error("sums differ")
+		}
+		for _, p := range params {
+			ZeroGrad(p)
+		}
+		tape.Backward(x, random(40, len(want)))
+		for i, p := range params {
+			if !slices.Equal(Grad(p), wantGrads[i]) {
+				t.Errorf("gradient %d differs", i)
 			}
-			if !slices.Equal(F32(x), want) {
-				t.Error("sums differ")
-			}
-			for _, p := range params {
-				ZeroGrad(p)
-			}
-			tape.Backward(x, random(40, len(want)))
-			for i, p := range params {
-				if !slices.Equal(Grad(p), wantGrads[i]) {
-					t.Errorf("gradient %d differs", i)
-				}
-			}
-		})
-	}
+		}
+	})
 }
