@@ -63,6 +63,9 @@ func (h heights) together() int {
 	return 1
 }
 
+// units is how many times panels that are multiplied at once make so many panels, the last time perhaps fewer.
+func (h heights) units(panels int) int { return (panels + h.together() - 1) / h.together() }
+
 // grain is what the rows of all blocks but the last are a multiple of: the tile unit has 32 at once, a strip's tile stripRows or wideRows.
 func (h heights) grain() int {
 	switch {
@@ -109,8 +112,7 @@ func (h heights) cut(m, panels, k int) cut {
 	if t < 2 || m*panels*32*k < 1<<16 {
 		return c
 	}
-	unit := h.together()
-	c.pieces = min((panels+unit-1)/unit, max(1, (4*t+c.blocks-1)/c.blocks))
+	c.pieces = min(h.units(panels), max(1, (4*t+c.blocks-1)/c.blocks))
 	if c.pieces == 1 {
 		c.blocks = min(tiles, (c.blocks+t-1)/t*t) // no thread waits for the last block of another
 	}
@@ -125,7 +127,7 @@ func (c cut) items() int { return c.blocks * max(c.pieces, 1) }
 
 // bounds are the rows and the panels of an item.
 func (c cut) bounds(i int) (m0, m1, j0, j1 int) {
-	b, p, pieces, unit := i%c.blocks, i/c.blocks, max(c.pieces, 1), c.together()
-	panel := func(p int) int { return min(c.panels, (c.panels+unit-1)/unit*p/pieces*unit) }
+	b, p, pieces := i%c.blocks, i/c.blocks, max(c.pieces, 1)
+	panel := func(p int) int { return min(c.panels, c.units(c.panels)*p/pieces*c.together()) }
 	return c.row(c.m, c.tiles, c.tiles*b/c.blocks), c.row(c.m, c.tiles, c.tiles*(b+1)/c.blocks), panel(p), panel(p + 1)
 }

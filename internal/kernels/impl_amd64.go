@@ -53,10 +53,7 @@ func makeImpls() (two, vnni, five, bf, amx impl) {
 	two.level, two.vec, two.rows, two.ints16, two.fastInts = AVX2, 1, heights{6, 120}, heights{6, 120}, true
 	two.tile, two.tile16, two.tileBF, two.tileInt = tileAVX2, tile16AVX2, tileBF256, tileInt256
 	two.tile8, two.intTail, two.intStrips = tile8AVX2, true, true
-	two.strip, two.widenPairs = strip256, func(dst []float32, src []uint16, pairs int) {
-		_, _ = dst[64*pairs-1], src[64*pairs-1]
-		widenPairsAVX2(&dst[0], &src[0], pairs)
-	}
+	two.strip, two.widenPairs = strip256, widening(widenPairsAVX2)
 	two.fastBlocks = fewRows
 	two.blocks, two.tileBlocks, two.quantRow = heights{2, 120}, blocksBy(tileQ4AVX2[:], tileQ8AVX2[:]), quantRow256
 
@@ -73,10 +70,7 @@ func makeImpls() (two, vnni, five, bf, amx impl) {
 	five.ahead = two.ahead
 	five.level, five.vec, five.rows = AVX512, 2, heights{rows512, 112}
 	five.tile, five.tile16, five.tileBF = tileAVX512, tile16AVX512, tileBF512
-	five.wide, five.widenPairs = wide512, func(dst []float32, src []uint16, pairs int) {
-		_, _ = dst[64*pairs-1], src[64*pairs-1]
-		widenPairsAVX512(&dst[0], &src[0], pairs)
-	}
+	five.wide, five.widenPairs = wide512, widening(widenPairsAVX512)
 	five.transpose16 = func(dst []uint32, ldd int, src []uint32, lds int, n int) {
 		checkTranspose(dst, ldd, src, lds, n)
 		transpose16AVX512(&dst[0], ldd, &src[0], lds, n)
@@ -132,3 +126,11 @@ func makeImpls() (two, vnni, five, bf, amx impl) {
 
 // slowDot tells Intel's server processors: their tile unit gives them away.
 func slowDot() bool { return cpu.X86.HasAMXTile }
+
+// widening is impl.widenPairs by a function in assembly.
+func widening(f func(dst *float32, src *uint16, pairs int)) func(dst []float32, src []uint16, pairs int) {
+	return func(dst []float32, src []uint16, pairs int) {
+		_, _ = dst[64*pairs-1], src[64*pairs-1]
+		f(&dst[0], &src[0], pairs)
+	}
+}

@@ -65,15 +65,14 @@ func RMSNormBackward(dx []float32, half []uint16, dy, x, gain, rstd []float32, r
 func RMSNormBackwardOf(dx []float32, half []uint16, dy []float32, y []uint16, gain, rstd []float32, rows, cols int) {
 	im := active.Load()
 	ld := pairStride(cols)
-	inverse := make([]float32, cols)
-	for i, g := range gain[:cols] {
-		inverse[i] = 1 / g
-	}
-	eachFour(rows, cols, func(r, n int) {
+	eachPart(rows, cols, func(lo, hi int) {
 		s := getScratch()
 		defer putScratch(s)
-		x := s.extra(cols)
-		for ; n > 0; r, n = r+1, n-1 {
+		x, inverse := s.extra(cols), s.panel(cols)
+		for i, g := range gain[:cols] {
+			inverse[i] = 1 / g
+		}
+		for r := lo; r < hi; r++ {
 			BF16ToF32(x, y[r*ld:][:cols])
 			normRow(im, x, x, inverse, nil, 0, 1/rstd[r])
 			rmsBackRow(im, dx, half, dy, x, gain, rstd[r], r)
@@ -148,11 +147,15 @@ func eachRow(rows, cols int, f func(r int)) {
 }
 
 func eachFour(rows, cols int, f func(r, n int)) {
-	part := func(lo, hi int) {
+	eachPart(rows, cols, func(lo, hi int) {
 		for r := lo; r < hi; r += 4 {
 			f(r, min(4, hi-r))
 		}
-	}
+	})
+}
+
+// eachPart runs part on runs of rows that begin at multiples of four.
+func eachPart(rows, cols int, part func(lo, hi int)) {
 	step := max(4, grain/max(1, cols)&^3)
 	if rows < 2*step {
 		part(0, rows)

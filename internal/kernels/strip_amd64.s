@@ -745,36 +745,53 @@ store:
 // func widenPairsAVX2(dst *float32, src *uint16, pairs int)
 // Requires: AVX, AVX2
 TEXT ·widenPairsAVX2(SB), NOSPLIT, $0-24
-	MOVQ     dst+0(FP), AX
-	MOVQ     src+8(FP), DI
-	MOVQ     pairs+16(FP), CX
-	VPCMPEQD Y15, Y15, Y15
-	VPSLLD   $0x10, Y15, Y15
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), DI
+	MOVQ    pairs+16(FP), CX
+	VMOVUPS cffff0000<>+0(SB), Y0
 
 pair:
-	VMOVDQU (DI), Y0
-	VPAND   Y15, Y0, Y4
-	VPSLLD  $0x10, Y0, Y0
-	VMOVDQU Y0, (AX)
-	VMOVDQU Y4, 128(AX)
-	VMOVDQU 32(DI), Y1
-	VPAND   Y15, Y1, Y5
+	VMOVUPS (DI), Y1
+	VANDPS  Y0, Y1, Y2
 	VPSLLD  $0x10, Y1, Y1
-	VMOVDQU Y1, 32(AX)
-	VMOVDQU Y5, 160(AX)
-	VMOVDQU 64(DI), Y2
-	VPAND   Y15, Y2, Y6
-	VPSLLD  $0x10, Y2, Y2
-	VMOVDQU Y2, 64(AX)
-	VMOVDQU Y6, 192(AX)
-	VMOVDQU 96(DI), Y3
-	VPAND   Y15, Y3, Y7
-	VPSLLD  $0x10, Y3, Y3
-	VMOVDQU Y3, 96(AX)
-	VMOVDQU Y7, 224(AX)
-	ADDQ    $0x00000080, DI
-	ADDQ    $0x00000100, AX
+	VMOVUPS Y1, (AX)
+	VMOVUPS Y2, 128(AX)
+	VMOVUPS 32(DI), Y1
+	VANDPS  Y0, Y1, Y2
+	VPSLLD  $0x10, Y1, Y1
+	VMOVUPS Y1, 32(AX)
+	VMOVUPS Y2, 160(AX)
+	VMOVUPS 64(DI), Y1
+	VANDPS  Y0, Y1, Y2
+	VPSLLD  $0x10, Y1, Y1
+	VMOVUPS Y1, 64(AX)
+	VMOVUPS Y2, 192(AX)
+	VMOVUPS 96(DI), Y1
+	VANDPS  Y0, Y1, Y2
+	VPSLLD  $0x10, Y1, Y1
+	VMOVUPS Y1, 96(AX)
+	VMOVUPS Y2, 224(AX)
+	ADDQ    $+128, DI
+	ADDQ    $+256, AX
 	DECQ    CX
 	JNZ     pair
 	VZEROUPPER
 	RET
+
+DATA cffff0000<>+0(SB)/4, $0xffff0000
+DATA cffff0000<>+4(SB)/4, $0xffff0000
+DATA cffff0000<>+8(SB)/4, $0xffff0000
+DATA cffff0000<>+12(SB)/4, $0xffff0000
+DATA cffff0000<>+16(SB)/4, $0xffff0000
+DATA cffff0000<>+20(SB)/4, $0xffff0000
+DATA cffff0000<>+24(SB)/4, $0xffff0000
+DATA cffff0000<>+28(SB)/4, $0xffff0000
+DATA cffff0000<>+32(SB)/4, $0xffff0000
+DATA cffff0000<>+36(SB)/4, $0xffff0000
+DATA cffff0000<>+40(SB)/4, $0xffff0000
+DATA cffff0000<>+44(SB)/4, $0xffff0000
+DATA cffff0000<>+48(SB)/4, $0xffff0000
+DATA cffff0000<>+52(SB)/4, $0xffff0000
+DATA cffff0000<>+56(SB)/4, $0xffff0000
+DATA cffff0000<>+60(SB)/4, $0xffff0000
+GLOBL cffff0000<>(SB), RODATA|NOPTR, $64

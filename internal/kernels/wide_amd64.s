@@ -1916,28 +1916,45 @@ store:
 	RET
 
 // func widenPairsAVX512(dst *float32, src *uint16, pairs int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F
 TEXT ·widenPairsAVX512(SB), NOSPLIT, $0-24
-	MOVQ       dst+0(FP), AX
-	MOVQ       src+8(FP), DI
-	MOVQ       pairs+16(FP), CX
-	VPTERNLOGD $0xff, Z6, Z6, Z6
-	VPSLLD     $0x10, Z6, Z6
+	MOVQ    dst+0(FP), AX
+	MOVQ    src+8(FP), DI
+	MOVQ    pairs+16(FP), CX
+	VMOVUPS cffff0000<>+0(SB), Z0
 
 pair:
-	VMOVDQU32 (DI), Z0
-	VPANDD    Z6, Z0, Z2
-	VPSLLD    $0x10, Z0, Z4
-	VMOVDQU32 Z4, (AX)
-	VMOVDQU32 Z2, 128(AX)
-	VMOVDQU32 64(DI), Z1
-	VPANDD    Z6, Z1, Z3
-	VPSLLD    $0x10, Z1, Z5
-	VMOVDQU32 Z5, 64(AX)
-	VMOVDQU32 Z3, 192(AX)
-	ADDQ      $+128, DI
-	ADDQ      $+256, AX
-	DECQ      CX
-	JNZ       pair
+	VMOVUPS (DI), Z1
+	VANDPS  Z0, Z1, Z2
+	VPSLLD  $0x10, Z1, Z1
+	VMOVUPS Z1, (AX)
+	VMOVUPS Z2, 128(AX)
+	VMOVUPS 64(DI), Z1
+	VANDPS  Z0, Z1, Z2
+	VPSLLD  $0x10, Z1, Z1
+	VMOVUPS Z1, 64(AX)
+	VMOVUPS Z2, 192(AX)
+	ADDQ    $+128, DI
+	ADDQ    $+256, AX
+	DECQ    CX
+	JNZ     pair
 	VZEROUPPER
 	RET
+
+DATA cffff0000<>+0(SB)/4, $0xffff0000
+DATA cffff0000<>+4(SB)/4, $0xffff0000
+DATA cffff0000<>+8(SB)/4, $0xffff0000
+DATA cffff0000<>+12(SB)/4, $0xffff0000
+DATA cffff0000<>+16(SB)/4, $0xffff0000
+DATA cffff0000<>+20(SB)/4, $0xffff0000
+DATA cffff0000<>+24(SB)/4, $0xffff0000
+DATA cffff0000<>+28(SB)/4, $0xffff0000
+DATA cffff0000<>+32(SB)/4, $0xffff0000
+DATA cffff0000<>+36(SB)/4, $0xffff0000
+DATA cffff0000<>+40(SB)/4, $0xffff0000
+DATA cffff0000<>+44(SB)/4, $0xffff0000
+DATA cffff0000<>+48(SB)/4, $0xffff0000
+DATA cffff0000<>+52(SB)/4, $0xffff0000
+DATA cffff0000<>+56(SB)/4, $0xffff0000
+DATA cffff0000<>+60(SB)/4, $0xffff0000
+GLOBL cffff0000<>(SB), RODATA|NOPTR, $64

@@ -16,7 +16,7 @@ const (
 func strips256() {
 	stripInt256()
 	strip256()
-	widen256()
+	widths[0].widenPairs()
 }
 
 // arg is where an argument lies, which may be overwritten.
@@ -127,28 +127,26 @@ func strip256() {
 	nextTile(2)
 }
 
-// widen256 makes float32 rows (2*pairs,32) of rows of 32 pairs of bf16.
-func widen256() {
-	TEXT("widenPairsAVX2", NOSPLIT, "func(dst *float32, src *uint16, pairs int)")
+// widenPairs makes float32 rows (2*pairs,32) of rows of 32 pairs of bf16.
+func (v vec) widenPairs() {
+	TEXT("widenPairs"+v.suffix, NOSPLIT, "func(dst *float32, src *uint16, pairs int)")
 	Pragma("noescape")
 	dst, src := cPtr, bPtr
 	Load(Param("dst"), dst)
 	Load(Param("src"), src)
 	Load(Param("pairs"), count)
-	VPCMPEQD(ys[15], ys[15], ys[15])
-	VPSLLD(U8(16), ys[15], ys[15])
+	odd := v.con(bits(0xffff0000))
 	Label("pair")
-	for j := range 4 {
-		VMOVDQU(Mem{Base: src, Disp: 32 * j}, ys[j])
-		VPAND(ys[15], ys[j], ys[4+j])
-		VPSLLD(U8(16), ys[j], ys[j])
-		VMOVDQU(ys[j], Mem{Base: dst, Disp: 32 * j})
-		VMOVDQU(ys[4+j], Mem{Base: dst, Disp: 128 + 32*j})
+	for at := 0; at < 128; at += v.bytes {
+		x := v.load(Mem{Base: src, Disp: at})
+		y := v.and(x, odd)
+		VPSLLD(U8(16), x, x)
+		VMOVUPS(x, Mem{Base: dst, Disp: at})
+		VMOVUPS(y, Mem{Base: dst, Disp: 128 + at})
 	}
-	ADDQ(U32(128), src)
-	ADDQ(U32(256), dst)
+	ADDQ(I32(128), src)
+	ADDQ(I32(256), dst)
 	DECQ(count)
 	JNZ(LabelRef("pair"))
-	VZEROUPPER()
-	RET()
+	v.end()
 }

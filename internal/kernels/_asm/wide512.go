@@ -32,7 +32,7 @@ func wide512() {
 	for mr := 1; mr <= wideRows; mr++ {
 		strip512(mr)
 	}
-	widen512()
+	widths[1].widenPairs()
 }
 
 // strip512: c(mr*tiles,64) (+)= a(mr*tiles,k)·b, b being two panels (k,32) that begin bs elements apart. Every wideUnroll steps it fetches
@@ -152,30 +152,4 @@ func wideSteps(mr, steps int) {
 	ADDQ(I32(int32(128*steps)), bPtr)
 	ADDQ(I32(int32(128*steps)), bRight)
 	advance(mr, uint8(4*steps))
-}
-
-// widen512 is widen256 in AVX-512.
-func widen512() {
-	TEXT("widenPairsAVX512", NOSPLIT, "func(dst *float32, src *uint16, pairs int)")
-	Pragma("noescape")
-	dst, src := cPtr, bPtr
-	Load(Param("dst"), dst)
-	Load(Param("src"), src)
-	Load(Param("pairs"), count)
-	VPTERNLOGD(U8(255), zs[6], zs[6], zs[6])
-	VPSLLD(U8(16), zs[6], zs[6])
-	Label("pair")
-	for j := range 2 {
-		VMOVDQU32(Mem{Base: src, Disp: 64 * j}, zs[j])
-		VPANDD(zs[6], zs[j], zs[2+j])
-		VPSLLD(U8(16), zs[j], zs[4+j])
-		VMOVDQU32(zs[4+j], Mem{Base: dst, Disp: 64 * j})
-		VMOVDQU32(zs[2+j], Mem{Base: dst, Disp: 128 + 64*j})
-	}
-	ADDQ(I32(128), src)
-	ADDQ(I32(256), dst)
-	DECQ(count)
-	JNZ(LabelRef("pair"))
-	VZEROUPPER()
-	RET()
 }
