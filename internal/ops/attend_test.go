@@ -26,11 +26,7 @@ func TestAttentionInPlace(t *testing.T) {
 			b.Add(-1, make([]int32, 33), 0)
 		},
 	}
-	for _, l := range kernels.Available() {
-		defer kernels.Force(l)()
-		if !kernels.DotsPairs() {
-			continue
-		}
+	pairLevels(t, func(t *testing.T) {
 		for i, dim := range []int{32, 64, 96, 128} {
 			for j, grow := range trees {
 				b := &batch.Tree{Bidirectional: i == 1}
@@ -73,10 +69,10 @@ func TestAttentionInPlace(t *testing.T) {
 				got, want := run(true), run(false)
 				for k, name := range []string{"output", "dq", "dk", "dv"} {
 					if !slices.Equal(got[k], want[k]) {
-						t.Errorf("%s: %s of other bits", fmt.Sprint(l, " dim ", dim, " tree ", j), name)
+						t.Errorf("%s: %s of other bits", fmt.Sprint("dim ", dim, " tree ", j), name)
 					}
 				}
 			}
 		}
-	}
+	})
 }

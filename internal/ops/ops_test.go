@@ -274,11 +274,7 @@ func TestAttentionAlongPaths(t *testing.T) {
 
 // TestAttentionInPairs holds attention in bf16, gradients too, near to that in float32.
 func TestAttentionInPairs(t *testing.T) {
-	for _, l := range kernels.Available() {
-		defer kernels.Force(l)()
-		if !kernels.DotsPairs() {
-			continue
-		}
+	pairLevels(t, func(t *testing.T) {
 		for _, bidirectional := range []bool{false, true} {
 			b := &batch.Tree{Bidirectional: bidirectional}
 			long := b.Add(-1, make([]int32, 300), 0)
@@ -309,11 +305,11 @@ func TestAttentionInPairs(t *testing.T) {
 					all += math.Pow(float64(w), 2)
 				}
 				if r := math.Sqrt(d / all); r > 0.01 || r == 0 {
-					t.Fatalf("%s, bidirectional %v: %s differs by %.2g", l, bidirectional, name, r)
+					t.Fatalf("bidirectional %v: %s differs by %.2g", bidirectional, name, r)
 				}
 			}
 		}
-	}
+	})
 }
 
 func TestLogProbs(t *testing.T) {

@@ -15,13 +15,9 @@ import (
 func TestTogether(t *testing.T) {
 	const rows, in = 50, 64
 	outs, ranks := []int{96, 32, 64}, []int{3, 8, 5}
-	for _, level := range kernels.Available() {
+	pairLevels(t, func(t *testing.T) {
 		for _, unread := range []int{-1, 0, 1, 2} {
-			t.Run(fmt.Sprintf("%v/unread %d", level, unread), func(t *testing.T) {
-				defer kernels.Force(level)()
-				if !kernels.DotsPairs() {
-					t.Skip("no pairs")
-				}
+			t.Run(fmt.Sprintf("unread %d", unread), func(t *testing.T) {
 				x := param(1, rows, in)
 				params := []*nn.Param{x}
 				var calls []Call
@@ -89,5 +85,5 @@ func TestTogether(t *testing.T) {
 				Release(nil, without...)
 			})
 		}
-	}
+	})
 }
