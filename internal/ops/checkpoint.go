@@ -30,7 +30,7 @@ func (f *checkpoint) run() (t *Tape, x *value, y mat.Tensor) {
 	rows, cols := Dims(v)
 	x = wrap(v.buf, rows, cols)
 	x.requires = v.requires
-	t = &Tape{Train: f.tape.Train, Drop: f.drop}
+	t = &Tape{Train: f.tape.Train, Drop: f.drop, Turn: f.tape.Turn, inner: true}
 	return t, x, f.f(t, x)
 }
 

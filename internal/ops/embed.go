@@ -14,13 +14,14 @@ type Embedding struct {
 }
 
 type embed struct {
-	e   *Embedding
-	ids []int32
+	e    *Embedding
+	ids  []int32
+	tape *Tape
 }
 
 // Apply returns the table's rows for ids, (len(ids), hidden). The ids must lie within the table.
 func (e *Embedding) Apply(t *Tape, ids []int32) mat.Tensor {
-	return t.apply(&embed{e, ids})
+	return t.apply(&embed{e, ids, t})
 }
 
 func (f *embed) Operands() []mat.Tensor {
@@ -39,7 +40,7 @@ func (f *embed) Forward() (mat.Tensor, error) {
 }
 
 func (f *embed) Backward(gy mat.Tensor) error {
-	g := paramGrad(f.e.W.Param)
+	g := f.tape.grad(f.e.W.Param)
 	_, h := f.e.W.Dims()
 	dy := F32(gy)
 	for i, id := range f.ids {

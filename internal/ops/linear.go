@@ -90,11 +90,11 @@ func (w *Weight) mulBackward(dx, dy []float32, ldy, m, n0, n1 int, acc bool, c k
 }
 
 // gradBy adds dyᵀ(n1-n0, m)·x(m, in) to the rows [n0, n1) of the parameter's gradient.
-func (w *Weight) gradBy(dy []float32, ldy int, x []float32, m, n0, n1 int) {
+func (w *Weight) gradBy(t *Tape, dy []float32, ldy int, x []float32, m, n0, n1 int) {
 	if w.Param == nil {
 		return
 	}
-	if g := paramGrad(w.Param); g != nil {
+	if g := t.grad(w.Param); g != nil {
 		_, in := w.Dims()
 		kernels.Gemm(true, false, n1-n0, in, m, dy, ldy, x, in, g[n0*in:], in, true)
 	}
@@ -292,9 +292,9 @@ func (t target) some() bool { return t.dx != nil || t.half != nil }
 func (f *linear) backwardParams(gy mat.Tensor) {
 	out, _ := f.l.W.Dims()
 	if f.l.W.Param != nil { // x may have to be computed again: ask for it only where it is read
-		f.l.W.gradBy(F32(gy), out, F32(f.x), f.rows, 0, out)
+		f.l.W.gradBy(f.tape, F32(gy), out, F32(f.x), f.rows, 0, out)
 	}
-	if g := paramGrad(f.l.Bias); g != nil {
+	if g := f.tape.grad(f.l.Bias); g != nil {
 		for i := range f.rows {
 			addTo(g, F32(gy)[i*out:(i+1)*out])
 		}

@@ -33,7 +33,7 @@ type logProbs struct {
 	tokens  []int32
 	invT    float32
 	stats   *TokenStats
-	keep    bool
+	tape    *Tape
 	n       int
 	lse     []float64
 	logits  []float32 // (R, V) scaled by invT, or nil
@@ -43,7 +43,7 @@ type logProbs struct {
 // rows that have targets meet the vocabulary, once each, in chunks.
 func LogProbs(t *Tape, hidden mat.Tensor, w *Weight, targets []batch.Target, temperature float64, stats *TokenStats, c kernels.Compute) mat.Tensor {
 	unique, targets := batch.TargetRows(targets)
-	f := &logProbs{w: w, compute: c, invT: float32(1 / temperature), stats: stats, keep: t != nil, n: len(unique)}
+	f := &logProbs{w: w, compute: c, invT: float32(1 / temperature), stats: stats, tape: t, n: len(unique)}
 	for _, tg := range targets {
 		f.rows = append(f.rows, tg.Row)
 		f.tokens = append(f.tokens, tg.Token)
@@ -120,7 +120,7 @@ func logAddExp(a, b float64) float64 {
 
 func (f *logProbs) Forward() (mat.Tensor, error) {
 	v, _ := f.w.Dims()
-	if f.keep && f.n*v <= keepLogits {
+	if f.tape != nil && f.n*v <= keepLogits {
 		f.logits = alloc(f.n * v)
 		for lo := 0; lo < v; lo += VocabChunk {
 			Logits(f.logits[lo:], v, F32(f.x), f.w, f.n, lo, min(lo+VocabChunk, v), f.invT, f.compute)
@@ -226,7 +226,7 @@ func (f *logProbs) Backward(gy mat.Tensor) error {
 			f.w.mulBackward(dx, dl, w, f.n, lo, hi, acc, f.compute)
 			acc = true
 		}
-		f.w.gradBy(dl, w, x, f.n, lo, hi)
+		f.w.gradBy(f.tape, dl, w, x, f.n, lo, hi)
 	})
 	return nil
 }

@@ -11,9 +11,10 @@ import (
 // into a block, which a single one would fill up with zeros.
 type lowRank struct {
 	loras   []*LoRA
-	at      []int     // columns of u where each begins, even: so the order of a sum does not depend on it
-	wide    int       // columns of u in bf16, a multiple of PairBlock
-	pairs   bool      // products multiply bf16
+	at      []int // columns of u where each begins, even: so the order of a sum does not depend on it
+	wide    int   // columns of u in bf16, a multiple of PairBlock
+	pairs   bool  // products multiply bf16
+	tape    *Tape
 	u       []float32 // (T, r), kept for Backward
 	ub      []uint16  // or u in bf16, (T, wide), where products multiply that
 	drop    Dropout   // the masks of this pass; the tape may have gone on to another
@@ -69,6 +70,7 @@ func (f *lowRank) forward(t *Tape, from mat.Tensor, x kernels.Rows) {
 	lora := f.loras[0]
 	in, r := lora.A.Shape()[1], lora.Rank()
 	m, _ := Dims(from)
+	f.tape = t
 	if drops(t, lora) {
 		f.dropped = alloc(m * in)
 		f.drop = t.Drop
@@ -125,7 +127,7 @@ func (f *lowRank) backward(l *Linear, x mat.Tensor, dx target, gy mat.Tensor, le
 	m, _ := Dims(x)
 	a, b := F32(lora.A), F32(lora.B)
 	dy := F32(gy)
-	if g := paramGrad(lora.B); g != nil { // dB += dyᵀ·(s·u)
+	if g := f.tape.grad(lora.B); g != nil { // dB += dyᵀ·(s·u)
 		kernels.Gemm(true, false, out, r, m, dy, out, f.u, r, g, r, true)
 	}
 	du := alloc(m * r)
@@ -136,7 +138,7 @@ func (f *lowRank) backward(l *Linear, x mat.Tensor, dx target, gy mat.Tensor, le
 	if xa == nil {
 		xa = F32(x)
 	}
-	if g := paramGrad(lora.A); g != nil { // dA += duᵀ·x
+	if g := f.tape.grad(lora.A); g != nil { // dA += duᵀ·x
 		kernels.Gemm(true, false, r, in, m, du, r, xa, in, g, in, true)
 	}
 	if !dx.some() {
@@ -174,7 +176,7 @@ func (f *lowRank) backwardPairs(ls []*Linear, x mat.Tensor, dx target, dy [][]ui
 			continue
 		}
 		out, r := l.B.Shape()[0], l.Rank()
-		if g := paramGrad(l.B); g != nil { // dB += dyᵀ·(s·u)
+		if g := f.tape.grad(l.B); g != nil { // dB += dyᵀ·(s·u)
 			columns := make([][]float32, r)
 			for j := range columns {
 				columns[j] = g[j:]
@@ -183,7 +185,7 @@ func (f *lowRank) backwardPairs(ls []*Linear, x mat.Tensor, dx target, dy [][]ui
 		}
 		kernels.MatMulPairs(sums, m, f.wide/32, out, f.used(i), dy[i], p.b[i], some > 0)
 		some++
-		if g := paramGrad(l.A); g != nil {
+		if g := f.tape.grad(l.A); g != nil {
 			for j := range r {
 				rows[f.at[i]+j] = g[j*in:]
 			}

@@ -26,7 +26,8 @@ const leastGain = 1e-6
 type norm struct {
 	x          mat.Tensor
 	n          *Norm
-	keep, lazy bool
+	tape       *Tape
+	lazy       bool
 	rows, cols int
 	mean, rstd []float32
 	out        *value // the result of a lazy one
@@ -36,12 +37,12 @@ type norm struct {
 // Apply normalises each row of x (T, cols), or each run of len(Gain) columns of it when that divides
 // cols (the per-head norms of Qwen3).
 func (n *Norm) Apply(t *Tape, x mat.Tensor) mat.Tensor {
-	return t.apply(&norm{x: x, n: n, keep: t != nil})
+	return t.apply(&norm{x: x, n: n, tape: t})
 }
 
 // Lazy is Apply over whole rows for a result that products read: it is computed where they do. x must not be released before.
 func (n *Norm) Lazy(t *Tape, x mat.Tensor) mat.Tensor {
-	return t.apply(&norm{x: x, n: n, keep: t != nil, lazy: true})
+	return t.apply(&norm{x: x, n: n, tape: t, lazy: true})
 }
 
 func (f *norm) Operands() []mat.Tensor {
@@ -58,15 +59,15 @@ func (f *norm) Forward() (mat.Tensor, error) {
 	r, c := Dims(f.x)
 	f.cols = f.n.Gain.Size()
 	f.rows = r * c / f.cols
-	if f.keep {
+	if f.tape != nil {
 		f.rstd = alloc(f.rows)
 	}
-	if f.keep && !f.n.RMS {
+	if f.tape != nil && !f.n.RMS {
 		f.mean = alloc(f.rows)
 	}
 	if f.lazy {
 		f.out = newLazy(r, c, f)
-		if f.keep {
+		if f.tape != nil {
 			x := valueOf(f.x)
 			x.norms = append(x.norms, f)
 		}
@@ -134,9 +135,9 @@ func (f *norm) Backward(gy mat.Tensor) error {
 			kernels.RMSNormBackwardOf(dx, half, F32(gy), f.out.half, F32(f.n.Gain), f.rstd, f.rows, f.cols)
 			return nil
 		}
-		kernels.RMSNormBackward(dx, half, F32(gy), F32(f.x), F32(f.n.Gain), f.rstd, f.rows, f.cols, paramGrad(f.n.Gain))
+		kernels.RMSNormBackward(dx, half, F32(gy), F32(f.x), F32(f.n.Gain), f.rstd, f.rows, f.cols, f.tape.grad(f.n.Gain))
 	} else {
-		kernels.LayerNormBackward(dx, F32(gy), F32(f.x), F32(f.n.Gain), f.mean, f.rstd, f.rows, f.cols, paramGrad(f.n.Gain), paramGrad(f.n.Bias))
+		kernels.LayerNormBackward(dx, F32(gy), F32(f.x), F32(f.n.Gain), f.mean, f.rstd, f.rows, f.cols, f.tape.grad(f.n.Gain), f.tape.grad(f.n.Bias))
 	}
 	return nil
 }

@@ -1,11 +1,6 @@
 package ops
 
 import (
-	"sync"
-	"sync/atomic"
-
-	"plumb/internal/kernels"
-
 	"github.com/nlpodyssey/spago/ag"
 	"github.com/nlpodyssey/spago/mat"
 )
@@ -23,55 +18,8 @@ type Tape struct {
 	// Recompute makes models keep only the input of each block (Checkpoint): memory for time.
 	Recompute bool
 	// Turn orders what tapes that run at once add to the same parameters; nil: nothing else runs.
-	Turn *Turn
-}
-
-// Turn is the place of a tape among tapes of the same operators that may run at the same time: each operator runs backward after
-// the same one of the tape before, so that sums of gradients have the order, and the bits, of running one after the other.
-// That holds for parameters that one operator of a tape reads.
-type Turn struct {
-	before *Turn
-	total  atomic.Int64 // operators of the tape, once it runs
-	done   atomic.Int64 // operators that have run backward
-	over   chan struct{}
-	end    sync.Once
-}
-
-// Turns returns n turns, one after the other.
-func Turns(n int) []*Turn {
-	out := make([]*Turn, n)
-	for i := range out {
-		out[i] = &Turn{over: make(chan struct{})}
-		if i > 0 {
-			out[i].before = out[i-1]
-		}
-	}
-	return out
-}
-
-// Finish lets the tapes after this one go on, whether it has run or will never do.
-func (t *Turn) Finish() {
-	t.end.Do(func() { close(t.over) })
-}
-
-// wait returns when the operator after n others of a tape of total may run backward. A tape that would wait long waits for the
-// whole of the one before.
-func (t *Turn) wait(n, total int) {
-	for t.before != nil {
-		b := t.before
-		ready := func() bool { return b.done.Load() > int64(n) && b.total.Load() == int64(total) }
-		select {
-		case <-b.over:
-			if t.before = nil; b.total.Load() == 0 { // it did not run, and waited for nobody
-				t.before = b.before
-			}
-		default:
-			if ready() {
-				return
-			}
-			kernels.WaitInLane(ready, b.over)
-		}
-	}
+	Turn  *Turn
+	inner bool // a part of the tape that has the turn
 }
 
 // NewTape returns an empty tape.
@@ -124,15 +72,15 @@ func (t *Tape) Backward(out mat.Tensor, grad []float32) {
 // Run propagates the seeded gradients into the parameters, adding to what they hold, and returns
 // the memory of every recorded tensor to the pool: no tensor of this tape may be read afterwards.
 func (t *Tape) Run() {
-	total := len(t.ops)
-	if t.Turn != nil {
-		t.Turn.total.Store(int64(total))
-		defer t.Turn.Finish()
+	total, turn := len(t.ops), t.Turn
+	if t.inner {
+		turn = nil
+	}
+	if turn != nil {
+		turn.total.Store(int64(total))
+		defer turn.Finish()
 	}
 	for i := total - 1; i >= 0; i-- {
-		if t.Turn != nil {
-			t.Turn.wait(total-1-i, total)
-		}
 		v := t.ops[i].Value().(*value)
 		if v.grad != nil {
 			if err := t.fns[i].Backward(v.grad); err != nil {
@@ -140,8 +88,8 @@ func (t *Tape) Run() {
 			}
 			v.ZeroGrad()
 		}
-		if t.Turn != nil {
-			t.Turn.done.Store(int64(total - i))
+		if turn != nil {
+			turn.done.Store(int64(total - i))
 		}
 		t.drop(i)
 	}

@@ -8,12 +8,12 @@ import (
 	"plumb/internal/kernels"
 )
 
-// TestTurns: tapes that run at once leave the gradients of running one after the other, bit for bit, also when one of them does
-// not run at all.
+// TestTurns: tapes that run at once leave the gradients of running one after the other, bit for bit, be parameters thin or not, also when one of them
+// does not run at all, and when they do not all belong together.
 func TestTurns(t *testing.T) {
 	defer kernels.SetThreads(0)
-	const parts, in, out, deep = 7, 40, 24, 5
-	grads := func(threads int) [][]float32 {
+	const parts, in, inner, out, deep = 7, 40, thinSide + 8, 24, 5
+	grads := func(threads, together int) [][]float32 {
 		kernels.SetThreads(threads)
 		r := rand.New(rand.NewPCG(1, 2))
 		draw := func(n int) []float32 {
@@ -25,42 +25,48 @@ func TestTurns(t *testing.T) {
 		}
 		var layers []*Linear
 		for i := range deep {
-			w := in
-			if i == deep-1 {
-				w = out
+			from, to := inner, inner
+			if i == 0 {
+				from = in
 			}
-			layers = append(layers, &Linear{W: Weight{Param: NewParam(w, in, draw(w*in))}, Bias: NewParam(1, w, draw(w))})
+			if i == deep-1 {
+				to = out
+			}
+			layers = append(layers, &Linear{W: Weight{Param: NewParam(to, from, draw(to*from))}, Bias: NewParam(1, to, draw(to))})
 		}
 		var xs, seeds [][]float32
 		for i := range parts {
-			rows := 3 + 50*(i%3)
+			rows := 3 + 50*((parts-i)%3) // the second is ready before the first
 			xs, seeds = append(xs, draw(rows*in)), append(seeds, draw(rows*out))
 		}
-		turns := Turns(parts)
-		kernels.Lanes(parts, threads, func(i int) {
-			defer turns[i].Finish()
-			if i == 3 {
-				return
-			}
-			tape := NewTape()
-			tape.Turn = turns[i]
-			x := Const(xs[i], len(xs[i])/in, in)
-			for _, l := range layers {
-				x = l.Apply(tape, x, nil)
-				runtime.Gosched()
-			}
-			tape.Backward(x, seeds[i])
-		})
+		twice := layers[deep-1] // its thin parameters are read by two operators
+		for first := 0; first < parts; first += together {
+			turns := Turns(min(together, parts-first))
+			kernels.Lanes(len(turns), threads, func(i int) {
+				defer turns[i].Finish()
+				if first+i == 3 {
+					return
+				}
+				tape := NewTape()
+				tape.Turn = turns[i]
+				x := Const(xs[first+i], len(xs[first+i])/in, in)
+				for _, l := range layers[:deep-1] {
+					x = l.Apply(tape, x, nil)
+					runtime.Gosched()
+				}
+				tape.Backward(Add(tape, twice.Apply(tape, x, nil), twice.Apply(tape, x, nil)), seeds[first+i])
+			})
+		}
 		var all [][]float32
 		for _, l := range layers {
 			all = append(all, append([]float32{}, Grad(l.W.Param)...), append([]float32{}, Grad(l.Bias)...))
 		}
 		return all
 	}
-	want := grads(1)
-	for _, threads := range []int{2, 3, 7} {
+	want := grads(1, parts)
+	for i, threads := range []int{1, 2, 3, 7} {
 		for range 10 {
-			for i, g := range grads(threads) {
+			for i, g := range grads(threads, parts-2*i) {
 				for j, v := range g {
 					if v != want[i][j] {
 						t.Fatalf("%d threads: gradient %d, element %d is %v, want %v", threads, i, j, v, want[i][j])
