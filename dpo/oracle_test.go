@@ -61,7 +61,7 @@ func TestOracleLosses(t *testing.T) {
 			if tr.cache, err = openRefCache(filepath.Join(t.TempDir(), "cache"), [32]byte{}); err != nil {
 				t.Fatal(err)
 			}
-			got, metrics := tr.step(pairs, []int{0, 1, 2, 3, 4, 5}, 0, 1)
+			got, metrics := tr.step(pairs, []int{0, 1, 2, 3, 4, 5}, nil, 0, 1)
 			tr.cache.close()
 			d := math.Abs(got-want) / math.Max(1, want)
 			if off = max(off, d); !(d <= 1e-4) {

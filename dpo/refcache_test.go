@@ -84,3 +84,44 @@ func TestRefCacheIsUsed(t *testing.T) {
 		t.Errorf("%+v", vals[0])
 	}
 }
+
+// The reference's passes over the next batch give what its own give, and what is known already is not computed again.
+func TestAhead(t *testing.T) {
+	base := oracletest.Base(t, testpaths.Oracle(t, "llama", "model"), model.Options{})
+	set, err := encode.All(pairsOf(9), (&encode.Encoder{Tok: base.Tokenizer, MaxLength: 64}).Pair)
+	if err != nil {
+		t.Fatal(err)
+	}
+	trained := func() *trainer {
+		cfg := smallConfig()
+		tr := &trainer{cfg: cfg, objective: cfg.objective(), base: base.Model, policy: oracletest.Adapter(t, base, testpaths.Oracle(t, "llama", "adapters", "lora"))}
+		tr.policy.SetTrainable(true)
+		if tr.cache, err = openRefCache(filepath.Join(t.TempDir(), "cache"), [32]byte{}); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { tr.cache.close() })
+		return tr
+	}
+	batch, next := []int{0, 1, 2}, []int{3, 4, 5, 6, 7}
+	ahead, alone := trained(), trained()
+	kc, kr := ahead.cache.keys(set.Items[4], 1)
+	ahead.cache.put(kc, -10)
+	ahead.cache.put(kr, -20)
+	ahead.step(set.Items, batch, next, 0, 1)
+	alone.step(set.Items, batch, nil, 0, 1)
+	if len(alone.cache.values) != 2*len(batch) {
+		t.Errorf("%d sums without a next batch", len(alone.cache.values))
+	}
+	alone.step(set.Items, next, nil, 0, 1)
+	if len(ahead.cache.values) != len(alone.cache.values) || ahead.cache.values[kc] != -10 {
+		t.Errorf("%d sums, want %d; %v", len(ahead.cache.values), len(alone.cache.values), ahead.cache.values[kc])
+	}
+	for k, v := range alone.cache.values {
+		if got := ahead.cache.values[k]; got != v && k != kc && k != kr {
+			t.Errorf("%v ahead, %v in its own batch", got, v)
+		}
+	}
+	if left := ahead.ahead(set.Items, nil, append(next, 8)); len(left) != 1 || len(left[0].indices) != 1 || left[0].indices[0] != 8 {
+		t.Errorf("still to do: %+v", left)
+	}
+}

@@ -111,11 +111,11 @@ func Train(ctx context.Context, cfg Config, in Inputs, st *run.Stage) (res Resul
 	for !loop.Done() {
 		batches := loop.Batches()
 		loss := 0.0
-		for _, b := range batches {
+		for k, b := range batches {
 			if ctx.Err() != nil {
 				return res, loop.Interrupt(ctx)
 			}
-			l, metrics := t.step(set.Items, b, uint64(loop.Step), 1/float64(len(batches)))
+			l, metrics := t.step(set.Items, b, loop.After(k), uint64(loop.Step), 1/float64(len(batches)))
 			loss += l
 			loop.Observe(metrics)
 			for _, i := range b {
@@ -164,30 +164,6 @@ func (t *trainer) parts(pairs []encode.Pair, indices []int) []*part {
 	return out
 }
 
-// references sets the reference's side of Pairs, from the cache where it has them, and returns what the cache lacks.
-func (t *trainer) references(p *part, pairs []encode.Pair, out []Pair) (fresh []refEntry) {
-	if t.cache == nil {
-		return nil
-	}
-	var lp []float32
-	for k, i := range p.indices {
-		kc, kr := t.cache.keys(pairs[i], t.cfg.LDAlpha)
-		c, okc := t.cache.values[kc]
-		r, okr := t.cache.values[kr]
-		if !okc || !okr {
-			if lp == nil { // one pass for all that are missing
-				lp = p.logProbs(t.base, t.reference, nil)
-			}
-			s := p.spans[k]
-			c = sum(lp[s.chosen:s.rejected], s.shared, t.cfg.LDAlpha)
-			r = sum(lp[s.rejected:s.end], s.shared, t.cfg.LDAlpha)
-			fresh = append(fresh, refEntry{kc, c}, refEntry{kr, r})
-		}
-		out[k].RefChosen, out[k].RefRejected = c, r
-	}
-	return fresh
-}
-
 // passed is what a pass over a part leaves.
 type passed struct {
 	vals  []Pair
@@ -198,8 +174,9 @@ type passed struct {
 }
 
 // step computes the gradients of one batch, scaled by share (one over the batches of the step),
-// and returns its share of the loss and its metrics. Micro-batches change neither beyond rounding.
-func (t *trainer) step(pairs []encode.Pair, indices []int, step uint64, share float64) (float64, map[string]float64) {
+// and returns its share of the loss and its metrics. Micro-batches change neither beyond rounding. The reference's passes over the next batch
+// fill up the threads' time.
+func (t *trainer) step(pairs []encode.Pair, indices, next []int, step uint64, share float64) (float64, map[string]float64) {
 	parts := t.parts(pairs, indices)
 	in := totals(parts)
 	var ahead []Grad // of a loss that needs the whole batch at once
@@ -220,7 +197,13 @@ func (t *trainer) step(pairs []encode.Pair, indices []int, step uint64, share fl
 			outs[i].ahead, ahead = ahead[:n], ahead[n:]
 		}
 	}
-	t.cfg.Passes(len(parts), func(i int, turn *ops.Turn) {
+	coming := t.ahead(pairs, parts, next)
+	known := make([][]refEntry, len(coming))
+	t.cfg.Passes(len(parts)+len(coming), func(i int, turn *ops.Turn) {
+		if n := i - len(parts); n >= 0 {
+			known[n] = t.references(coming[n], pairs, nil)
+			return
+		}
 		p, o := parts[i], &outs[i]
 		o.vals = make([]Pair, len(p.indices))
 		o.fresh = t.references(p, pairs, o.vals)
@@ -240,6 +223,9 @@ func (t *trainer) step(pairs []encode.Pair, indices []int, step uint64, share fl
 		loss += o.loss
 		t.cache.add(o.fresh)
 		seen.add(parts[i], o.vals, &o.stats)
+	}
+	for _, fresh := range known {
+		t.cache.add(fresh)
 	}
 	return loss * share, seen.metrics(t.cfg.Beta)
 }

@@ -112,7 +112,7 @@ func gradientsOf(t *testing.T, base *model.Bundle, cfg Config, batch int) (float
 		for k := range batch {
 			idx = append(idx, i+k)
 		}
-		l, _ := tr.step(set.Items, idx, 0, float64(batch)/8)
+		l, _ := tr.step(set.Items, idx, nil, 0, float64(batch)/8)
 		loss += l
 	}
 	out := map[string][]float32{}

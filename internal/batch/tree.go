@@ -33,6 +33,9 @@ const PartRows = 256
 // run side by side, but no fewer than PartRows and no more than twice that. More rows share the weights that a pass reads.
 func PassRows(limit int) int { return min(limit, max(PartRows, min(limit/2, 2*PartRows))) }
 
+// Lanes is how many passes run side by side where limit rows may be in memory.
+func Lanes(limit int) int { return max(1, limit/PassRows(limit)) }
+
 // Tree is a batch of T = len(Tokens) rows.
 type Tree struct {
 	Tokens        []int32

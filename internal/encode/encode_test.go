@@ -269,6 +269,24 @@ func TestParts(t *testing.T) {
 	}
 }
 
+func TestBeside(t *testing.T) {
+	for _, c := range []struct {
+		rows, busy []int
+		limit      int
+		want       [][]int
+	}{
+		{nil, []int{5, 0}, 9, nil},
+		{[]int{2, 4, 3}, []int{5, 0}, 9, [][]int{{1, 2}, {0}}},           // 5+2 and 0+4+3
+		{[]int{2, 4, 3}, []int{50, 0}, 9, [][]int{{0, 1, 2}}},            // all by one
+		{[]int{2, 4, 3, 2}, []int{50, 0}, 7, [][]int{{0, 1}, {2, 3}}},    // in two passes
+		{[]int{9, 1, 9, 1}, []int{0, 0}, 5, [][]int{{0}, {2}, {1}, {3}}}, // the long ones alone, and first
+	} {
+		if got := Beside(c.rows, c.busy, c.limit); !slices.EqualFunc(got, c.want, slices.Equal) {
+			t.Errorf("%v rows beside %v, %d at once: %v, want %v", c.rows, c.busy, c.limit, got, c.want)
+		}
+	}
+}
+
 func TestAll(t *testing.T) {
 	var recs []datasets.Record
 	for i := range 100 {

@@ -72,29 +72,59 @@ func Parts(rows []int, limit int) (parts [][]int) {
 			sum += rows[end]
 			end++
 		}
-		parts = append(parts, shares(rows, first, end, max(1, limit/batch.PassRows(limit)))...)
+		for _, part := range share(rows[first:end], make([]int, batch.Lanes(limit))) {
+			for k := range part {
+				part[k] += first
+			}
+			parts = append(parts, part)
+		}
 		first = end
 	}
 	return parts
 }
 
-// shares shares items [first,end) out to at most n parts: the longest first, each to the part that has the fewest rows.
-func shares(rows []int, first, end, n int) [][]int {
-	order := make([]int, end-first)
+// Beside cuts a batch into parts of at most limit rows, unless one item has more, that fill up what passes before them leave of as many threads as busy has:
+// busy says how many rows each has to do until then, and is that with these parts afterwards. Parts are in descending order of their rows.
+func Beside(rows, busy []int, limit int) (parts [][]int) {
+	sum := func(part []int) (n int) {
+		for _, i := range part {
+			n += rows[i]
+		}
+		return n
+	}
+	for _, part := range share(rows, busy) {
+		for first, end := 0, 1; first < len(part); end++ {
+			if end == len(part) || sum(part[first:end+1]) > limit {
+				parts = append(parts, part[first:end])
+				first = end
+			}
+		}
+	}
+	slices.SortStableFunc(parts, func(a, b []int) int { return sum(b) - sum(a) })
+	return parts
+}
+
+// share shares items out to parts: the longest first, each to the part that has the fewest rows, with those that sums says it has already. It leaves out parts without
+// items.
+func share(rows, sums []int) [][]int {
+	order := make([]int, len(rows))
 	for i := range order {
-		order[i] = first + i
+		order[i] = i
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return rows[b] - rows[a] })
-	parts, sums := make([][]int, min(n, end-first)), make([]int, min(n, end-first))
+	parts := make([][]int, len(sums))
 	for _, i := range order {
-		j := slices.Index(sums, slices.Min(sums))
+		j := Least(sums)
 		parts[j], sums[j] = append(parts[j], i), sums[j]+rows[i]
 	}
 	for _, p := range parts {
 		slices.Sort(p)
 	}
-	return parts
+	return slices.DeleteFunc(parts, func(p []int) bool { return len(p) == 0 })
 }
+
+// Least is the index of the first of the smallest.
+func Least(sums []int) int { return slices.Index(sums, slices.Min(sums)) }
 
 // Pick returns the items of x that a part lists.
 func Pick[T any](x []T, part []int) []T {

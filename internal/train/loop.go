@@ -93,14 +93,22 @@ func (l *Loop) Batches() [][]int {
 	if epoch != l.epoch {
 		l.epoch, l.order = epoch, l.Opt.Order(l.n, epoch)
 	}
-	first := l.Step % l.perEpoch * l.Opt.BatchSize * l.Opt.GradAccumulation
 	var out [][]int
-	for b := 0; b < l.Opt.GradAccumulation && first < l.n; b++ {
-		end := min(first+l.Opt.BatchSize, l.n)
-		out = append(out, l.order[first:end])
-		first = end
+	for b := 0; b < l.Opt.GradAccumulation; b++ {
+		if of := l.batch(b); len(of) > 0 {
+			out = append(out, of)
+		}
 	}
 	return out
+}
+
+// After returns the batch that comes after the one of index b of Batches in the same epoch, empty when that was the last.
+func (l *Loop) After(b int) []int { return l.batch(b + 1) }
+
+// batch returns the b-th batch, counted from the coming step's first, of the step's epoch.
+func (l *Loop) batch(b int) []int {
+	first := min((l.Step%l.perEpoch*l.Opt.GradAccumulation+b)*l.Opt.BatchSize, l.n)
+	return l.order[first:min(first+l.Opt.BatchSize, l.n)]
 }
 
 // Observe adds metrics to the averages of the next log entry.

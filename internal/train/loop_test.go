@@ -271,7 +271,7 @@ func TestBatches(t *testing.T) {
 	o := toyOptions()
 	y, st := newToy(t, filepath.Join(t.TempDir(), "toy"), o)
 	defer st.Close()
-	var seen []int
+	var seen, after []int
 	for y.loop.Step = 0; y.loop.Step < 5; y.loop.Step++ { // 18 examples, 4 a step
 		batches := y.loop.Batches()
 		if want := 2; y.loop.Step == 4 {
@@ -281,9 +281,16 @@ func TestBatches(t *testing.T) {
 		} else if len(batches) != want || len(batches[0]) != 2 || len(batches[1]) != 2 {
 			t.Errorf("step %d: %v", y.loop.Step, batches)
 		}
-		for _, b := range batches {
+		for i, b := range batches {
+			if len(seen) > 0 && !slices.Equal(b, after) {
+				t.Errorf("step %d, batch %d: %v, announced %v", y.loop.Step, i, b, after)
+			}
+			after = slices.Clone(y.loop.After(i))
 			seen = append(seen, b...)
 		}
+	}
+	if len(after) != 0 {
+		t.Errorf("after an epoch %v", after)
 	}
 	if slices.IsSorted(seen) {
 		t.Error("not shuffled")

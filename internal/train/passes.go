@@ -10,7 +10,7 @@ import (
 // them. A tape that has the pass's turn adds to gradients in the order of the parts; anything else a pass must keep to
 // itself. So nothing depends on how many run at once.
 func (o Options) Passes(n int, pass func(i int, turn *ops.Turn)) {
-	passes(n, max(1, o.MicroBatchTokens/batch.PassRows(o.MicroBatchTokens)), pass)
+	passes(n, batch.Lanes(o.MicroBatchTokens), pass)
 }
 
 // PassesAlone is Passes one after the other, for trained parameters that a pass adds to in two places, as to an embedding that is

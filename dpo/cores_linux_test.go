@@ -1,0 +1,122 @@
+package dpo
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"testing"
+	"time"
+
+	"plumb/adapters"
+	"plumb/datasets"
+	"plumb/internal/encode"
+	"plumb/internal/kernels"
+	"plumb/internal/model"
+	"plumb/internal/ops"
+	"plumb/internal/testpaths"
+
+	"golang.org/x/sys/unix"
+)
+
+// BenchmarkCores is two cores against one: steps of DPO of four HH-RLHF pairs on SmolLM2, the reference's pass included, each on one core, on another and on both
+// before the next, so that a machine whose speed changes by the second is the same to all. x is the ratio, x-loop that of a loop without memory
+// which is run beside each step.
+//
+//	go test ./dpo -run '^$' -bench Cores -benchtime 3x
+func BenchmarkCores(b *testing.B) {
+	path := os.Getenv("PLUMB_BENCH_MODEL")
+	if path == "" {
+		path = testpaths.SmolLM2(b)
+	}
+	base, err := model.Open(path, model.Options{Compute: kernels.Fastest()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	recs, err := datasets.ReadAll([]string{testpaths.Shared(b, "hh-rlhf", "harmless-base-1700.jsonl.gz")}, datasets.ReadOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	set, err := encode.All(recs[:40], (&encode.Encoder{Tok: base.Tokenizer, MaxLength: 512, Vocab: base.Model.Config.Vocab}).Pair)
+	if err != nil || len(set.Items) < 32 {
+		b.Fatal(len(set.Items), err)
+	}
+	cfg := Defaults()
+	cfg.MicroBatchTokens = 768
+	policy, err := adapters.New(adapters.Config{R: 8, Alpha: 16, Targets: []string{adapters.AllLinear}}, base.Model.Linears(), 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	policy.SetTrainable(true)
+	t := &trainer{cfg: cfg, objective: cfg.objective(), base: base.Model, policy: policy}
+	if t.cache, err = openRefCache(filepath.Join(b.TempDir(), "cache"), [32]byte{}); err != nil {
+		b.Fatal(err)
+	}
+	defer t.cache.close()
+	defer func(n int) { onCores(b, n, 0, 1) }(runtime.GOMAXPROCS(0))
+
+	loop, _ := kernels.PeakLoop(kernels.Active(), base.Model.Compute)
+	rounds := 1
+	for ; ; rounds *= 2 {
+		began := time.Now()
+		if loop(rounds); time.Since(began) > 20*time.Millisecond {
+			break
+		}
+	}
+	var steps, loops [3]time.Duration
+	four := func(i int) []int { return []int{i, i + 1, i + 2, i + 3} }
+	all := func(first int) {
+		for i, cores := range [][]int{{0}, {1}, {0, 1}} {
+			onCores(b, len(cores), cores...)
+			t.forget(set.Items, four((first+4)%32))
+			for _, p := range policy.Params() {
+				ops.ZeroGrad(p.Param)
+			}
+			began := time.Now()
+			t.step(set.Items, four(first), four((first+4)%32), 0, 1)
+			steps[i] += time.Since(began)
+			began = time.Now()
+			kernels.Parallel(len(cores), func(int) { loop(rounds) })
+			loops[i] += time.Since(began)
+		}
+	}
+	all(0) // first touch of memory
+	steps, loops = [3]time.Duration{}, [3]time.Duration{}
+	for b.Loop() {
+		for first := 0; first < 32; first += 4 {
+			all(first)
+		}
+	}
+	ratio := func(of [3]time.Duration, times float64) float64 {
+		return times * float64(of[0]+of[1]) / 2 / float64(of[2])
+	}
+	b.ReportMetric(ratio(steps, 1), "x")
+	b.ReportMetric(ratio(loops, 2), "x-loop")
+	b.ReportMetric(steps[2].Seconds()/float64(b.N), "s/32pairs")
+}
+
+// forget drops what the cache knows of pairs.
+func (t *trainer) forget(pairs []encode.Pair, indices []int) {
+	for _, i := range indices {
+		c, r := t.cache.keys(pairs[i], t.cfg.LDAlpha)
+		delete(t.cache.values, c)
+		delete(t.cache.values, r)
+	}
+}
+
+// onCores lets the process have n threads, on these cores.
+func onCores(b *testing.B, n int, cores ...int) {
+	runtime.GOMAXPROCS(n)
+	var mask unix.CPUSet
+	for _, c := range cores {
+		mask.Set(c)
+	}
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, e := range tasks {
+		id, _ := strconv.Atoi(e.Name())
+		unix.SchedSetaffinity(id, &mask) // a thread that has just ended needs none
+	}
+}
