@@ -53,7 +53,20 @@ func BenchmarkCores(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer t.cache.close()
-	defer func(n int) { onCores(b, n, 0, 1) }(runtime.GOMAXPROCS(0))
+	var had unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &had); err != nil {
+		b.Fatal(err)
+	}
+	var cores []int
+	for c := 0; c < 64*len(had) && len(cores) < 2; c++ {
+		if had.IsSet(c) {
+			cores = append(cores, c)
+		}
+	}
+	if len(cores) < 2 {
+		b.Skip("there are not two cores")
+	}
+	defer func(n int) { onCores(b, n, &had) }(runtime.GOMAXPROCS(0))
 
 	loop, _ := kernels.PeakLoop(kernels.Active(), base.Model.Compute)
 	rounds := 1
@@ -66,8 +79,12 @@ func BenchmarkCores(b *testing.B) {
 	var steps, loops [3]time.Duration
 	four := func(i int) []int { return []int{i, i + 1, i + 2, i + 3} }
 	all := func(first int) {
-		for i, cores := range [][]int{{0}, {1}, {0, 1}} {
-			onCores(b, len(cores), cores...)
+		for i, on := range [][]int{cores[:1], cores[1:], cores} {
+			var mask unix.CPUSet
+			for _, c := range on {
+				mask.Set(c)
+			}
+			onCores(b, len(on), &mask)
 			t.forget(set.Items, four((first+4)%32))
 			for _, p := range policy.Params() {
 				ops.ZeroGrad(p.Param)
@@ -76,7 +93,7 @@ func BenchmarkCores(b *testing.B) {
 			t.step(set.Items, four(first), four((first+4)%32), 0, 1)
 			steps[i] += time.Since(began)
 			began = time.Now()
-			kernels.Parallel(len(cores), func(int) { loop(rounds) })
+			kernels.Parallel(len(on), func(int) { loop(rounds) })
 			loops[i] += time.Since(began)
 		}
 	}
@@ -104,19 +121,17 @@ func (t *trainer) forget(pairs []encode.Pair, indices []int) {
 	}
 }
 
-// onCores lets the process have n threads, on these cores.
-func onCores(b *testing.B, n int, cores ...int) {
+// onCores lets the process have n threads, on the cores of mask.
+func onCores(b *testing.B, n int, mask *unix.CPUSet) {
 	runtime.GOMAXPROCS(n)
-	var mask unix.CPUSet
-	for _, c := range cores {
-		mask.Set(c)
-	}
 	tasks, err := os.ReadDir("/proc/self/task")
 	if err != nil {
 		b.Fatal(err)
 	}
 	for _, e := range tasks {
 		id, _ := strconv.Atoi(e.Name())
-		unix.SchedSetaffinity(id, &mask) // a thread that has just ended needs none
+		if err := unix.SchedSetaffinity(id, mask); err != nil && err != unix.ESRCH { // it has just ended
+			b.Fatal(err)
+		}
 	}
 }

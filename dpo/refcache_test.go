@@ -4,6 +4,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"plumb/internal/encode"
@@ -86,7 +87,7 @@ func TestRefCacheIsUsed(t *testing.T) {
 }
 
 // The reference's passes over the next batch give what its own give, and what is known already is not computed again.
-func TestAhead(t *testing.T) {
+func TestComing(t *testing.T) {
 	base := oracletest.Base(t, testpaths.Oracle(t, "llama", "model"), model.Options{})
 	set, err := encode.All(pairsOf(9), (&encode.Encoder{Tok: base.Tokenizer, MaxLength: 64}).Pair)
 	if err != nil {
@@ -107,21 +108,26 @@ func TestAhead(t *testing.T) {
 	kc, kr := ahead.cache.keys(set.Items[4], 1)
 	ahead.cache.put(kc, -10)
 	ahead.cache.put(kr, -20)
+	for _, p := range ahead.coming(set.Items, nil, next) {
+		if slices.Contains(p.indices, 4) {
+			t.Errorf("%v again", p.indices)
+		}
+	}
 	ahead.step(set.Items, batch, next, 0, 1)
 	alone.step(set.Items, batch, nil, 0, 1)
 	if len(alone.cache.values) != 2*len(batch) {
 		t.Errorf("%d sums without a next batch", len(alone.cache.values))
 	}
 	alone.step(set.Items, next, nil, 0, 1)
-	if len(ahead.cache.values) != len(alone.cache.values) || ahead.cache.values[kc] != -10 {
-		t.Errorf("%d sums, want %d; %v", len(ahead.cache.values), len(alone.cache.values), ahead.cache.values[kc])
+	if len(ahead.cache.values) != len(alone.cache.values) {
+		t.Errorf("%d sums, want %d", len(ahead.cache.values), len(alone.cache.values))
 	}
 	for k, v := range alone.cache.values {
 		if got := ahead.cache.values[k]; got != v && k != kc && k != kr {
 			t.Errorf("%v ahead, %v in its own batch", got, v)
 		}
 	}
-	if left := ahead.ahead(set.Items, nil, append(next, 8)); len(left) != 1 || len(left[0].indices) != 1 || left[0].indices[0] != 8 {
+	if left := ahead.coming(set.Items, nil, append(next, 8)); len(left) != 1 || len(left[0].indices) != 1 || left[0].indices[0] != 8 {
 		t.Errorf("still to do: %+v", left)
 	}
 }

@@ -31,11 +31,12 @@ func (t *trainer) references(p *part, pairs []encode.Pair, out []Pair) (fresh []
 	return fresh
 }
 
-// trainingCost is how long a training pass takes, in passes of the reference over as many rows.
+// trainingCost is about how long a training pass takes, in passes of the reference over as many rows: 4.3 to 6.5 in bf16 on a tile unit (docs/LOG.md),
+// less where a reading of the weights costs less. What is wrong in it costs waiting, no more.
 const trainingCost = 4
 
-// ahead cuts those of the next batch's pairs whose reference nobody knows into parts for the threads that have no part of this batch any more.
-func (t *trainer) ahead(pairs []encode.Pair, parts []*part, next []int) (out []*part) {
+// coming cuts those of the next batch's pairs whose reference nobody knows into parts for the threads that have no part of this batch any more.
+func (t *trainer) coming(pairs []encode.Pair, parts []*part, next []int) (out []*part) {
 	if t.cache == nil {
 		return nil
 	}
@@ -53,6 +54,20 @@ func (t *trainer) ahead(pairs []encode.Pair, parts []*part, next []int) (out []*
 		out = append(out, newPart(pairs, encode.Pick(missing, items)))
 	}
 	return out
+}
+
+// remember puts what the reference gave for the parts of the next batch into the cache, in the order of the batch: so a file that was cut is continued
+// with the same bytes.
+func (t *trainer) remember(next []int, parts []*part, fresh [][]refEntry) {
+	of := map[int][]refEntry{}
+	for n, p := range parts {
+		for k, i := range p.indices {
+			of[i] = fresh[n][2*k : 2*k+2]
+		}
+	}
+	for _, i := range next {
+		t.cache.add(of[i])
+	}
 }
 
 // known reports whether the cache has both sides of a pair.

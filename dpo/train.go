@@ -197,11 +197,11 @@ func (t *trainer) step(pairs []encode.Pair, indices, next []int, step uint64, sh
 			outs[i].ahead, ahead = ahead[:n], ahead[n:]
 		}
 	}
-	coming := t.ahead(pairs, parts, next)
-	known := make([][]refEntry, len(coming))
+	coming := t.coming(pairs, parts, next)
+	comingFresh := make([][]refEntry, len(coming))
 	t.cfg.Passes(len(parts)+len(coming), func(i int, turn *ops.Turn) {
 		if n := i - len(parts); n >= 0 {
-			known[n] = t.references(coming[n], pairs, nil)
+			comingFresh[n] = t.references(coming[n], pairs, nil)
 			return
 		}
 		p, o := parts[i], &outs[i]
@@ -224,9 +224,7 @@ func (t *trainer) step(pairs []encode.Pair, indices, next []int, step uint64, sh
 		t.cache.add(o.fresh)
 		seen.add(parts[i], o.vals, &o.stats)
 	}
-	for _, fresh := range known {
-		t.cache.add(fresh)
-	}
+	t.remember(next, coming, comingFresh)
 	return loss * share, seen.metrics(t.cfg.Beta)
 }
 

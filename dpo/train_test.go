@@ -180,7 +180,7 @@ var timeField = regexp.MustCompile(`,"time":"[^"]*"`)
 func outcome(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
-	for _, pattern := range []string{"adapter/*", "checkpoints/*/*", "metrics.jsonl"} {
+	for _, pattern := range []string{"adapter/*", "checkpoints/*/*", "metrics.jsonl", "reference.cache"} {
 		names, err := filepath.Glob(filepath.Join(dir, pattern))
 		if err != nil {
 			t.Fatal(err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"plumb/adapters"
+	"plumb/internal/batch"
 	"plumb/internal/model"
 	"plumb/internal/train"
 	"plumb/sft"
@@ -45,6 +46,7 @@ func (s shape) activations(rows int64) int64 {
 
 const (
 	stateBytes  = 16 // of a trained parameter: value, gradient and two moments in f32
+	sumBytes    = 4  // of an adapter's, for each pass side by side: its share of the gradient
 	frozenBytes = 4  // of a frozen one, in f32
 )
 
@@ -61,6 +63,9 @@ func (e *estimator) common(p *plan, o train.Options, s shape, trained int64, sid
 	_, out.Steps = o.Steps(int(max(v.records, 1)))
 	rows := int64(min(float64(o.MicroBatchTokens), tokens*float64(o.BatchSize)))
 	out.Memory = frozenBytes*s.params + stateBytes*trained + s.activations(rows)
+	if trained < s.params {
+		out.Memory += sumBytes * trained * int64(batch.Lanes(o.MicroBatchTokens))
+	}
 	if o.GradientCheckpointing { // the residual stream of each block, and one block whole
 		out.Memory += 2*4*rows*s.layers*s.hidden - s.activations(rows) + s.activations(rows)/s.layers
 		passes++

@@ -11,8 +11,8 @@ import (
 
 // Turn is the place of a tape among tapes of the same operators that may run at the same time, so that sums of gradients have the order, and the bits,
 // of running one after the other, however many of them belong together. What a tape adds to a thin parameter, as those of adapters are, it sums up by itself, and that is added to the gradient
-// when all tapes before it have finished: nobody waits. To another parameter, which that would take too much memory for, it adds at once,
-// but after the same operator of the tape before; no two operators of a tape may read such a one.
+// when all tapes before it have finished: no tape waits for another, unless too many such sums would be kept. To another parameter, which that would take
+// too much memory for, it adds at once, but after the same operator of the tape before; no two operators of a tape may read such a one.
 type Turn struct {
 	all    *turns
 	index  int
@@ -32,14 +32,16 @@ type turns struct {
 	added    int // turns whose sums are in the gradients
 }
 
-// thinSide is the most that the shorter side of a thin parameter has.
-const thinSide = 128
+const (
+	thinSide = 128 // the most that the shorter side of a thin parameter has
+	mostSums = 8   // tapes that have sums of their own at once, at most
+)
 
 // Turns returns n turns, one after the other.
 func Turns(n int) []*Turn {
 	all := &turns{list: make([]*Turn, n), finished: make([]bool, n)}
 	for i := range all.list {
-		t := &Turn{all: all, index: i, over: make(chan struct{}), own: map[*nn.Param][]float32{}}
+		t := &Turn{all: all, index: i, over: make(chan struct{})}
 		if all.list[i] = t; i > 0 {
 			t.before = all.list[i-1]
 		}
@@ -94,6 +96,12 @@ func (t *Turn) grad(p *nn.Param) []float32 {
 		t.wait()
 		return paramGrad(p)
 	}
+	if t.own == nil {
+		for _, b := range t.all.list[:max(0, t.index+1-mostSums)] {
+			b.await()
+		}
+		t.own = map[*nn.Param][]float32{}
+	}
 	g := t.own[p]
 	if g == nil {
 		g = alloc(p.Size())
@@ -101,6 +109,19 @@ func (t *Turn) grad(p *nn.Param) []float32 {
 		t.own[p] = g
 	}
 	return g
+}
+
+// await returns when t has finished.
+func (t *Turn) await() {
+	finished := func() bool {
+		select {
+		case <-t.over:
+			return true
+		default:
+			return false
+		}
+	}
+	kernels.WaitInLane(finished, t.over)
 }
 
 // wait returns when the same operator of the tape before has run backward.

@@ -3,6 +3,7 @@ package ops
 import (
 	"math/rand/v2"
 	"runtime"
+	"sync/atomic"
 	"testing"
 
 	"plumb/internal/kernels"
@@ -64,15 +65,46 @@ func TestTurns(t *testing.T) {
 		return all
 	}
 	want := grads(1, parts)
-	for i, threads := range []int{1, 2, 3, 7} {
+	for _, c := range []struct{ threads, together int }{{1, 3}, {2, parts}, {3, parts}, {7, parts}, {3, 2}} {
 		for range 10 {
-			for i, g := range grads(threads, parts-2*i) {
+			for i, g := range grads(c.threads, c.together) {
 				for j, v := range g {
 					if v != want[i][j] {
-						t.Fatalf("%d threads: gradient %d, element %d is %v, want %v", threads, i, j, v, want[i][j])
+						t.Fatalf("%+v: gradient %d, element %d is %v, want %v", c, i, j, v, want[i][j])
 					}
 				}
 			}
 		}
+	}
+}
+
+// However slow the first tape is, no more than mostSums have sums of their own.
+func TestTurnsKeepFew(t *testing.T) {
+	defer kernels.SetThreads(0)
+	kernels.SetThreads(2)
+	const parts = mostSums + 3
+	l := &Linear{W: Weight{Param: NewParam(3, 5, nil)}}
+	turns := Turns(parts)
+	var ran atomic.Int32
+	kernels.Lanes(parts, 2, func(i int) {
+		defer turns[i].Finish()
+		if i == 0 {
+			for ran.Load() < mostSums-1 {
+				runtime.Gosched()
+			}
+			for range 10000 {
+				runtime.Gosched()
+			}
+			if n := ran.Load(); n != mostSums-1 {
+				t.Errorf("%d have run", n)
+			}
+		}
+		tape := NewTape()
+		tape.Turn = turns[i]
+		tape.Backward(l.Apply(tape, Const([]float32{1, 2, 3, 4, 5}, 1, 5), nil), []float32{1, 0, 2})
+		ran.Add(1)
+	})
+	if got := Grad(l.W.Param); got[0] != parts || got[4] != 5*parts || got[14] != 10*parts {
+		t.Errorf("%v", got)
 	}
 }

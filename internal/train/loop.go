@@ -102,8 +102,13 @@ func (l *Loop) Batches() [][]int {
 	return out
 }
 
-// After returns the batch that comes after the one of index b of Batches in the same epoch, empty when that was the last.
-func (l *Loop) After(b int) []int { return l.batch(b + 1) }
+// After returns the batch that comes after the one of index b of Batches in the same epoch, empty when that is the last of the epoch or of the training.
+func (l *Loop) After(b int) []int {
+	if b+1 >= l.Opt.GradAccumulation && l.Step+1 >= l.Total {
+		return nil
+	}
+	return l.batch(b + 1)
+}
 
 // batch returns the b-th batch, counted from the coming step's first, of the step's epoch.
 func (l *Loop) batch(b int) []int {

@@ -292,6 +292,10 @@ func TestBatches(t *testing.T) {
 	if len(after) != 0 {
 		t.Errorf("after an epoch %v", after)
 	}
+	y.loop.Step, y.loop.Total = 2, 3
+	if next, last := y.loop.After(0), y.loop.After(1); !slices.Equal(next, y.loop.Batches()[1]) || len(last) != 0 {
+		t.Errorf("in the training's last step %v and %v", next, last)
+	}
 	if slices.IsSorted(seen) {
 		t.Error("not shuffled")
 	}
