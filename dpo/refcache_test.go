@@ -114,6 +114,16 @@ func TestComing(t *testing.T) {
 		}
 	}
 	ahead.step(set.Items, batch, next, 0, 1)
+	entries := ahead.cache.fresh.Bytes()
+	entries = entries[len(entries)-8*entrySize:]
+	for _, i := range []int{3, 5, 6, 7} { // in the order of the batch, whatever the passes were
+		for _, k := range keysOf(ahead, set.Items[i]) {
+			if cacheKey(entries[:16]) != k {
+				t.Errorf("the file has something else where pair %d should be", i)
+			}
+			entries = entries[entrySize:]
+		}
+	}
 	alone.step(set.Items, batch, nil, 0, 1)
 	if len(alone.cache.values) != 2*len(batch) {
 		t.Errorf("%d sums without a next batch", len(alone.cache.values))
@@ -130,4 +140,9 @@ func TestComing(t *testing.T) {
 	if left := ahead.coming(set.Items, nil, append(next, 8)); len(left) != 1 || len(left[0].indices) != 1 || left[0].indices[0] != 8 {
 		t.Errorf("still to do: %+v", left)
 	}
+}
+
+func keysOf(t *trainer, p encode.Pair) []cacheKey {
+	c, r := t.cache.keys(p, 1)
+	return []cacheKey{c, r}
 }
