@@ -1,6 +1,7 @@
 package compare
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
@@ -52,16 +53,31 @@ func TestQuickstartKeepsItsPromise(t *testing.T) {
 	}
 }
 
-// What its controls promise: shuffled labels teach nothing, and the truth teaches more than its proxy.
+// What its controls promise: shuffled labels teach nothing, and the truth teaches more than its proxy. Where a policy goes that follows coins differs from
+// one shuffling to the next by more than its interval over prompts, so the mean of three is judged by their spread, and beside what labels teach.
 func TestControlsKeepTheirPromise(t *testing.T) {
 	r := finished(t, "PLUMB_CONTROLS", "configs/controls.yaml")
 	gains(t, r, "ppo_gold")
-	d := r.Difference("ppo_shuffled", "base", FigureGold)
-	if d == nil {
-		t.Fatal("the report does not compare ppo_shuffled with the base in gold")
+	labels := r.Difference("ppo", "base", FigureGold)
+	var coins []float64
+	for _, run := range []string{"ppo_shuffled_1", "ppo_shuffled_2", "ppo_shuffled_3"} {
+		d := r.Difference(run, "base", FigureGold)
+		if d == nil || labels == nil {
+			t.Fatalf("the report does not compare ppo and %s with the base in gold", run)
+		}
+		t.Logf("%s - base in gold: %+.3f %s", run, d.Paired.Mean, bounds(d.Paired))
+		if d.Paired.High >= labels.Paired.Low {
+			t.Errorf("PPO on shuffled labels gains %+v, on labels %+v", d.Paired, labels.Paired)
+		}
+		coins = append(coins, d.Paired.Mean)
 	}
-	if d.Paired.Low > 0 {
-		t.Errorf("PPO on shuffled labels gains %+v", d.Paired)
+	m, spread := mean(coins), 0.0
+	for _, x := range coins {
+		spread += (x - m) * (x - m) / float64(len(coins)-1)
+	}
+	const student = 4.303 // 97.5% of the distribution with two degrees of freedom
+	if low := m - student*math.Sqrt(spread/float64(len(coins))); low > 0 || m > labels.Paired.Mean/10 {
+		t.Errorf("PPO on shuffled labels gains %+.3f at least, %+.3f in the mean; on labels %+.3f", low, m, labels.Paired.Mean)
 	}
 	gold, proxy := r.Run("ppo_gold").Gold, r.Run("ppo").Gold
 	t.Logf("PPO on gold %.3f, on the proxy %.3f", gold.Mean, proxy.Mean)
