@@ -85,7 +85,11 @@ func BenchmarkCores(b *testing.B) {
 				mask.Set(c)
 			}
 			onCores(b, len(on), &mask)
-			t.forget(set.Items, four((first+4)%32))
+			for _, i := range four((first + 4) % 32) {
+				for _, k := range keysOf(t, set.Items[i]) {
+					delete(t.cache.values, k)
+				}
+			}
 			for _, p := range policy.Params() {
 				ops.ZeroGrad(p.Param)
 			}
@@ -110,15 +114,6 @@ func BenchmarkCores(b *testing.B) {
 	b.ReportMetric(ratio(steps, 1), "x")
 	b.ReportMetric(ratio(loops, 2), "x-loop")
 	b.ReportMetric(steps[2].Seconds()/float64(b.N), "s/32pairs")
-}
-
-// forget drops what the cache knows of pairs.
-func (t *trainer) forget(pairs []encode.Pair, indices []int) {
-	for _, i := range indices {
-		c, r := t.cache.keys(pairs[i], t.cfg.LDAlpha)
-		delete(t.cache.values, c)
-		delete(t.cache.values, r)
-	}
 }
 
 // onCores lets the process have n threads, on the cores of mask.

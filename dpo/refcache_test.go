@@ -93,18 +93,8 @@ func TestComing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	trained := func() *trainer {
-		cfg := smallConfig()
-		tr := &trainer{cfg: cfg, objective: cfg.objective(), base: base.Model, policy: oracletest.Adapter(t, base, testpaths.Oracle(t, "llama", "adapters", "lora"))}
-		tr.policy.SetTrainable(true)
-		if tr.cache, err = openRefCache(filepath.Join(t.TempDir(), "cache"), [32]byte{}); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { tr.cache.close() })
-		return tr
-	}
 	batch, next := []int{0, 1, 2}, []int{3, 4, 5, 6, 7}
-	ahead, alone := trained(), trained()
+	ahead, alone := trainerOf(t, base, smallConfig()), trainerOf(t, base, smallConfig())
 	kc, kr := ahead.cache.keys(set.Items[4], 1)
 	ahead.cache.put(kc, -10)
 	ahead.cache.put(kr, -20)

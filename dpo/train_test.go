@@ -92,6 +92,19 @@ func TestReferenceIsTheStart(t *testing.T) {
 	}
 }
 
+// trainerOf trains the oracle's adapter of llama, with an empty cache of the reference.
+func trainerOf(t *testing.T, base *model.Bundle, cfg Config) *trainer {
+	t.Helper()
+	tr := &trainer{cfg: cfg, objective: cfg.objective(), base: base.Model, policy: oracletest.Adapter(t, base, testpaths.Oracle(t, "llama", "adapters", "lora"))}
+	tr.policy.SetTrainable(true)
+	var err error
+	if tr.cache, err = openRefCache(filepath.Join(t.TempDir(), "cache"), [32]byte{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { tr.cache.close() })
+	return tr
+}
+
 // gradientsOf returns loss and gradients of one step over 8 pairs, in batches of the given size.
 func gradientsOf(t *testing.T, base *model.Bundle, cfg Config, batch int) (float64, map[string][]float32) {
 	t.Helper()
@@ -100,12 +113,7 @@ func gradientsOf(t *testing.T, base *model.Bundle, cfg Config, batch int) (float
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr := &trainer{cfg: cfg, objective: cfg.objective(), base: base.Model, policy: oracletest.Adapter(t, base, testpaths.Oracle(t, "llama", "adapters", "lora"))}
-	tr.policy.SetTrainable(true)
-	if tr.cache, err = openRefCache(filepath.Join(t.TempDir(), "cache"), [32]byte{}); err != nil {
-		t.Fatal(err)
-	}
-	defer tr.cache.close()
+	tr := trainerOf(t, base, cfg)
 	loss := 0.0
 	for i := 0; i < 8; i += batch {
 		var idx []int

@@ -124,7 +124,7 @@ func (t *Turn) await() {
 	kernels.WaitInLane(finished, t.over)
 }
 
-// wait returns when the same operator of the tape before has run backward.
+// wait returns when the same operator of the tape before has run backward; a tape that would wait long waits for the whole of the one before.
 func (t *Turn) wait() {
 	n, total := t.done.Load(), t.total.Load()
 	for t.before != nil {
