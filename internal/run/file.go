@@ -53,12 +53,25 @@ func WriteFile(path string, write func(io.Writer) error) (err error) {
 // SweepFile removes what killed processes left of their attempts to write path. Nobody else may be writing it.
 func SweepFile(path string) error {
 	dir, base := filepath.Split(path)
-	entries, err := os.ReadDir(filepath.Clean(dir + "."))
+	return sweep(filepath.Clean(dir+"."), func(of string) bool { return of == base })
+}
+
+// SweepFolder removes what killed processes left of their attempts to write files in dir. Nobody else may be writing there.
+func SweepFolder(dir string) error { return sweep(dir, func(string) bool { return true }) }
+
+// sweep removes the temporary files of dir that WriteFile made for files whose name is wanted.
+func sweep(dir string, wanted func(of string) bool) error {
+	entries, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
 	for _, e := range entries {
-		if rest, ok := strings.CutPrefix(e.Name(), tempPrefix+base+"-"); ok && strings.Trim(rest, "0123456789") == "" {
+		rest, ok := strings.CutPrefix(e.Name(), tempPrefix)
+		if !ok || !e.Type().IsRegular() {
+			continue
+		}
+		at := strings.LastIndexByte(rest, '-')
+		if at > 0 && wanted(rest[:at]) && strings.Trim(rest[at+1:], "0123456789") == "" {
 			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
 		}
 	}

@@ -145,9 +145,27 @@ func (s *Stage) begin(m Manifest) error {
 	if m.Inputs == nil {
 		m.Inputs = map[string]string{}
 	}
+	if err := s.sweep(); err != nil {
+		return fmt.Errorf("open stage: %w", err)
+	}
 	m.Outcome, m.Ended, m.Error, m.Results = Running, time.Time{}, "", nil
 	s.manifest = m
 	return s.writeManifest()
+}
+
+// sweep removes what a killed run left half written in the stage's folder and those in it; checkpoints do so themselves.
+func (s *Stage) sweep() error {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return err
+	}
+	err = SweepFolder(s.dir)
+	for _, e := range entries {
+		if e.IsDir() {
+			err = errors.Join(err, SweepFolder(s.Path(e.Name())))
+		}
+	}
+	return err
 }
 
 // strangeFile names a file that a stage would not have left behind before its manifest, "" when there is none.

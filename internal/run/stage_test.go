@@ -81,9 +81,27 @@ func TestUnfinishedStageResumes(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+	half := []string{filepath.Join(dir, ".tmp-metrics.jsonl-12"), filepath.Join(dir, "adapter", ".tmp-adapter_model.safetensors-3")}
+	users := filepath.Join(dir, ".tmp-notes")
+	if err := os.Mkdir(filepath.Join(dir, "adapter"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range append(half, users) {
+		if err := os.WriteFile(name, []byte("half"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	s.Close() // what the end of a killed process does
 
 	s = open(t, dir, work("c", "data"))
+	for _, name := range half {
+		if _, err := os.Stat(name); !os.IsNotExist(err) {
+			t.Errorf("%s is still there: %v", name, err)
+		}
+	}
+	if _, err := os.Stat(users); err != nil {
+		t.Error(err)
+	}
 	if !s.Resumes() || s.Done() || s.Manifest().Resumed != 1 || !s.Manifest().Started.Equal(started) {
 		t.Fatalf("resumes %v, done %v, manifest %+v", s.Resumes(), s.Done(), s.Manifest())
 	}
