@@ -21,7 +21,8 @@ import (
 
 // BenchmarkCores is two cores against one: steps of DPO of four HH-RLHF pairs on SmolLM2, the reference's pass included, each on one core, on another and on both
 // before the next, so that a machine whose speed changes by the second is the same to all. x is the ratio, x-loop that of a loop without memory
-// which is run beside each step.
+// which is run beside each step. What the ratio lacks to 2 is either time of a core that has nothing to do (busy is the share of both cores' time in
+// which they had) or work that takes longer on two (x-cpu is two cores' processor time over one's).
 //
 //	go test ./dpo -run '^$' -bench Cores -benchtime 3x
 func BenchmarkCores(b *testing.B) {
@@ -76,7 +77,7 @@ func BenchmarkCores(b *testing.B) {
 			break
 		}
 	}
-	var steps, loops [3]time.Duration
+	var steps, used, loops [3]time.Duration
 	four := func(i int) []int { return []int{i, i + 1, i + 2, i + 3} }
 	all := func(first int) {
 		for i, on := range [][]int{cores[:1], cores[1:], cores} {
@@ -93,16 +94,17 @@ func BenchmarkCores(b *testing.B) {
 			for _, p := range policy.Params() {
 				ops.ZeroGrad(p.Param)
 			}
-			began := time.Now()
+			began, before := time.Now(), processorTime(b)
 			t.step(set.Items, four(first), four((first+4)%32), 0, 1)
 			steps[i] += time.Since(began)
+			used[i] += processorTime(b) - before
 			began = time.Now()
 			kernels.Parallel(len(on), func(int) { loop(rounds) })
 			loops[i] += time.Since(began)
 		}
 	}
 	all(0) // first touch of memory
-	steps, loops = [3]time.Duration{}, [3]time.Duration{}
+	steps, used, loops = [3]time.Duration{}, [3]time.Duration{}, [3]time.Duration{}
 	for b.Loop() {
 		for first := 0; first < 32; first += 4 {
 			all(first)
@@ -113,6 +115,8 @@ func BenchmarkCores(b *testing.B) {
 	}
 	b.ReportMetric(ratio(steps, 1), "x")
 	b.ReportMetric(ratio(loops, 2), "x-loop")
+	b.ReportMetric(1/ratio(used, 1), "x-cpu")
+	b.ReportMetric(float64(used[2])/float64(2*steps[2]), "busy")
 	b.ReportMetric(steps[2].Seconds()/float64(b.N), "s/32pairs")
 }
 
@@ -129,4 +133,13 @@ func onCores(b *testing.B, n int, mask *unix.CPUSet) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// processorTime is what the process has used of its cores' time.
+func processorTime(b *testing.B) time.Duration {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
