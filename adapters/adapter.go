@@ -81,7 +81,23 @@ func New(cfg Config, linears []Shape, seed uint64) (*Adapter, error) {
 			return nil, fmt.Errorf("adapters: target module %q matches no linear layer", t)
 		}
 	}
-	return a, nil
+	return a, a.patternsMatch()
+}
+
+// patternsMatch is an error for a key of a rank or alpha pattern that is about no layer: it would change nothing.
+func (a *Adapter) patternsMatch() error {
+	for name, keys := range map[string][]string{
+		"rank_pattern":  slices.Sorted(maps.Keys(a.Config.RankPattern)),
+		"alpha_pattern": slices.Sorted(maps.Keys(a.Config.AlphaPattern)),
+	} {
+		for _, k := range keys {
+			re, err := pattern(k)
+			if err != nil || !slices.ContainsFunc(a.Layers, func(l *Layer) bool { return re.MatchString(l.Shape.Path) }) {
+				return fmt.Errorf("adapters: %s: %q matches none of the %d adapted layers", name, k, len(a.Layers))
+			}
+		}
+	}
+	return nil
 }
 
 func matchesAny(target string, linears []Shape) bool {
@@ -210,6 +226,14 @@ func (a *Adapter) Clone() *Adapter {
 func copyParam(p *nn.Param) *nn.Param {
 	s := p.Shape()
 	return ops.NewParam(s[0], s[1], ops.F32(p))
+}
+
+// SetDropout makes p the probability of dropping an input in training, whatever a file said.
+func (a *Adapter) SetDropout(p float64) {
+	a.Config.Dropout = p
+	for _, l := range a.Layers {
+		l.LoRA.Dropout = float32(p)
+	}
 }
 
 // SetTrainable turns the gradients of every tensor on or off: a reference is a frozen value.

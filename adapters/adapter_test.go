@@ -73,6 +73,12 @@ func TestNewStartsAsTheBase(t *testing.T) {
 	if _, err := New(Config{R: 1, Alpha: 1, Targets: []string{"q_proj", "gate"}}, linears, 7); err == nil || !strings.Contains(err.Error(), `"gate"`) {
 		t.Errorf("a target that is not there: %v", err)
 	}
+	for _, bad := range []Config{{RankPattern: map[string]int{"q_proj": 2, "gate": 3}}, {AlphaPattern: map[string]float64{"q_proj": 2, "gate": 3}}} {
+		bad.R, bad.Alpha, bad.Targets = 1, 1, []string{AllLinear}
+		if _, err := New(bad, linears, 7); err == nil || !strings.Contains(err.Error(), `_pattern: "gate" matches none`) {
+			t.Errorf("a pattern of nothing: %v", err)
+		}
+	}
 }
 
 // W += s B A with s = 2, A = (1 2 3 4), row 1 of B = (5): 10 20 30 40 more.

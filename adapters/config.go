@@ -66,6 +66,9 @@ func (c Config) Validate() (faults []error) {
 		}
 	}
 	for _, k := range slices.Sorted(maps.Keys(c.AlphaPattern)) {
+		if v := c.AlphaPattern[k]; !(v > 0) || math.IsInf(v, 0) {
+			bad("alpha_pattern", fmt.Sprintf("%s: %g", k, v), "a number above 0")
+		}
 		if _, err := pattern(k); err != nil {
 			bad("alpha_pattern", k, "a module name or regular expression: "+err.Error())
 		}

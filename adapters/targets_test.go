@@ -124,4 +124,8 @@ func TestValidateRefusesNaN(t *testing.T) {
 			t.Errorf("%+v: %v", c, c.Validate())
 		}
 	}
+	patterns := Config{R: 1, Alpha: 1, Targets: []string{AllLinear}, AlphaPattern: map[string]float64{"a": nan, "b": 0, "c": -1, "d": 2}}
+	if f := patterns.Validate(); len(f) != 3 {
+		t.Error(f)
+	}
 }

@@ -2,7 +2,6 @@ package dpo
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
@@ -18,14 +17,14 @@ type Config struct {
 	Beta                 float64         `yaml:"beta"`
 	LossType             []string        `yaml:"loss_type"` // any of LossTypes; several are summed
 	LossWeights          []float64       `yaml:"loss_weights"`
-	LabelSmoothing       float64         `yaml:"label_smoothing"` // of robust, cdpo, exo_pair, aot, simpo, cpo
+	LabelSmoothing       float64         `yaml:"label_smoothing"` // of robust, cdpo, exo_pair, aot, aot_unpaired, simpo, cpo
 	DiscoPOPTau          float64         `yaml:"discopop_tau"`
 	SimPOGamma           float64         `yaml:"simpo_gamma"`
 	FDivergenceType      string          `yaml:"f_divergence_type"`
 	FAlphaDivergenceCoef float64         `yaml:"f_alpha_divergence_coef"`
 	LDAlpha              float64         `yaml:"ld_alpha"`       // weight of a completion's tokens past the other's length; 1: all alike
 	ReferenceFree        bool            `yaml:"reference_free"` // take every reference log-probability as 0
-	Lora                 adapters.Config `yaml:"lora"`           // not used when an adapter is continued
+	Lora                 adapters.Config `yaml:"lora"`           // of an adapter that is continued its dropout alone
 }
 
 // Defaults returns TRL's defaults with the LoRA shape of adapters.Defaults.
@@ -36,6 +35,9 @@ func Defaults() Config {
 	}
 }
 
+// smoothing names the losses that LabelSmoothing changes.
+var smoothing = []string{"robust", "cdpo", "exo_pair", "aot", "aot_unpaired", "simpo", "cpo"}
+
 // Validate returns every fault of the configuration's own keys; options and lora report theirs.
 func (c Config) Validate() []error {
 	faults := c.Options.Validate()
@@ -45,19 +47,23 @@ func (c Config) Validate() []error {
 		}
 	}
 	check(c.MaxLength >= 2, "max_length", c.MaxLength, "at least 2")
-	check(c.Beta > 0 && !math.IsInf(c.Beta, 0), "beta", c.Beta, "a number above 0")
+	check(c.Beta > 0 && train.Finite(c.Beta), "beta", c.Beta, "a number above 0")
 	check(len(c.LossType) > 0, "loss_type", "nothing", "at least one loss")
 	known := LossTypes()
 	for _, name := range c.LossType {
 		check(slices.Contains(known, name), "loss_type", fmt.Sprintf("%q", name), "one of "+strings.Join(known, ", "))
 	}
 	has := func(name string) bool { return slices.Contains(c.LossType, name) }
+	check(train.Finite(c.LossWeights...), "loss_weights", c.LossWeights, "numbers")
 	check(len(c.LossWeights) == 0 || len(c.LossWeights) == len(c.LossType), "loss_weights", c.LossWeights, "one weight for each loss_type")
 	check(c.LabelSmoothing >= 0 && c.LabelSmoothing < 1, "label_smoothing", c.LabelSmoothing, "at least 0 and below 1")
+	check(c.LabelSmoothing == 0 || slices.ContainsFunc(c.LossType, func(name string) bool { return slices.Contains(smoothing, name) }), "label_smoothing", c.LabelSmoothing,
+		"0, for no loss_type here has any: it is of "+strings.Join(smoothing, ", ")+"; a smoothed sigmoid is cdpo")
 	check(!has("robust") || c.LabelSmoothing < 0.5, "label_smoothing", c.LabelSmoothing, "below 0.5 for robust")
 	check(!has("exo_pair") || c.LabelSmoothing > 0, "label_smoothing", c.LabelSmoothing, "above 0 for exo_pair (its paper recommends 0.001)")
-	check(c.DiscoPOPTau > 0, "discopop_tau", c.DiscoPOPTau, "a number above 0")
-	check(!math.IsNaN(c.SimPOGamma), "simpo_gamma", c.SimPOGamma, "a number")
+	check(c.DiscoPOPTau > 0 && train.Finite(c.DiscoPOPTau), "discopop_tau", c.DiscoPOPTau, "a number above 0")
+	check(train.Finite(c.SimPOGamma), "simpo_gamma", c.SimPOGamma, "a number")
+	check(train.Finite(c.FAlphaDivergenceCoef), "f_alpha_divergence_coef", c.FAlphaDivergenceCoef, "a number")
 	check(c.LDAlpha >= 0 && c.LDAlpha <= 1, "ld_alpha", c.LDAlpha, "a number from 0 to 1")
 	switch c.FDivergenceType {
 	case "reverse_kl":

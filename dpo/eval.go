@@ -25,7 +25,7 @@ func (t *trainer) evaluate(ctx context.Context, pairs []encode.Pair) (map[string
 			p, o := parts[i], &outs[i]
 			o.vals = make([]Pair, len(p.indices))
 			o.fresh = t.references(p, pairs, o.vals)
-			p.fill(o.vals, p.logProbs(t.base, t.policy, &o.stats), pairs, t.cfg.LDAlpha)
+			p.fill(o.vals, p.logProbs(nil, t.base, t.policy, &o.stats), pairs, t.cfg.LDAlpha)
 		})
 		if err := ctx.Err(); err != nil {
 			return nil, err

@@ -85,7 +85,7 @@ func TestOracleLosses(t *testing.T) {
 			want []float64
 		}{"policy": {oracletest.Adapter(t, base, testpaths.Oracle(t, name, "adapters", "lora")), c.LogPs}, "reference": {nil, c.RefLogPs}} {
 			vals := make([]Pair, 6)
-			part.fill(vals, part.logProbs(base.Model, side.a, nil), pairs, 1)
+			part.fill(vals, part.logProbs(nil, base.Model, side.a, nil), pairs, 1)
 			for i, v := range vals {
 				if math.Abs(v.Chosen-side.want[i]) > 1e-3 || math.Abs(v.Rejected-side.want[i+6]) > 1e-3 {
 					t.Errorf("%s %s: pair %d has %g, %g, want %g, %g", name, what, i, v.Chosen, v.Rejected, side.want[i], side.want[i+6])

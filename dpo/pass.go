@@ -49,10 +49,14 @@ func sum(lp []float32, shared int, alpha float64) float64 {
 	return head + alpha*tail
 }
 
-// logProbs returns the log-probabilities of the part's targets without recording anything.
-func (p *part) logProbs(m *model.Model, a *adapters.Adapter, stats *ops.TokenStats) []float32 {
-	lp := m.Score(nil, p.tree, a, p.targets, 1, stats)
+// logProbs returns the log-probabilities of the part's targets, under the dropout of a tape where there is one, and keeps nothing for a gradient.
+func (p *part) logProbs(tape *ops.Tape, m *model.Model, a *adapters.Adapter, stats *ops.TokenStats) []float32 {
+	lp := m.Score(tape, p.tree, a, p.targets, 1, stats)
 	out := append([]float32(nil), ops.F32(lp)...)
+	if tape != nil {
+		tape.Run() // without a seed: no gradient, and the memory is given back
+		return out
+	}
 	ops.Release(nil, lp)
 	return out
 }

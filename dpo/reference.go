@@ -17,7 +17,7 @@ func (t *trainer) references(p *part, pairs []encode.Pair, out []Pair) (fresh []
 		r, okr := t.cache.values[kr]
 		if !okc || !okr {
 			if lp == nil { // one pass for all that are missing
-				lp = p.logProbs(t.base, t.reference, nil)
+				lp = p.logProbs(nil, t.base, t.reference, nil)
 			}
 			s := p.spans[k]
 			c = sum(lp[s.chosen:s.rejected], s.shared, t.cfg.LDAlpha)

@@ -67,6 +67,7 @@ func Train(ctx context.Context, cfg Config, in Inputs, st *run.Stage) (res Resul
 			return res, fmt.Errorf("dpo: %w", err)
 		}
 	}
+	t.policy.SetDropout(cfg.Lora.Dropout)
 	t.policy.Head = nil // a policy has none, whatever it starts from
 	t.policy.TaskType, t.policy.BaseModel = "CAUSAL_LM", in.Base.Path
 	t.policy.SetTrainable(true)
@@ -110,7 +111,7 @@ func Train(ctx context.Context, cfg Config, in Inputs, st *run.Stage) (res Resul
 	}
 	for !loop.Done() {
 		batches := loop.Batches()
-		loss := 0.0
+		loss, seen := 0.0, 0.0
 		for k, b := range batches {
 			if ctx.Err() != nil {
 				return res, loop.Interrupt(ctx)
@@ -120,7 +121,7 @@ func Train(ctx context.Context, cfg Config, in Inputs, st *run.Stage) (res Resul
 			loop.Observe(metrics)
 			for _, i := range b {
 				p := set.Items[i]
-				loop.State["num_tokens"] += float64(2*len(p.Prompt) + len(p.Chosen) + len(p.Rejected))
+				seen += float64(2*len(p.Prompt) + len(p.Chosen) + len(p.Rejected))
 			}
 		}
 		lr := loop.LR()
@@ -128,6 +129,7 @@ func Train(ctx context.Context, cfg Config, in Inputs, st *run.Stage) (res Resul
 		if err != nil {
 			return res, err
 		}
+		loop.State["num_tokens"] += seen // not before: a step that is given up counts nothing
 		loop.Observe(map[string]float64{"loss": loss})
 		loop.Gauge("grad_norm", norm)
 		loop.Gauge("learning_rate", lr)
@@ -185,7 +187,11 @@ func (t *trainer) step(pairs []encode.Pair, indices, next []int, step uint64, sh
 		var all []Pair
 		for _, p := range parts {
 			vals := make([]Pair, len(p.indices))
-			p.fill(vals, p.logProbs(t.base, t.policy, nil), pairs, t.cfg.LDAlpha)
+			var first *ops.Tape
+			if t.policy.Dropout() > 0 { // the same masks as in the pass below: a gradient is that of what it was computed from
+				first = t.tape(step)
+			}
+			p.fill(vals, p.logProbs(first, t.base, t.policy, nil), pairs, t.cfg.LDAlpha)
 			t.cache.add(t.references(p, pairs, vals))
 			all = append(all, vals...)
 		}
@@ -207,7 +213,7 @@ func (t *trainer) step(pairs []encode.Pair, indices, next []int, step uint64, sh
 		p, o := parts[i], &outs[i]
 		o.vals = make([]Pair, len(p.indices))
 		o.fresh = t.references(p, pairs, o.vals)
-		tape := ops.TrainingTape(t.policy.Dropout(), ops.Dropout{Seed: t.cfg.Seed, Step: step}, t.cfg.GradientCheckpointing)
+		tape := t.tape(step)
 		tape.Turn = turn
 		lp := t.base.Score(tape, p.tree, t.policy, p.targets, 1, &o.stats)
 		p.fill(o.vals, ops.F32(lp), pairs, t.cfg.LDAlpha)
@@ -226,6 +232,11 @@ func (t *trainer) step(pairs []encode.Pair, indices, next []int, step uint64, sh
 	}
 	t.remember(next, coming, comingFresh)
 	return loss * share, seen.metrics(t.cfg.Beta)
+}
+
+// tape returns a tape for a pass of the policy in a step.
+func (t *trainer) tape(step uint64) *ops.Tape {
+	return ops.TrainingTape(t.policy.Dropout(), ops.Dropout{Seed: t.cfg.Seed, Step: step}, t.cfg.GradientCheckpointing)
 }
 
 // totals returns what the means of a batch divide by.

@@ -97,6 +97,7 @@ func trainerOf(t *testing.T, base *model.Bundle, cfg Config) *trainer {
 	t.Helper()
 	tr := &trainer{cfg: cfg, objective: cfg.objective(), base: base.Model, policy: oracletest.Adapter(t, base, testpaths.Oracle(t, "llama", "adapters", "lora"))}
 	tr.policy.SetTrainable(true)
+	tr.policy.SetDropout(cfg.Lora.Dropout)
 	var err error
 	if tr.cache, err = openRefCache(filepath.Join(t.TempDir(), "cache"), [32]byte{}); err != nil {
 		t.Fatal(err)
@@ -136,18 +137,18 @@ func TestMicroBatchesAndAccumulation(t *testing.T) {
 	base := oracletest.Base(t, testpaths.Oracle(t, "llama", "model"), model.Options{})
 	worst := 0.0
 	for _, c := range []struct {
-		types      []string
-		ld         float64
-		accumulate bool
+		types       []string
+		ld, dropout float64
+		accumulate  bool
 	}{
-		{[]string{"sigmoid"}, 1, true}, {[]string{"ipo"}, 0.5, true}, {[]string{"sigmoid", "sft"}, 1, false},
-		{[]string{"aot"}, 1, false}, {[]string{"aot_unpaired", "sft"}, 0.3, false},
+		{[]string{"sigmoid"}, 1, 0, true}, {[]string{"ipo"}, 0.5, 0, true}, {[]string{"sigmoid", "sft"}, 1, 0, false},
+		{[]string{"aot"}, 1, 0, false}, {[]string{"aot_unpaired", "sft"}, 0.3, 0, false}, {[]string{"aot"}, 1, 0.2, false},
 	} {
 		cfg := smallConfig()
-		cfg.LossType, cfg.LDAlpha = c.types, c.ld
-		cfg.MicroBatchTokens = 1 << 20
+		cfg.LossType, cfg.LDAlpha, cfg.Lora.Dropout = c.types, c.ld, c.dropout
+		cfg.MicroBatchTokens = 256 // one pass
 		want, grads := gradientsOf(t, base, cfg, 8)
-		shapes := [][2]int{{8, 1}, {8, 60}}
+		shapes := [][2]int{{8, 1}, {8, 60}, {8, 1 << 20}}
 		if c.accumulate {
 			shapes = append(shapes, [2]int{1, 1 << 20}, [2]int{4, 60})
 		}
@@ -228,6 +229,7 @@ func TestSameBytes(t *testing.T) {
 	base := oracletest.Base(t, testpaths.Oracle(t, "gpt2", "model"), model.Options{})
 	cfg := smallConfig()
 	cfg.EvalSteps, cfg.LoggingSteps, cfg.Lora.Dropout = 4, 3, 0.1
+	cfg.BatchSize, cfg.GradAccumulation = cfg.BatchSize/2, 2 // some stops are within a step
 	train := func(ctx context.Context, dir string) error {
 		st := oracletest.Stage(t, dir, "dpo")
 		defer st.Close()
@@ -284,6 +286,32 @@ func TestBadInput(t *testing.T) {
 		_, err := Train(context.Background(), cfg, Inputs{Base: base, Train: c.recs}, oracletest.Stage(t, filepath.Join(t.TempDir(), "dpo"), "dpo"))
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+}
+
+// The dropout of an adapter that DPO goes on from is the stage's: without any, policy and reference are the same in the first step, and its loss is ln 2.
+func TestStartsWithoutDropout(t *testing.T) {
+	base := oracletest.Base(t, testpaths.Oracle(t, "llama", "model"), model.Options{})
+	start := oracletest.Adapter(t, base, testpaths.Oracle(t, "llama", "adapters", "lora"))
+	start.SetDropout(0.3)
+	for _, dropout := range []float64{0, 0.3} {
+		cfg := smallConfig()
+		cfg.MaxSteps, cfg.Lora.Dropout = 1, dropout
+		st := oracletest.Stage(t, filepath.Join(t.TempDir(), "dpo"), "dpo")
+		res, err := Train(context.Background(), cfg, Inputs{Base: base, Start: start, Train: pairsOf(8)}, st)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows, err := run.ReadMetrics(st.Dir())
+		if err != nil || len(rows) != 1 {
+			t.Fatal(rows, err)
+		}
+		if off := math.Abs(rows[0].Fields["loss"] - math.Ln2); (off < 1e-6) != (dropout == 0) {
+			t.Errorf("dropout %g: the first loss is ln 2 and %g", dropout, off)
+		}
+		if got := res.Policy.Config.Dropout; got != dropout {
+			t.Errorf("the policy's file will say %g, want %g", got, dropout)
 		}
 	}
 }

@@ -14,7 +14,7 @@ type Config struct {
 	MaxLength                int             `yaml:"max_length"` // tokens of a side; a pair over it is dropped
 	CenterRewardsCoefficient float64         `yaml:"center_rewards_coefficient"`
 	HeadInitStd              float64         `yaml:"head_init_std"` // of the score head's first weights
-	Lora                     adapters.Config `yaml:"lora"`          // not used when an adapter is continued
+	Lora                     adapters.Config `yaml:"lora"`          // of an adapter that is continued its dropout alone
 }
 
 // Defaults returns TRL's defaults with the LoRA shape of adapters.Defaults.
@@ -28,10 +28,10 @@ func (c Config) Validate() []error {
 	if c.MaxLength < 1 {
 		faults = append(faults, &run.Fault{Key: "max_length", Value: fmt.Sprint(c.MaxLength), Want: "at least 1"})
 	}
-	if !(c.CenterRewardsCoefficient >= 0) {
+	if !(c.CenterRewardsCoefficient >= 0) || !train.Finite(c.CenterRewardsCoefficient) {
 		faults = append(faults, &run.Fault{Key: "center_rewards_coefficient", Value: fmt.Sprint(c.CenterRewardsCoefficient), Want: "0 (off) or a number above 0"})
 	}
-	if !(c.HeadInitStd >= 0) {
+	if !(c.HeadInitStd >= 0) || !train.Finite(c.HeadInitStd) {
 		faults = append(faults, &run.Fault{Key: "head_init_std", Value: fmt.Sprint(c.HeadInitStd), Want: "at least 0"})
 	}
 	return faults

@@ -131,6 +131,11 @@ func (m *Model) evaluate(ctx context.Context, pairs []encode.Pair, center float6
 	if err := ctx.Err(); err != nil {
 		return Report{}, err
 	}
+	for i := range chosen {
+		if !train.Finite(chosen[i], rejected[i]) {
+			return Report{}, fmt.Errorf("reward: the rewards of pair %d are %v and %v: the model's numbers have grown out of all bounds", i+1, chosen[i], rejected[i])
+		}
+	}
 	if len(chosen) == 0 {
 		return Report{}, errors.New("reward: no pairs to evaluate")
 	}

@@ -87,7 +87,7 @@ func Train(ctx context.Context, cfg Config, in Inputs, st *run.Stage) (Result, e
 	}
 	for !loop.Done() {
 		batches := loop.Batches()
-		loss := 0.0
+		loss, seen := 0.0, 0.0
 		for _, b := range batches {
 			if ctx.Err() != nil {
 				return Result{}, loop.Interrupt(ctx)
@@ -96,7 +96,7 @@ func Train(ctx context.Context, cfg Config, in Inputs, st *run.Stage) (Result, e
 			loss += l
 			loop.Observe(metrics)
 			for _, i := range b {
-				loop.State["num_tokens"] += float64(tokens(t.pairs[i]))
+				seen += float64(tokens(t.pairs[i]))
 			}
 		}
 		lr := loop.LR()
@@ -104,6 +104,7 @@ func Train(ctx context.Context, cfg Config, in Inputs, st *run.Stage) (Result, e
 		if err != nil {
 			return Result{}, err
 		}
+		loop.State["num_tokens"] += seen // not before: a step that is given up counts nothing
 		loop.Observe(map[string]float64{"loss": loss})
 		loop.Gauge("grad_norm", norm)
 		loop.Gauge("learning_rate", lr)
@@ -141,6 +142,7 @@ func start(cfg Config, in Inputs) (*adapters.Adapter, error) {
 	if a.Head == nil {
 		a.WithHead(in.Base.Model.Config.Hidden, cfg.HeadInitStd, cfg.Seed)
 	}
+	a.SetDropout(cfg.Lora.Dropout)
 	a.BaseModel = in.Base.Path
 	a.SetTrainable(true)
 	return a, nil

@@ -23,7 +23,7 @@ type Config struct {
 	Mode               string          `yaml:"mode"`
 	MaxLength          int             `yaml:"max_length"`           // tokens; the end is cut
 	CompletionOnlyLoss bool            `yaml:"completion_only_loss"` // learn the answer, not the prompt
-	Lora               adapters.Config `yaml:"lora"`                 // mode lora
+	Lora               adapters.Config `yaml:"lora"`                 // mode lora; of an adapter that is continued its dropout alone
 	NewModel           NewModel        `yaml:"new_model"`            // mode scratch
 }
 

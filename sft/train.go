@@ -92,7 +92,7 @@ func Train(ctx context.Context, cfg Config, in Inputs, st *run.Stage) (res Resul
 		for _, b := range batches {
 			labels += countLabels(set.Items, b)
 		}
-		loss := 0.0
+		loss, seen := 0.0, 0.0
 		for _, b := range batches {
 			if ctx.Err() != nil {
 				return res, loop.Interrupt(ctx)
@@ -101,7 +101,7 @@ func Train(ctx context.Context, cfg Config, in Inputs, st *run.Stage) (res Resul
 			loss += l
 			loop.Observe(metrics)
 			for _, i := range b {
-				loop.State["num_tokens"] += float64(len(set.Items[i].Tokens))
+				seen += float64(len(set.Items[i].Tokens))
 			}
 		}
 		lr := loop.LR()
@@ -109,6 +109,7 @@ func Train(ctx context.Context, cfg Config, in Inputs, st *run.Stage) (res Resul
 		if err != nil {
 			return res, err
 		}
+		loop.State["num_tokens"] += seen // not before: a step that is given up counts nothing
 		loop.Observe(map[string]float64{"loss": loss})
 		loop.Gauge("grad_norm", norm)
 		loop.Gauge("learning_rate", lr)
@@ -165,6 +166,7 @@ func prepare(cfg Config, in Inputs) (*trainer, []train.Param, error) {
 			return nil, nil, err
 		}
 	}
+	t.adapter.SetDropout(cfg.Lora.Dropout)
 	t.adapter.Head = nil
 	t.adapter.TaskType, t.adapter.BaseModel = "CAUSAL_LM", in.Base.Path
 	t.adapter.SetTrainable(true)

@@ -155,7 +155,9 @@ func TestResume(t *testing.T) {
 	train := func(ctx context.Context, dir string) error {
 		st := oracletest.Stage(t, dir, "sft")
 		defer st.Close()
-		_, err := Train(ctx, smallConfig(Scratch), Inputs{Train: demos(21), Eval: demos(3)}, st)
+		cfg := smallConfig(Scratch)
+		cfg.BatchSize, cfg.GradAccumulation = cfg.BatchSize/2, 2 // some stops are within a step
+		_, err := Train(ctx, cfg, Inputs{Train: demos(21), Eval: demos(3)}, st)
 		return err
 	}
 	straight, broken := filepath.Join(t.TempDir(), "sft"), filepath.Join(t.TempDir(), "sft")
@@ -177,7 +179,7 @@ func TestResume(t *testing.T) {
 	if stops < 2 {
 		t.Errorf("only %d interruptions", stops)
 	}
-	for _, name := range []string{"model/model.safetensors", "model/config.json", "model/tokenizer.json", "checkpoints/step-00000018/training_state.safetensors"} {
+	for _, name := range []string{"model/model.safetensors", "model/config.json", "model/tokenizer.json", "checkpoints/step-00000018/training_state.safetensors", "checkpoints/step-00000018/trainer_state.json"} {
 		a, err := os.ReadFile(filepath.Join(straight, name))
 		if err != nil {
 			t.Fatal(err)

@@ -228,11 +228,11 @@ func TestNaNStopsEveryTrainer(t *testing.T) {
 	}
 	for _, stage := range []string{"ppo", "reward", "sft"} { // what a stage reads is still the good one's
 		bad := append(args, "--only", stage)
-		for _, set := range []string{"learning_rate=1e38", "lr_scheduler=constant", "max_grad_norm=0", "save_steps=1", "max_steps=4"} {
+		for _, set := range []string{"learning_rate=1e38", "lr_scheduler=constant", "max_grad_norm=0", "save_steps=1", "max_steps=4", "eval_steps=1"} {
 			bad = append(bad, "--set", stage+"."+set)
 		}
 		_, errs, code := plumb(t, bad...)
-		if code != exitFailed || !regexp.MustCompile(`step \d+: the (loss|norm|gradient).* is (NaN|.?Inf).*nothing overwritten.*checkpoint`).MatchString(errs) {
+		if code != exitFailed || !regexp.MustCompile(`step \d+: (the )?(loss|norm|gradient|evaluation).* (is|are) (NaN|.?Inf).*nothing overwritten.*checkpoint`).MatchString(errs) {
 			t.Errorf("%s: exit code %d\n%s", stage, code, errs)
 		}
 		for _, made := range []string{"adapter", "model"} {

@@ -62,6 +62,9 @@ func (o *rewardOptions) open() (*reward.Model, []datasets.Record, error) {
 	if err := needFlags("model", o.Model, "data", o.Data); err != nil {
 		return nil, nil, err
 	}
+	if o.MaxLength < 1 {
+		return nil, nil, run.Usage(fmt.Errorf("--max-length %d: want 1 or more", o.MaxLength))
+	}
 	recs, err := datasets.ReadAll([]string{o.Data}, datasets.ReadOptions{Format: o.Format})
 	if err != nil {
 		return nil, nil, err

@@ -71,6 +71,42 @@ stages:
 	}
 }
 
+// An adapter goes on from one of its own base only, and what a stage would not use is a fault.
+func TestFaultsOfStarts(t *testing.T) {
+	_, err := load(t, `
+name: x
+stages:
+  synth:
+  first: {kind: sft, mode: scratch, model: somewhere}
+  lora: {kind: sft}
+  second: {kind: sft, mode: full, start: lora}
+  reward:
+  dpo:
+  bare: {kind: dpo, start: none}
+  same: {kind: dpo, model: first, start: lora}
+  ppo: {reward: reward, reward_url: "http://127.0.0.1:1", start: none}
+`)
+	if err == nil {
+		t.Fatal("no fault was found")
+	}
+	for _, line := range []string{
+		"x.yaml:5: stages.first.model: somewhere, want nothing: mode scratch makes a new model",
+		"x.yaml:7: stages.second.start: lora, want nothing: mode full trains no adapter",
+		"x.yaml:9: stages.dpo.start: lora, want an adapter on this stage's base",
+		"x.yaml:12: stages.ppo.reward: reward, want nothing, where there is a reward_command or reward_url",
+	} {
+		if !strings.Contains(err.Error(), line) {
+			t.Errorf("missing: %s", line)
+		}
+	}
+	if n := strings.Count(err.Error(), "x.yaml:"); n != 4 {
+		t.Errorf("%d faults, want 4", n)
+	}
+	if t.Failed() {
+		t.Logf("got\n%v", err)
+	}
+}
+
 func TestOneRewardModelForTwoBases(t *testing.T) {
 	x, err := load(t, `
 name: x

@@ -18,7 +18,7 @@ func init() {
 	}
 }
 
-func (s *dpoStage) limitSteps(n int) { s.Config.MaxSteps = n }
+func (s *dpoStage) limitSteps(n int) { s.Config.LimitSteps(n) }
 
 func (s *dpoStage) plan(p *plan) []error {
 	faults := s.Wiring.planModel(p)

@@ -28,7 +28,7 @@ func init() {
 	}
 }
 
-func (s *ppoStage) limitSteps(n int) { s.Config.MaxSteps = n }
+func (s *ppoStage) limitSteps(n int) { s.Config.LimitSteps(n) }
 
 const roleCritic = "critic"
 
@@ -36,7 +36,9 @@ func (s *ppoStage) plan(p *plan) []error {
 	faults := s.Wiring.planModel(p)
 	faults = append(faults, s.Wiring.planData(p, pairs)...)
 	faults = append(faults, s.Wiring.planStart(p, aStart)...)
-	if s.Reward != rewardGold && s.Config.External() == nil {
+	if s.Reward != "" && s.Config.External() != nil {
+		faults = append(faults, &run.Fault{Key: "reward", Value: s.Reward, Want: "nothing, where there is a reward_command or reward_url"})
+	} else if s.Reward != rewardGold && s.Config.External() == nil {
 		faults = append(faults, p.readReward(s.Reward)...)
 	}
 	if s.Critic != "" {

@@ -18,7 +18,7 @@ func init() {
 	}
 }
 
-func (s *rewardStage) limitSteps(n int) { s.Config.MaxSteps = n }
+func (s *rewardStage) limitSteps(n int) { s.Config.LimitSteps(n) }
 
 func (s *rewardStage) plan(p *plan) []error {
 	faults := s.Wiring.planModel(p)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"plumb/internal/run"
 	"plumb/sft"
 )
 
@@ -18,7 +19,7 @@ func init() {
 	}
 }
 
-func (s *sftStage) limitSteps(n int) { s.Config.MaxSteps = n }
+func (s *sftStage) limitSteps(n int) { s.Config.LimitSteps(n) }
 
 func (s *sftStage) plan(p *plan) []error {
 	var faults []error
@@ -32,6 +33,12 @@ func (s *sftStage) plan(p *plan) []error {
 		p.makes[aStart] = p.makes[anAdapter]
 	} else {
 		p.make(aModel, "model")
+		if s.Wiring.Start != "" && s.Wiring.Start != none {
+			faults = append(faults, &run.Fault{Key: "start", Value: s.Wiring.Start, Want: "nothing: mode " + s.Config.Mode + " trains no adapter"})
+		}
+		if s.Config.Mode == sft.Scratch && s.Wiring.Model != "" {
+			faults = append(faults, &run.Fault{Key: "model", Value: s.Wiring.Model, Want: "nothing: mode scratch makes a new model"})
+		}
 	}
 	return faults
 }

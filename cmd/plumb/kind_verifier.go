@@ -30,7 +30,7 @@ func init() {
 	}
 }
 
-func (s *verifierStage) limitSteps(n int) { s.Config.MaxSteps = n }
+func (s *verifierStage) limitSteps(n int) { s.Config.LimitSteps(n) }
 
 func (s *verifierStage) plan(p *plan) []error {
 	var faults []error

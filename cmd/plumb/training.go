@@ -105,6 +105,8 @@ func (w *wiring) planStart(p *plan, whats ...string) []error {
 	}
 	if in.Stage == "" {
 		p.inputs[len(p.inputs)-1].Path = adapterDir(in.Path)
+	} else if e := p.stage(in.Stage); p.model() != "" && e.base.Path != "" && e.base.Path != p.model() {
+		return []error{&run.Fault{Key: "start", Value: in.Stage, Want: fmt.Sprintf("an adapter on this stage's base %s, not on %s; or none", p.model(), e.base.Path)}}
 	}
 	return nil
 }
@@ -120,7 +122,15 @@ func (r *stageRun) start(base *model.Bundle) (*adapters.Adapter, error) {
 	if dir == "" {
 		return nil, nil
 	}
-	return adapters.Load(dir, base.Model.Linears())
+	a, err := adapters.Load(dir, base.Model.Linears())
+	if err != nil {
+		return nil, err
+	}
+	r.note("goes on from %s, whose rank %d, alpha %g and layers are kept; of lora its dropout alone counts", dir, a.Config.R, a.Config.Alpha)
+	if a.BaseModel != "" && filepath.Base(a.BaseModel) != filepath.Base(base.Path) {
+		r.note("it says that it was made on %s, and goes on here on %s", a.BaseModel, base.Path)
+	}
+	return a, nil
 }
 
 // records reads what the stage trains on and what it is evaluated on.

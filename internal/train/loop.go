@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -129,24 +130,25 @@ func (l *Loop) LR() float64 { return l.Opt.LR(l.Step, l.Total) }
 // norm before clipping. When loss or norm is not finite it changes nothing and returns an error
 // that names the step and the last good checkpoint.
 func (l *Loop) Update(o *AdamW, loss, lr float64) (norm float64, err error) {
-	if !finite(loss) {
-		return 0, l.broken(fmt.Sprintf("the loss is %v", loss))
+	if !Finite(loss) {
+		return 0, l.broken(l.Step+1, fmt.Errorf("the loss is %v", loss))
 	}
 	norm = o.GradNorm()
-	if !finite(norm) {
-		return 0, l.broken(fmt.Sprintf("the gradient's norm is %v", norm))
+	if !Finite(norm) {
+		return 0, l.broken(l.Step+1, fmt.Errorf("the gradient's norm is %v", norm))
 	}
 	o.Clip(norm, l.Opt.MaxGradNorm)
 	o.Step(lr)
 	return norm, nil
 }
 
-func (l *Loop) broken(what string) error {
+// broken is an error that stops the training in a step.
+func (l *Loop) broken(step int, what error) error {
 	last := "there is no checkpoint yet"
 	if dir, step, ok, err := l.checkpoints.Latest(); err == nil && ok {
 		last = fmt.Sprintf("the last good checkpoint is step %d (%s)", step, dir)
 	}
-	return fmt.Errorf("step %d: %s; stopped, nothing overwritten; %s", l.Step+1, what, last)
+	return fmt.Errorf("step %d: %w; stopped, nothing overwritten; %s", step, what, last)
 }
 
 // End finishes a step: the evaluation, log entries and checkpoint that are due. evaluate may be nil.
@@ -180,7 +182,10 @@ func (l *Loop) close(ctx context.Context, evaluate Evaluation) error {
 			if ctx.Err() != nil {
 				return l.Interrupt(ctx)
 			}
-			return err
+			return l.broken(l.Step, fmt.Errorf("evaluation: %w", err))
+		}
+		if loss, ok := held["eval_loss"]; ok && !Finite(loss) {
+			return l.broken(l.Step, fmt.Errorf("the loss of the evaluation is %v", loss))
 		}
 	}
 	if l.Step%l.Opt.LoggingSteps == 0 || l.Done() {
@@ -286,7 +291,21 @@ func (l *Loop) resume() error {
 		return fmt.Errorf("%s: holds step %d, want %d", dir, l.Step, step)
 	}
 	l.resumedAt = step
+	if err := l.dropStrays(); err != nil {
+		return err
+	}
 	return l.stage.Metrics().Truncate(l.closed)
+}
+
+// dropStrays removes checkpoints of interruptions before the one that is continued: a process was killed before it could.
+func (l *Loop) dropStrays() error {
+	steps, err := l.checkpoints.Steps()
+	for _, s := range steps {
+		if s < l.Step && !l.cadence(s) {
+			err = errors.Join(err, l.checkpoints.Remove(s))
+		}
+	}
+	return err
 }
 
 func (l *Loop) load(dir string) error {

@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"math"
@@ -176,6 +177,11 @@ func TestResume(t *testing.T) {
 			t.Fatalf("step %d: error %v", stop, err)
 		}
 		st.Close()
+		stray := filepath.Join(dir, "checkpoints", fmt.Sprintf("step-%08d", stop))
+		saved := filepath.Join(t.TempDir(), "stray")
+		if err := os.CopyFS(saved, os.DirFS(stray)); err != nil && stop > 0 {
+			t.Fatal(err)
+		}
 		// Continued for two steps and dropped like a killed process.
 		y, st = newToy(t, dir, toyOptions())
 		if y.loop.Step != stop {
@@ -195,6 +201,12 @@ func TestResume(t *testing.T) {
 			})
 		}()
 		st.Close()
+		// Killed after it had a checkpoint of its own, before it could remove the interruption's.
+		if _, err := os.Stat(stray); os.IsNotExist(err) && stop > 0 {
+			if err := os.CopyFS(stray, os.DirFS(saved)); err != nil {
+				t.Fatal(err)
+			}
+		}
 		y, st = newToy(t, dir, toyOptions())
 		if err := y.train(context.Background(), nil); err != nil {
 			t.Fatal(err)

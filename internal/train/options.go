@@ -13,6 +13,7 @@ type Options struct {
 	LearningRate     float64 `yaml:"learning_rate"`
 	Epochs           float64 `yaml:"epochs"`
 	MaxSteps         int     `yaml:"max_steps"`          // optimiser steps; 0: as many as Epochs make
+	StepLimit        int     `yaml:"step_limit"`         // at most so many optimiser steps, whatever Epochs or MaxSteps say; 0: no limit
 	BatchSize        int     `yaml:"batch_size"`         // examples a batch
 	GradAccumulation int     `yaml:"grad_accumulation"`  // batches an optimiser step
 	MicroBatchTokens int     `yaml:"micro_batch_tokens"` // rows in memory at once, in passes (batch.PassRows) side by side; a longer example goes alone
@@ -44,6 +45,9 @@ func Defaults(learningRate float64) Options {
 	}
 }
 
+// most is the largest number of epochs, of examples in a batch and of batches in a step: products of them with examples stay integers.
+const most = 1 << 20
+
 // Validate returns every fault of the options, none when they are good.
 func (o Options) Validate() []error {
 	var faults []error
@@ -52,12 +56,12 @@ func (o Options) Validate() []error {
 			faults = append(faults, &run.Fault{Key: key, Value: fmt.Sprint(value), Want: want})
 		}
 	}
-	finite := func(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
-	check(o.LearningRate >= 0 && finite(o.LearningRate), "learning_rate", o.LearningRate, "a number of at least 0")
-	check(finite(o.Epochs) && (o.Epochs > 0 || o.MaxSteps > 0), "epochs", o.Epochs, "a number above 0")
+	check(o.LearningRate >= 0 && Finite(o.LearningRate), "learning_rate", o.LearningRate, "a number of at least 0")
+	check(o.Epochs <= most && (o.Epochs > 0 || o.Epochs == 0 && o.MaxSteps > 0), "epochs", o.Epochs, fmt.Sprintf("a number above 0 and at most %d", most))
 	check(o.MaxSteps >= 0, "max_steps", o.MaxSteps, "0 (by epochs) or a number of steps")
-	check(o.BatchSize >= 1, "batch_size", o.BatchSize, "at least 1")
-	check(o.GradAccumulation >= 1, "grad_accumulation", o.GradAccumulation, "at least 1")
+	check(o.StepLimit >= 0, "step_limit", o.StepLimit, "0 (no limit) or a number of steps")
+	check(o.BatchSize >= 1 && o.BatchSize <= most, "batch_size", o.BatchSize, fmt.Sprintf("a number from 1 to %d", most))
+	check(o.GradAccumulation >= 1 && o.GradAccumulation <= most, "grad_accumulation", o.GradAccumulation, fmt.Sprintf("a number from 1 to %d", most))
 	check(o.MicroBatchTokens >= 1, "micro_batch_tokens", o.MicroBatchTokens, "at least 1")
 	switch o.LRScheduler {
 	case "linear", "cosine", "constant":
@@ -66,11 +70,11 @@ func (o Options) Validate() []error {
 	}
 	check(o.WarmupSteps >= 0, "warmup_steps", o.WarmupSteps, "at least 0")
 	check(o.WarmupRatio >= 0 && o.WarmupRatio < 1, "warmup_ratio", o.WarmupRatio, "at least 0 and below 1")
-	check(o.WeightDecay >= 0 && finite(o.WeightDecay), "weight_decay", o.WeightDecay, "a number of at least 0")
+	check(o.WeightDecay >= 0 && Finite(o.WeightDecay), "weight_decay", o.WeightDecay, "a number of at least 0")
 	check(o.AdamBeta1 >= 0 && o.AdamBeta1 < 1, "adam_beta1", o.AdamBeta1, "at least 0 and below 1")
 	check(o.AdamBeta2 >= 0 && o.AdamBeta2 < 1, "adam_beta2", o.AdamBeta2, "at least 0 and below 1")
-	check(o.AdamEps > 0 && finite(o.AdamEps), "adam_eps", o.AdamEps, "a number above 0")
-	check(o.MaxGradNorm >= 0 && finite(o.MaxGradNorm), "max_grad_norm", o.MaxGradNorm, "0 (off) or a number above 0")
+	check(o.AdamEps > 0 && Finite(o.AdamEps), "adam_eps", o.AdamEps, "a number above 0")
+	check(o.MaxGradNorm >= 0 && Finite(o.MaxGradNorm), "max_grad_norm", o.MaxGradNorm, "0 (off) or a number above 0")
 	check(o.LoggingSteps >= 1, "logging_steps", o.LoggingSteps, "at least 1")
 	check(o.EvalSteps >= 0, "eval_steps", o.EvalSteps, "at least 0")
 	check(o.SaveSteps >= 0, "save_steps", o.SaveSteps, "at least 0")
@@ -106,8 +110,19 @@ func (o Options) Steps(n int) (perEpoch, total int) {
 	if total == 0 {
 		total = int(math.Ceil(o.Epochs * float64(perEpoch)))
 	}
-	return perEpoch, total
+	return perEpoch, o.Limited(total)
 }
+
+// Limited returns total, or StepLimit where that is less.
+func (o Options) Limited(total int) int {
+	if o.StepLimit > 0 {
+		return min(total, o.StepLimit)
+	}
+	return total
+}
+
+// LimitSteps makes StepLimit at most n.
+func (o *Options) LimitSteps(n int) { o.StepLimit = o.Limited(n) }
 
 // Order returns the order in which an epoch visits n examples: as they are, or shuffled by a
 // stream that depends on (seed, epoch) only.

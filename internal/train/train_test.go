@@ -112,6 +112,15 @@ func TestSteps(t *testing.T) {
 	if _, total := o.Steps(17); total != 7 {
 		t.Errorf("max_steps: %d", total)
 	}
+	for _, c := range []struct{ max, limit, want int }{{0, 100, 5}, {0, 2, 2}, {7, 100, 7}, {7, 6, 6}} {
+		l := o
+		l.MaxSteps = c.max
+		l.LimitSteps(c.limit)
+		l.LimitSteps(1000) // a limit is never raised
+		if _, total := l.Steps(17); total != c.want {
+			t.Errorf("max_steps %d, at most %d: %d steps, want %d", c.max, c.limit, total, c.want)
+		}
+	}
 }
 
 func TestOptionsValidate(t *testing.T) {
@@ -131,6 +140,16 @@ func TestOptionsValidate(t *testing.T) {
 		"warmup_ratio", "adam_beta2", "adam_eps", "max_grad_norm", "logging_steps"}
 	if !slices.Equal(keys, want) {
 		t.Errorf("faults %v, want %v", keys, want)
+	}
+	for _, change := range []func(o *Options){
+		func(o *Options) { o.Epochs = 1e19 }, func(o *Options) { o.Epochs, o.MaxSteps = -1, 5 }, func(o *Options) { o.GradAccumulation = 1e12 },
+		func(o *Options) { o.BatchSize = 1 << 62 }, func(o *Options) { o.StepLimit = -1 },
+	} {
+		o := Defaults(1e-4)
+		change(&o)
+		if f := o.Validate(); len(f) != 1 {
+			t.Errorf("%+v: faults %v, want one", o, f)
+		}
 	}
 }
 

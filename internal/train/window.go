@@ -99,8 +99,15 @@ func fromHex(m map[string]string) (map[string]float64, error) {
 	return out, nil
 }
 
-// finite tells whether x is neither NaN nor infinite.
-func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
+// Finite tells whether no x is NaN or infinite.
+func Finite(xs ...float64) bool {
+	for _, x := range xs {
+		if math.IsNaN(x) || math.IsInf(x, 0) {
+			return false
+		}
+	}
+	return true
+}
 
 // Mean is the average of xs, 0 for none.
 func Mean(xs []float64) float64 {
