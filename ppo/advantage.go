@@ -80,10 +80,13 @@ func Whiten(rows [][]float64, lens []int, keepMean bool) {
 	}
 }
 
+// maxKLError bounds the relative error that AdaptKL sees.
+const maxKLError = 0.2
+
 // AdaptKL returns the next KL coefficient of the adaptive controller after n episodes whose mean
 // KL to the reference was kl: coef * (1 + clip(kl/target - 1, -0.2, 0.2) * n/horizon).
 // Ziegler et al. 2019, section 2.2.
 func AdaptKL(coef, kl, target, horizon float64, n int) float64 {
-	err := min(max(kl/target-1, -0.2), 0.2)
+	err := min(max(kl/target-1, -maxKLError), maxKLError)
 	return coef * (1 + err*float64(n)/horizon)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"time"
 
 	"plumb/adapters"
 	"plumb/internal/run"
@@ -36,6 +37,7 @@ type Config struct {
 	ValueHeadInitStd  float64         `yaml:"value_head_init_std"` // 0: values start at 0
 	RewardCommand     []string        `yaml:"reward_command"`      // a program that scores, see CommandScorer
 	RewardURL         string          `yaml:"reward_url"`          // a service that scores, see HTTPScorer
+	RewardTimeout     float64         `yaml:"reward_timeout"`      // seconds that the program, or an attempt to ask the service, may take; 0: for ever
 	Compat            string          `yaml:"compat"`              // trl: also its quirks, see docs/NUMERICS.md
 	Lora              adapters.Config `yaml:"lora"`                // of policy and critic, where they are not continued
 }
@@ -48,17 +50,18 @@ func Defaults() Config {
 	return Config{
 		Options: opt, NumPPOEpochs: 4, NumMiniBatches: 1, MaxPromptLength: 512, ResponseLength: 53, Temperature: 0.7,
 		StopToken: "eos", KLCoef: 0.05, KLEstimator: "k1", KLHorizon: 10000, ClipRange: 0.2, ClipRangeValue: 0.2,
-		VFCoef: 0.1, Gamma: 1, Lam: 0.95, Lora: adapters.Defaults(),
+		VFCoef: 0.1, Gamma: 1, Lam: 0.95, RewardTimeout: 600, Lora: adapters.Defaults(),
 	}
 }
 
 // External returns the scorer that the configuration itself names, nil when it names none.
 func (c Config) External() Scorer {
+	timeout := time.Duration(c.RewardTimeout * float64(time.Second))
 	switch {
 	case len(c.RewardCommand) > 0:
-		return CommandScorer{Args: c.RewardCommand}
+		return CommandScorer{Args: c.RewardCommand, Timeout: timeout}
 	case c.RewardURL != "":
-		return HTTPScorer{URL: c.RewardURL}
+		return HTTPScorer{URL: c.RewardURL, Timeout: timeout}
 	}
 	return nil
 }
@@ -69,13 +72,13 @@ func (c Config) Episodes() int { return c.BatchSize * c.GradAccumulation }
 // Updates is the number of updates over n prompts.
 func (c Config) Updates(n int) int {
 	if c.MaxSteps > 0 {
-		return c.MaxSteps
+		return c.Limited(c.MaxSteps)
 	}
 	total := c.TotalEpisodes
 	if total == 0 {
 		total = int(math.Ceil(c.Epochs * float64(n)))
 	}
-	return max((total+c.Episodes()-1)/c.Episodes(), 1)
+	return c.Limited(max((total+c.Episodes()-1)/c.Episodes(), 1))
 }
 
 // Validate returns every fault of the configuration's own keys; options and lora report theirs.
@@ -86,7 +89,8 @@ func (c Config) Validate() []error {
 			faults = append(faults, &run.Fault{Key: key, Value: fmt.Sprint(value), Want: want})
 		}
 	}
-	positive := func(x float64) bool { return x > 0 && !math.IsInf(x, 0) }
+	positive := func(x float64) bool { return x > 0 && train.Finite(x) }
+	notNegative := func(x float64) bool { return x >= 0 && train.Finite(x) }
 	check(c.TotalEpisodes >= 0, "total_episodes", c.TotalEpisodes, "0 (by epochs) or a number of episodes")
 	check(c.NumPPOEpochs >= 1, "num_ppo_epochs", c.NumPPOEpochs, "at least 1")
 	check(c.NumMiniBatches >= 1 && c.Episodes()%max(c.NumMiniBatches, 1) == 0, "num_mini_batches", c.NumMiniBatches,
@@ -95,22 +99,25 @@ func (c Config) Validate() []error {
 	check(c.ResponseLength >= 1, "response_length", c.ResponseLength, "at least 1")
 	check(positive(c.Temperature), "temperature", c.Temperature, "a number above 0")
 	check(c.StopToken == "eos" || c.StopToken == "none", "stop_token", fmt.Sprintf("%q", c.StopToken), "eos or none")
-	check(c.MissingEOSPenalty >= 0, "missing_eos_penalty", c.MissingEOSPenalty, "at least 0: it is subtracted")
-	check(c.KLCoef >= 0, "kl_coef", c.KLCoef, "at least 0")
+	check(notNegative(c.MissingEOSPenalty), "missing_eos_penalty", c.MissingEOSPenalty, "at least 0: it is subtracted")
+	check(notNegative(c.KLCoef), "kl_coef", c.KLCoef, "at least 0")
 	check(c.KLEstimator == "k1" || c.KLEstimator == "k3", "kl_estimator", fmt.Sprintf("%q", c.KLEstimator), "k1 or k3")
-	check(c.KLTarget >= 0, "kl_target", c.KLTarget, "0 (a fixed coefficient) or a number above 0")
+	check(notNegative(c.KLTarget), "kl_target", c.KLTarget, "0 (a fixed coefficient) or a number above 0")
 	check(c.KLTarget == 0 || c.KLCoef > 0, "kl_coef", c.KLCoef, "above 0 to be adapted")
 	check(positive(c.KLHorizon), "kl_horizon", c.KLHorizon, "a number above 0")
+	check(c.KLTarget == 0 || c.KLHorizon > maxKLError*float64(c.Episodes()), "kl_horizon", c.KLHorizon,
+		fmt.Sprintf("more than %g of an update's %d episodes: below that kl_coef may turn negative", maxKLError, c.Episodes()))
 	check(positive(c.ClipRange), "cliprange", c.ClipRange, "a number above 0")
 	check(positive(c.ClipRangeValue), "cliprange_value", c.ClipRangeValue, "a number above 0")
-	check(c.VFCoef >= 0, "vf_coef", c.VFCoef, "at least 0")
+	check(notNegative(c.VFCoef), "vf_coef", c.VFCoef, "at least 0")
 	check(c.Gamma >= 0 && c.Gamma <= 1, "gamma", c.Gamma, "a number from 0 to 1")
 	check(c.Lam >= 0 && c.Lam <= 1, "lam", c.Lam, "a number from 0 to 1")
 	check(!c.WhitenRewards || c.Episodes()/max(c.NumMiniBatches, 1) >= 8, "whiten_rewards", c.WhitenRewards, "false, or at least 8 episodes a minibatch")
-	check(c.ValueLearningRate >= 0, "value_learning_rate", c.ValueLearningRate, "0 (learning_rate) or a number above 0")
-	check(c.ValueHeadInitStd >= 0, "value_head_init_std", c.ValueHeadInitStd, "at least 0")
+	check(notNegative(c.ValueLearningRate), "value_learning_rate", c.ValueLearningRate, "0 (learning_rate) or a number above 0")
+	check(notNegative(c.ValueHeadInitStd), "value_head_init_std", c.ValueHeadInitStd, "at least 0")
 	check(len(c.RewardCommand) == 0 || c.RewardURL == "", "reward_url", c.RewardURL, "nothing, where there is a reward_command")
 	check(c.RewardURL == "" || strings.HasPrefix(c.RewardURL, "http://") || strings.HasPrefix(c.RewardURL, "https://"), "reward_url", c.RewardURL, "an http or https address")
+	check(notNegative(c.RewardTimeout) && c.RewardTimeout <= 1e9, "reward_timeout", c.RewardTimeout, "0 (for ever) or a number of seconds")
 	if c.Compat == "trl" && c.NumMiniBatches >= 1 && c.BatchSize >= 1 && c.GradAccumulation >= 1 {
 		// Gradients that wait for the next update are in no checkpoint.
 		mini := c.Episodes() / c.NumMiniBatches

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"plumb/internal/run"
@@ -45,9 +46,27 @@ func TestWholeSteps(t *testing.T) {
 	}
 }
 
+// A coefficient that is adapted stays above 0.
+func TestHorizon(t *testing.T) {
+	cfg := Defaults()
+	cfg.BatchSize, cfg.KLTarget, cfg.KLHorizon = 100, 6, 20
+	if f := cfg.Validate(); len(f) != 1 || !strings.Contains(f[0].Error(), "kl_horizon") {
+		t.Error(f)
+	}
+	if cfg.KLHorizon = 21; len(cfg.Validate()) != 0 || AdaptKL(1, 0, 6, 21, 100) <= 0 || AdaptKL(1, 0, 6, 20, 100) > 0 {
+		t.Error(cfg.Validate())
+	}
+}
+
 func TestUpdates(t *testing.T) {
 	cfg := smallConfig() // 16 episodes an update
 	cfg.Epochs = 1.5
+	limited := cfg
+	for limit, want := range map[int]int{3: 3, 100: 4} {
+		if limited.StepLimit = limit; limited.Updates(40) != want {
+			t.Errorf("%d updates of at most %d", limited.Updates(40), limit)
+		}
+	}
 	if n := cfg.Updates(40); n != 4 {
 		t.Errorf("%d updates of 60 episodes", n)
 	}

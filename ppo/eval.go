@@ -11,8 +11,8 @@ const evalKey = 1 << 63
 
 // evaluate samples one response to each held-out prompt and returns mean score, KL to the
 // reference by the configured estimator (summed over a response), entropy estimate and length.
-// The same prompts are answered from the same random streams every time.
-func (t *trainer) evaluate(ctx context.Context, prompts []prompt) (map[string]float64, error) {
+// The same prompts are answered from the same random streams every time. update is how many have been done.
+func (t *trainer) evaluate(ctx context.Context, prompts []prompt, update int) (map[string]float64, error) {
 	episodes := make([]*episode, len(prompts))
 	for i, p := range prompts {
 		episodes[i] = &episode{record: p.record, prompt: p.tokens, key: evalKey + uint64(i)}
@@ -20,7 +20,7 @@ func (t *trainer) evaluate(ctx context.Context, prompts []prompt) (map[string]fl
 	if err := t.sample(ctx, episodes); err != nil {
 		return nil, err
 	}
-	if err := t.score(ctx, episodes); err != nil {
+	if err := t.scoreOnce(ctx, update, true, episodes); err != nil {
 		return nil, err
 	}
 	m := map[string]float64{"objective/scores": 0, "objective/kl": 0, "objective/entropy": 0, "objective/response_length": 0, "objective/ended": 0}

@@ -53,7 +53,10 @@ func wire(xs []Example) ([]wireExample, error) {
 
 // CommandScorer runs a program for each batch of examples: one JSON object a line on its standard input,
 // one number a line on its standard output. What it writes to standard error is shown when it fails.
-type CommandScorer struct{ Args []string }
+type CommandScorer struct {
+	Args    []string
+	Timeout time.Duration // of a batch; 0: none
+}
 
 // Score runs the program once.
 func (s CommandScorer) Score(ctx context.Context, examples []Example) ([]float64, error) {
@@ -71,20 +74,25 @@ func (s CommandScorer) Score(ctx context.Context, examples []Example) ([]float64
 			return nil, err
 		}
 	}
+	ctx, cancel := limited(ctx, s.Timeout)
+	defer cancel()
 	cmd := exec.CommandContext(ctx, s.Args[0], s.Args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = &in, &out, &msg
 	cmd.WaitDelay = 5 * time.Second // a child of the program may hold its output open
 	if err := cmd.Run(); err != nil {
+		if errors.Is(context.Cause(ctx), errTimeout) {
+			err = tooLong(s.Timeout)
+		}
 		return nil, fmt.Errorf("reward command %s: %w%s", s.Args[0], err, tail(msg.String()))
 	}
 	var scores []float64
 	lines := bufio.NewScanner(&out)
 	for lines.Scan() {
-		var v float64
-		if err := json.Unmarshal(lines.Bytes(), &v); err != nil {
+		var v *float64 // null, as JavaScript writes NaN, is no number
+		if err := json.Unmarshal(lines.Bytes(), &v); err != nil || v == nil {
 			return nil, fmt.Errorf("reward command %s: line %d is %.80q, want a number", s.Args[0], len(scores)+1, lines.Text())
 		}
-		scores = append(scores, v)
+		scores = append(scores, *v)
 	}
 	if err := lines.Err(); err != nil {
 		return nil, fmt.Errorf("reward command %s: %w", s.Args[0], err)
@@ -104,12 +112,13 @@ func tail(s string) string {
 }
 
 // HTTPScorer posts {"examples": [...]} to a URL and expects {"scores": [...]}. The environment
-// variable PLUMB_REWARD_TOKEN, if set, is sent as a bearer token. Answers of 429 and 5xx and broken
-// connections are tried again, with growing pauses.
+// variable PLUMB_REWARD_TOKEN, if set, is sent as a bearer token. Answers of 429 and 5xx, broken
+// connections and what takes longer than Timeout are tried again, with growing pauses.
 type HTTPScorer struct {
-	URL    string
-	Client *http.Client  // http.DefaultClient if nil
-	Pause  time.Duration // before the first repetition, then doubled; half a second if 0
+	URL     string
+	Client  *http.Client  // http.DefaultClient if nil
+	Pause   time.Duration // before the first repetition, then doubled; half a second if 0
+	Timeout time.Duration // of an attempt; 0: none
 }
 
 // TokenEnv names the variable that holds the bearer token of an HTTPScorer.
@@ -149,7 +158,29 @@ func (s HTTPScorer) Score(ctx context.Context, examples []Example) ([]float64, e
 	}
 }
 
+// errTimeout is why a scorer that takes too long is given up.
+var errTimeout = errors.New("timeout")
+
+// limited returns a context of at most limit, and of ctx alone where that is 0.
+func limited(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	if limit <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, limit, errTimeout)
+}
+
+func tooLong(limit time.Duration) error {
+	return fmt.Errorf("no answer within reward_timeout (%v)", limit)
+}
+
 func (s HTTPScorer) post(ctx context.Context, body []byte) (scores []float64, again bool, err error) {
+	ctx, cancel := limited(ctx, s.Timeout)
+	defer cancel()
+	defer func() {
+		if err != nil && errors.Is(context.Cause(ctx), errTimeout) {
+			again, err = true, tooLong(s.Timeout)
+		}
+	}()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL, bytes.NewReader(body))
 	if err != nil {
 		return nil, false, err
@@ -176,10 +207,17 @@ func (s HTTPScorer) post(ctx context.Context, body []byte) (scores []float64, ag
 		return nil, again, fmt.Errorf("%s%s", resp.Status, tail(string(b)))
 	}
 	var answer struct {
-		Scores []float64 `json:"scores"`
+		Scores []*float64 `json:"scores"`
 	}
 	if err := json.Unmarshal(b, &answer); err != nil {
 		return nil, false, fmt.Errorf("the answer is not {\"scores\": [...]}: %w", err)
 	}
-	return answer.Scores, false, nil
+	scores = make([]float64, len(answer.Scores))
+	for i, v := range answer.Scores {
+		if v == nil { // as JavaScript writes NaN
+			return nil, false, fmt.Errorf("score %d is null, want a number", i+1)
+		}
+		scores[i] = *v
+	}
+	return scores, false, nil
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,6 +34,12 @@ func TestMain(m *testing.M) {
 	case "chatty":
 		fmt.Println("very good")
 		os.Exit(0)
+	case "null":
+		fmt.Println("1.5\nnull")
+		os.Exit(0)
+	case "asleep":
+		time.Sleep(time.Minute)
+		os.Exit(0)
 	case "broken":
 		fmt.Fprintln(os.Stderr, "no licence found")
 		os.Exit(3)
@@ -49,8 +56,11 @@ func TestCommandScorer(t *testing.T) {
 	s := CommandScorer{Args: []string{os.Args[0]}}
 	for _, c := range []struct {
 		judge, want string
-	}{{"length", ""}, {"chatty", "want a number"}, {"broken", "no licence found"}} {
+	}{{"length", ""}, {"chatty", "want a number"}, {"null", `line 2 is "null", want a number`}, {"asleep", "no answer within reward_timeout"}, {"broken", "no licence found"}} {
 		t.Setenv("PPO_TEST_JUDGE", c.judge)
+		if s.Timeout = 0; c.judge == "asleep" {
+			s.Timeout = 50 * time.Millisecond
+		}
 		got, err := s.Score(context.Background(), two)
 		if c.want == "" {
 			if err != nil || !slices.Equal(got, []float64{1.5, 2}) {
@@ -76,6 +86,7 @@ func TestHTTPScorer(t *testing.T) {
 		func(w http.ResponseWriter) { fmt.Fprint(w, `{"scores": [1.25, -2]}`) },
 		func(w http.ResponseWriter) { http.Error(w, "who are you", http.StatusForbidden) },
 		func(w http.ResponseWriter) { fmt.Fprint(w, `[1, 2]`) },
+		func(w http.ResponseWriter) { fmt.Fprint(w, `{"scores": [1, null]}`) },
 	}
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var body struct{ Examples []map[string]any }
@@ -100,8 +111,24 @@ func TestHTTPScorer(t *testing.T) {
 	if _, err = s.Score(context.Background(), two); err == nil || !strings.Contains(err.Error(), `{"scores"`) || calls != 4 {
 		t.Errorf("another shape: %v after %d calls", err, calls)
 	}
+	if _, err = s.Score(context.Background(), two); err == nil || !strings.Contains(err.Error(), "score 2 is null") || calls != 5 {
+		t.Errorf("null: %v after %d calls", err, calls)
+	}
 	srv.Close()
 	if _, err = s.Score(context.Background(), two); err == nil || !strings.Contains(err.Error(), "attempt 6") {
 		t.Errorf("gone: %v", err)
+	}
+}
+
+// A service that takes a connection and never answers is asked again, and then given up.
+func TestHTTPScorerWaitsNoLonger(t *testing.T) {
+	var asked atomic.Int32
+	done := make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1); <-done }))
+	defer srv.Close()
+	defer close(done)
+	s := HTTPScorer{URL: srv.URL, Pause: time.Millisecond, Timeout: 20 * time.Millisecond}
+	if _, err := s.Score(context.Background(), two); err == nil || !strings.Contains(err.Error(), "no answer within reward_timeout (20ms) (attempt 6)") || asked.Load() != 6 {
+		t.Errorf("%v after %d requests", err, asked.Load())
 	}
 }

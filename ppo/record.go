@@ -1,26 +1,38 @@
 package ppo
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
+	"slices"
 	"strconv"
 
 	"plumb/internal/run"
 )
 
-// rolloutName is the record of the update under way. A scorer may be a program or a service that
-// does not answer twice alike: an update that is done again after a kill takes its scores from
-// here. It is also where a user sees what the policy says.
-const rolloutName = "rollout.json"
+// recordName is the file of a record: a line for each rollout.
+const recordName = "rollouts.jsonl"
 
-type rolloutFile struct {
-	Update  int             `json:"update"` // from 1
-	Samples []rolloutSample `json:"samples"`
+// record keeps the answers and scores of all rollouts since the last checkpoint of an uninterrupted run. A scorer may be a program or a
+// service that does not answer twice alike: what is done again after a kill takes its scores from here. It is also where a user
+// sees what the policy says.
+type record struct {
+	path  string
+	every int // steps from checkpoint to checkpoint, 0: there is none on the way
+	lines []rollout
+}
+
+// rollout is what was sampled and scored at once: in an update, counted from 1, or for the evaluation after one.
+type rollout struct {
+	Update     int             `json:"update"`
+	Evaluation bool            `json:"evaluation,omitempty"`
+	Samples    []rolloutSample `json:"samples"`
 }
 
 type rolloutSample struct {
@@ -29,15 +41,40 @@ type rolloutSample struct {
 	Score  string `json:"score"` // hexadecimal: exact
 }
 
-// scoreOnce scores the episodes of an update (from 0), or takes the scores of the same samples from the record.
-func (t *trainer) scoreOnce(ctx context.Context, st *run.Stage, update int, episodes []*episode) error {
-	path := st.Path(rolloutName)
-	if known, err := readRollout(path); err != nil {
-		return err
-	} else if known.matches(update, episodes) {
+// openRecord reads a record. A last line that a kill or a full disk cut is taken off.
+func openRecord(path string, every int) (*record, error) {
+	r := &record{path: path, every: every}
+	b, err := os.ReadFile(path)
+	if os.IsNotExist(err) {
+		return r, nil
+	} else if err != nil {
+		return nil, err
+	}
+	whole := b[:bytes.LastIndexByte(b, '\n')+1]
+	for line := range bytes.Lines(whole) {
+		var l rollout
+		if err := json.Unmarshal(line, &l); err != nil {
+			return nil, fmt.Errorf("%s: line %d: %w", path, len(r.lines)+1, err)
+		}
+		r.lines = append(r.lines, l)
+	}
+	if len(whole) < len(b) {
+		return r, os.Truncate(path, int64(len(whole)))
+	}
+	return r, nil
+}
+
+// scoreOnce scores the episodes of an update, or of the evaluation after it, or takes the scores of the same samples from the record.
+func (t *trainer) scoreOnce(ctx context.Context, update int, evaluation bool, episodes []*episode) error {
+	l := rollout{Update: update, Evaluation: evaluation, Samples: make([]rolloutSample, len(episodes))}
+	for i, e := range episodes {
+		l.Samples[i].Tokens = e.hash()
+	}
+	if at := slices.IndexFunc(t.record.lines, l.same); at >= 0 {
 		for i, e := range episodes {
-			if e.score, err = strconv.ParseFloat(known.Samples[i].Score, 64); err != nil {
-				return fmt.Errorf("%s: sample %d: %w", path, i+1, err)
+			var err error
+			if e.score, err = strconv.ParseFloat(t.record.lines[at].Samples[i].Score, 64); err != nil {
+				return fmt.Errorf("%s: line %d: sample %d: %w", t.record.path, at+1, i+1, err)
 			}
 		}
 		return nil
@@ -45,38 +82,66 @@ func (t *trainer) scoreOnce(ctx context.Context, st *run.Stage, update int, epis
 	if err := t.score(ctx, episodes); err != nil {
 		return err
 	}
-	f := rolloutFile{Update: update + 1}
-	for _, e := range episodes {
-		f.Samples = append(f.Samples, rolloutSample{e.hash(), t.answer(e), strconv.FormatFloat(e.score, 'x', -1, 64)})
-	}
-	return run.WriteJSON(path, f)
-}
-
-func readRollout(path string) (rolloutFile, error) {
-	var f rolloutFile
-	b, err := os.ReadFile(path)
-	if os.IsNotExist(err) {
-		return f, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(b, &f)
-	}
-	if err != nil {
-		return f, fmt.Errorf("%s: %w", path, err)
-	}
-	return f, nil
-}
-
-func (f rolloutFile) matches(update int, episodes []*episode) bool {
-	if f.Update != update+1 || len(f.Samples) != len(episodes) {
-		return false
-	}
 	for i, e := range episodes {
-		if f.Samples[i].Tokens != e.hash() {
-			return false
+		l.Samples[i].Answer, l.Samples[i].Score = t.answer(e), strconv.FormatFloat(e.score, 'x', -1, 64)
+	}
+	return t.record.add(l)
+}
+
+// same tells whether o is of the same samples.
+func (l rollout) same(o rollout) bool {
+	return o.of(l) && slices.EqualFunc(o.Samples, l.Samples, func(x, y rolloutSample) bool { return x.Tokens == y.Tokens })
+}
+
+// of tells whether l is of the same update or evaluation as o.
+func (l rollout) of(o rollout) bool { return l.Update == o.Update && l.Evaluation == o.Evaluation }
+
+// add writes a rollout to the end of the file, or the file anew without what the last checkpoint has made needless. An interruption's checkpoint
+// does not count: the file is the same with interruptions as without.
+func (r *record) add(l rollout) error {
+	saved := 0
+	if r.every > 0 {
+		saved = (l.Update - 1) / r.every * r.every
+	}
+	kept := slices.DeleteFunc(slices.Clone(r.lines), func(o rollout) bool { return o.Update <= saved || o.of(l) })
+	fresh := []rollout{l}
+	write := r.append
+	if len(kept) < len(r.lines) {
+		fresh, write = append(kept, l), func(b []byte) error {
+			return run.WriteFile(r.path, func(w io.Writer) error {
+				_, err := w.Write(b)
+				return err
+			})
 		}
 	}
-	return true
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	for _, l := range fresh {
+		if err := enc.Encode(l); err != nil {
+			return err
+		}
+	}
+	if err := write(b.Bytes()); err != nil {
+		return err
+	}
+	r.lines = append(kept, l)
+	return nil
+}
+
+func (r *record) append(b []byte) (err error) {
+	f, err := os.OpenFile(r.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if cerr := f.Close(); err == nil {
+			err = cerr
+		}
+	}()
+	if _, err := f.Write(b); err != nil {
+		return err
+	}
+	return f.Sync()
 }
 
 // hash identifies a sample by its tokens.

@@ -53,6 +53,7 @@ type trainer struct {
 	critic    *adapters.Adapter
 	policyOpt *train.AdamW
 	criticOpt *train.AdamW
+	record    *record
 	prompts   int // prompts of the training data
 	longest   int // tokens of the longest response of the update
 }
@@ -68,7 +69,7 @@ func (t *trainer) lastOfPass(update int) bool {
 //
 // It continues from the stage's last checkpoint: a checkpoint is taken between updates, and the update under way
 // when a run was killed is done again from the same random streams, with the scores that
-// rollout.json holds of it. When ctx is cancelled it goes back to the start of the update, saves
+// rollouts.jsonl holds of it. When ctx is cancelled it goes back to the start of the update, saves
 // a checkpoint and returns an error that wraps the context's, with exit code 130.
 //
 // LoRA dropout is not applied: the first ratio of an update is 1 exactly.
@@ -91,9 +92,13 @@ func Train(ctx context.Context, cfg Config, in Inputs, st *run.Stage) (res Resul
 		return res, errors.New("ppo: there is no reward: neither a model nor reward_command nor reward_url")
 	}
 	t.prompts = len(prompts)
+	if t.record, err = openRecord(st.Path(recordName), cfg.SaveSteps); err != nil {
+		return res, fmt.Errorf("ppo: %w", err)
+	}
 	if !cfg.GradientCheckpointing { // which says that memory is what counts
 		defer t.base.KeepBackward()()
 	}
+	var loop *train.Loop
 	var evaluate train.Evaluation
 	if len(in.Eval) > 0 {
 		held, _, err := encodePrompts(cfg, in.Base, in.Eval)
@@ -101,14 +106,13 @@ func Train(ctx context.Context, cfg Config, in Inputs, st *run.Stage) (res Resul
 			return res, fmt.Errorf("ppo: evaluation data: %w", err)
 		}
 		evaluate = func(ctx context.Context) (map[string]float64, error) {
-			if res.Eval, err = t.evaluate(ctx, held); err != nil {
+			if res.Eval, err = t.evaluate(ctx, held, loop.Step); err != nil {
 				return nil, err
 			}
 			return train.Prefixed("eval_", res.Eval), nil
 		}
 	}
-	loop, err := train.NewLoop(st, cfg.Options, len(prompts), cfg.Updates(len(prompts)), t.policyOpt, t.criticOpt)
-	if err != nil {
+	if loop, err = train.NewLoop(st, cfg.Options, len(prompts), cfg.Updates(len(prompts)), t.policyOpt, t.criticOpt); err != nil {
 		return res, err
 	}
 	if _, ok := loop.State["kl_coef"]; !ok {
@@ -121,7 +125,7 @@ func Train(ctx context.Context, cfg Config, in Inputs, st *run.Stage) (res Resul
 	for !loop.Done() {
 		t.policyOpt.Snapshot()
 		t.criticOpt.Snapshot()
-		metrics, err := t.update(ctx, loop, st, prompts)
+		metrics, err := t.update(ctx, loop, prompts)
 		if err != nil {
 			if ctx.Err() != nil {
 				t.policyOpt.Restore()
@@ -220,12 +224,12 @@ func (t *trainer) episodes(prompts []prompt, update int) []*episode {
 }
 
 // update samples, scores and learns once, and returns the metrics.
-func (t *trainer) update(ctx context.Context, loop *train.Loop, st *run.Stage, prompts []prompt) (map[string]float64, error) {
+func (t *trainer) update(ctx context.Context, loop *train.Loop, prompts []prompt) (map[string]float64, error) {
 	episodes := t.episodes(prompts, loop.Step)
 	if err := t.sample(ctx, episodes); err != nil {
 		return nil, fmt.Errorf("ppo: update %d: %w", loop.Step+1, err)
 	}
-	if err := t.scoreOnce(ctx, st, loop.Step, episodes); err != nil {
+	if err := t.scoreOnce(ctx, loop.Step+1, false, episodes); err != nil {
 		return nil, fmt.Errorf("ppo: update %d: %w", loop.Step+1, err)
 	}
 	if err := t.refer(ctx, episodes); err != nil {

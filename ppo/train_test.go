@@ -300,7 +300,7 @@ var timeField = regexp.MustCompile(`,"time":"[^"]*"`)
 func outcome(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
-	for _, pattern := range []string{"adapter/*", "critic/*", "checkpoints/*/*", "metrics.jsonl", "rollout.json"} {
+	for _, pattern := range []string{"adapter/*", "critic/*", "checkpoints/*/*", "metrics.jsonl", recordName} {
 		names, err := filepath.Glob(filepath.Join(dir, pattern))
 		if err != nil {
 			t.Fatal(err)
@@ -379,24 +379,88 @@ func TestSameBytes(t *testing.T) {
 	same("interrupted", broken)
 }
 
-// A scorer that does not answer twice alike is asked once about a sample, even where an update is done again.
+// A scorer that does not answer twice alike is asked once about a sample, even where several updates and an evaluation are done again, for the process was killed
+// long after its last checkpoint.
 func TestScoresAreKept(t *testing.T) {
 	base := oracletest.Base(t, testpaths.Oracle(t, "gpt2", "model"), model.Options{})
 	cfg := smallConfig()
-	cfg.MaxSteps = 1
-	dir := filepath.Join(t.TempDir(), "ppo")
+	cfg.BatchSize, cfg.NumPPOEpochs, cfg.ResponseLength, cfg.MaxSteps, cfg.SaveSteps, cfg.EvalSteps = 2, 1, 4, 6, 4, 3
 	calls := 0
 	moody := scorerFunc(func(Example) float64 { calls++; return float64(calls) })
-	for n := 16; n < 1000; n++ { // later and later: some stops are after the scores
+	train := func(ctx context.Context, dir string) error {
 		st := oracletest.Stage(t, dir, "ppo")
-		_, err := Train(countDown(n), cfg, Inputs{Base: base, Reward: moody, Train: questions(16)}, st)
-		st.Close()
-		if err == nil {
+		defer st.Close()
+		_, err := Train(ctx, cfg, Inputs{Base: base, Reward: moody, Train: questions(7), Eval: questions(2)}, st)
+		return err
+	}
+	straight := filepath.Join(t.TempDir(), "ppo")
+	if err := train(context.Background(), straight); err != nil {
+		t.Fatal(err)
+	}
+	want, asked := outcome(t, straight), calls
+
+	killed := filepath.Join(t.TempDir(), "ppo")
+	calls = 0
+	for n := 40; n < 10000; n += 40 { // later and later
+		if train(countDown(n), killed) == nil {
 			break
 		}
+		// An interruption saves where it is; a kill does not.
+		saved, err := filepath.Glob(filepath.Join(killed, "checkpoints", "step-*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, dir := range saved {
+			if filepath.Base(dir) != "step-00000004" {
+				if err := os.RemoveAll(dir); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
 	}
-	if calls != 16 {
-		t.Errorf("asked %d times about 16 samples", calls)
+	if calls != asked {
+		t.Errorf("asked %d times, want %d", calls, asked)
+	}
+	for name, w := range want {
+		if got := outcome(t, killed)[name]; got != w {
+			t.Errorf("%s differs or is missing", name)
+		}
+	}
+}
+
+// A line that was cut is taken off; a line that is damaged otherwise is an error that names it.
+func TestRecordOfADisk(t *testing.T) {
+	path := filepath.Join(t.TempDir(), recordName)
+	r, err := openRecord(path, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for u := 1; u <= 2; u++ {
+		if err := r.add(rollout{Update: u, Samples: []rolloutSample{{"a", "b", "0x1p+00"}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, whole[:len(whole)-3], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if r, err = openRecord(path, 0); err != nil || len(r.lines) != 1 {
+		t.Fatal(r, err)
+	}
+	if err := r.add(rollout{Update: 2, Samples: []rolloutSample{{"a", "b", "0x1p+00"}}}); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := os.ReadFile(path); err != nil || string(again) != string(whole) {
+		t.Errorf("%q, want %q, %v", again, whole, err)
+	}
+	if err := os.WriteFile(path, append([]byte("{}}\n"), whole...), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openRecord(path, 0); err == nil || !strings.Contains(err.Error(), recordName+": line 1:") {
+		t.Error(err)
 	}
 }
 

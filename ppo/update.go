@@ -57,8 +57,10 @@ func (t *trainer) optimise(ctx context.Context, loop *train.Loop, episodes []*ep
 	}
 	lr := loop.LR()
 	vlr := lr
-	if t.cfg.ValueLearningRate > 0 && t.cfg.LearningRate > 0 {
-		vlr = lr / t.cfg.LearningRate * t.cfg.ValueLearningRate
+	if t.cfg.ValueLearningRate > 0 {
+		critic := t.cfg.Options
+		critic.LearningRate = t.cfg.ValueLearningRate
+		vlr = critic.LR(loop.Step, loop.Total)
 	}
 	var out []stats
 	loss, waiting := 0.0, 0

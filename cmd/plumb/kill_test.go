@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -84,13 +85,17 @@ func where(dir string) (saved, logged, scored int) {
 	for _, e := range entries {
 		logged = max(logged, e.Step)
 	}
-	var rollout struct {
-		Update int `json:"update"`
+	b, _ := os.ReadFile(filepath.Join(dir, "rollouts.jsonl"))
+	for line := range bytes.Lines(b) {
+		var rollout struct {
+			Update     int  `json:"update"`
+			Evaluation bool `json:"evaluation"`
+		}
+		if json.Unmarshal(line, &rollout) == nil && !rollout.Evaluation {
+			scored = max(scored, rollout.Update)
+		}
 	}
-	if b, err := os.ReadFile(filepath.Join(dir, "rollout.json")); err == nil {
-		_ = json.Unmarshal(b, &rollout)
-	}
-	return saved, logged, rollout.Update
+	return saved, logged, scored
 }
 
 // phases are places in which a run is killed; what is left of it shows where it died.
