@@ -3,6 +3,7 @@ package datasets
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -74,6 +75,33 @@ func TestDuplicateIDs(t *testing.T) {
 	}
 	if _, err := ReadAll([]string{path, path}, ReadOptions{DuplicateIDs: "reject"}); err == nil {
 		t.Error("ids must be unique over files")
+	}
+}
+
+// Renaming costs no more for the thousandth row of an id than for the second, and leaves names alone that rows give themselves.
+func TestManyDuplicateIDs(t *testing.T) {
+	const n = 3000
+	var b strings.Builder
+	b.WriteString(`{"id":"a~7","prompt":"first"}` + "\n")
+	for i := range n {
+		fmt.Fprintf(&b, `{"id":"%c","prompt":"%d"}`+"\n", 'a'+i%2, i)
+	}
+	recs, rejects := read(t, write(t, "x.jsonl", b.String()), ReadOptions{DuplicateIDs: "rename"})
+	if len(recs) != n+1 || len(rejects) != 0 {
+		t.Fatalf("%d records, %d rejects", len(recs), len(rejects))
+	}
+	for row, want := range map[int]string{1: "a", 2: "b", 3: "a~2", 11: "a~6", 13: "a~8", 14: "b~7", n - 1: fmt.Sprint("a~", n/2+1), n: fmt.Sprint("b~", n/2)} {
+		if recs[row].ID != want {
+			t.Errorf("row %d is %q, want %q", row, recs[row].ID, want)
+		}
+	}
+	// A name that was tried is not tried again: each row costs the same.
+	ids := newIDSet()
+	ids.take("a", "x", 1, true)
+	for row := int64(2); row < 10; row++ {
+		if name := ids.rename("a", "x", row); name != fmt.Sprint("a~", row) || ids.next[idKey("a")] != int(row)+1 {
+			t.Errorf("row %d is %q, the next tried is %d", row, name, ids.next[idKey("a")])
+		}
 	}
 }
 
@@ -203,6 +231,29 @@ func TestCSV(t *testing.T) {
 	}
 }
 
+// Messages as Python and numpy print them are no text in a cell; in JSON they are.
+func TestPythonInCells(t *testing.T) {
+	for _, list := range []string{"[{'content': 'hi', 'role': 'user'}]", " [ {'content': 'it is', 'role': 'user'}\n {'content': 'x', 'role': 'assistant'}]"} {
+		for _, header := range []string{"chosen,rejected", "prompt,completion", "conversations,x"} {
+			recs, rejects := read(t, write(t, "x.csv", fmt.Sprintf("%s\n\"%s\",\"%s\"\n", header, list, list)), ReadOptions{})
+			if len(recs) != 0 || len(rejects) != 1 || !strings.Contains(rejects[0].Reason, "a list in a cell must be JSON") {
+				t.Errorf("%s: %+v %+v", header, recs, rejects)
+			}
+		}
+		text, err := json.Marshal(map[string]string{"prompt": "p", "completion": list})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if recs, rejects := read(t, write(t, "x.jsonl", string(text)), ReadOptions{}); len(recs) != 1 || recs[0].Chosen[0].Content != list {
+			t.Errorf("%+v %+v", recs, rejects)
+		}
+	}
+	recs, rejects := read(t, write(t, "x.csv", "prompt,chosen,rejected\n[x],\"[{\"\"a\"\": 1}]\",[y\n"), ReadOptions{})
+	if len(recs) != 1 || recs[0].Prompt[0].Content != "[x]" || recs[0].Chosen[0].Content != `[{"a": 1}]` {
+		t.Errorf("texts with brackets: %+v %+v", recs, rejects)
+	}
+}
+
 // Any cut or flipped byte of an Arrow file gives records and an error, or rejects, never a panic and never an endless file.
 func TestBrokenArrow(t *testing.T) {
 	for _, ext := range []string{".arrow", ".feather"} {
@@ -247,7 +298,7 @@ func TestOASSTStrays(t *testing.T) {
 	for _, r := range rejects {
 		rows += fmt.Sprint(r.Row, " ")
 	}
-	if len(recs) != 1 || rows != "5 4 3 6 7 8 " {
+	if len(recs) != 1 || rows != "5 3 4 6 7 8 " {
 		t.Errorf("%+v; rejected rows %s: %+v", recs, rows, rejects)
 	}
 }

@@ -16,13 +16,20 @@ type fields struct {
 	m     map[string]json.RawMessage
 	loose bool
 	raw   []byte
-	extra *[]metaEntry // fields of messages that no Message holds, as metadata
+	extra *[]metaEntry    // fields of messages that no Message holds, as metadata
+	read  map[string]bool // fields that a decoder took; nil inside a row, where rest is not asked for
 }
 
 func parseFields(r row) (fields, error) {
-	f := fields{loose: r.loose, extra: new([]metaEntry)}
-	if err := json.Unmarshal(r.raw, &f.m); err != nil {
-		return f, errors.New("not JSON: " + jsonFault(r.raw))
+	f, err := unpack(r.raw)
+	f.loose, f.read = r.loose, map[string]bool{}
+	return f, err
+}
+
+func unpack(raw []byte) (fields, error) {
+	f := fields{extra: new([]metaEntry)}
+	if err := json.Unmarshal(raw, &f.m); err != nil {
+		return f, errors.New("not JSON: " + jsonFault(raw))
 	}
 	for k, v := range f.m {
 		if string(v) == "null" {
@@ -39,6 +46,13 @@ func (f fields) has(names ...string) bool {
 		}
 	}
 	return true
+}
+
+// took notes that a decoder has read a field: rest keeps the others.
+func (f fields) took(name string) {
+	if f.read != nil {
+		f.read[name] = true
+	}
 }
 
 // names lists the fields for messages to people.
@@ -69,7 +83,14 @@ func (f fields) text(name string) (string, error) {
 	if !ok {
 		return "", nil
 	}
+	f.took(name)
 	return textOf(v, name)
+}
+
+// whole is a text field without its error, looked at but not taken.
+func (f fields) whole(name string) string {
+	s, _ := textOf(f.m[name], name)
+	return s
 }
 
 func textOf(v json.RawMessage, name string) (string, error) {
@@ -103,9 +124,11 @@ func (f fields) scalar(names ...string) string {
 		}
 		if v[0] == '"' {
 			if s, err := textOf(v, name); err == nil && s != "" {
+				f.took(name)
 				return s
 			}
 		} else if v[0] == '-' || v[0] >= '0' && v[0] <= '9' {
+			f.took(name)
 			return string(v)
 		}
 	}
@@ -119,6 +142,7 @@ func (f fields) number(names ...string) (*float64, error) {
 		if !ok {
 			continue
 		}
+		f.took(name)
 		n, err := numberOf(v, name)
 		if n != nil || err != nil {
 			return n, err
@@ -162,6 +186,7 @@ func (f fields) boolean(name string) (*bool, error) {
 	default:
 		return nil, fmt.Errorf("%s: true or false was expected, got %s", name, excerpt(v))
 	}
+	f.took(name)
 	return &b, nil
 }
 
@@ -171,6 +196,7 @@ func (f fields) array(name string) ([]json.RawMessage, error) {
 	if !ok {
 		return nil, fmt.Errorf("field %q is missing", name)
 	}
+	f.took(name)
 	if f.loose && v[0] == '"' {
 		s, err := textOf(v, name)
 		if err != nil {
@@ -188,6 +214,9 @@ func (f fields) array(name string) ([]json.RawMessage, error) {
 	}
 	var list []json.RawMessage
 	if err := json.Unmarshal(v, &list); err != nil {
+		if f.loose {
+			return nil, fmt.Errorf("%s: a list in a cell must be JSON, got %s: json.dumps what pandas would write as Python, or write texts that begin so as JSON lines", name, excerpt(v))
+		}
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return list, nil
@@ -228,6 +257,7 @@ func (f fields) object(name string) (fields, error) {
 	if !ok {
 		return fields{}, fmt.Errorf("field %q is missing", name)
 	}
+	f.took(name)
 	return objectOf(v, name)
 }
 
@@ -235,7 +265,7 @@ func objectOf(v json.RawMessage, name string) (fields, error) {
 	if len(v) == 0 || v[0] != '{' {
 		return fields{}, fmt.Errorf("%s: an object was expected, got %s", name, excerpt(v))
 	}
-	f, err := parseFields(row{raw: v})
+	f, err := unpack(v)
 	if err != nil {
 		return f, fmt.Errorf("%s: %w", name, err)
 	}
@@ -274,6 +304,7 @@ func jsonText(v json.RawMessage) (string, error) {
 func (f fields) tools() (string, error) {
 	for _, name := range []string{"tools", "functions"} {
 		if v, ok := f.m[name]; ok {
+			f.took(name)
 			s, err := jsonText(v)
 			if err != nil {
 				return "", fmt.Errorf("%s: %w", name, err)

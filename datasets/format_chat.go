@@ -9,7 +9,8 @@ import (
 
 func init() {
 	register(&format{
-		name: "openai", about: "OpenAI fine-tuning: messages with tools, or input, preferred_output and non_preferred_output", order: 30,
+		name: "openai", about: "OpenAI fine-tuning: messages with tools, perhaps with KTO's label; or input, preferred_output and non_preferred_output",
+		order: 30,
 		detect: func(f fields) bool {
 			return f.kind("messages") == '[' && !f.has("chosen") || f.has("preferred_output", "non_preferred_output")
 		},
@@ -19,15 +20,17 @@ func init() {
 		notes:  []string{cutNote},
 	})
 	register(&format{
-		name: "alpaca", about: "instruction, input, output, with system and history; or chosen and rejected instead of output", order: 40,
+		name: "alpaca", about: "instruction, input, output, with system and history, perhaps kto_tag; or chosen and rejected instead of output",
+		order: 40,
 		detect: func(f fields) bool {
 			return f.has("instruction") && (f.has("output") || f.has("chosen", "rejected")) && !f.has("completions")
 		},
 		decode: decodeAlpaca,
 		encode: encodeAlpaca,
-		can:    holds{kinds: []Kind{Preference, Instruction}, chat: true, id: true, margin: true, scores: true, split: true, meta: true},
-		columns: []string{"id", "system", "instruction", "input", "output", "chosen", "rejected", "history", "margin", "chosen_score", "rejected_score",
-			"split", "meta"},
+		can: holds{kinds: []Kind{Preference, Instruction, Unpaired}, chat: true, id: true, margin: true, scores: true, label: true, split: true,
+			meta: true},
+		columns: []string{"id", "system", "instruction", "input", "output", "chosen", "rejected", "kto_tag", "history", "margin", "chosen_score",
+			"rejected_score", "split", "meta"},
 		notes: []string{"only a system prompt and alternating user and assistant turns fit"},
 	})
 }
@@ -39,19 +42,9 @@ func decodeOpenAI(f fields, o *ReadOptions) ([]Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	used := fieldSet("messages", "tools", "functions", "input", "preferred_output", "non_preferred_output", "meta", "split", "margin",
-		"chosen_score", "rejected_score", "score_chosen", "score_rejected")
 	if f.has("preferred_output") || f.has("non_preferred_output") {
-		in, err := f.object("input")
-		if err != nil {
-			return nil, err
-		}
-		in.extra = f.extra
-		if rec.Prompt, err = in.messages("messages"); err != nil {
+		if err := openAIPrompt(f, &rec); err != nil {
 			return nil, fmt.Errorf("input: %w", err)
-		}
-		if rec.Tools, err = in.tools(); err != nil {
-			return nil, err
 		}
 		if rec.Chosen, err = f.messages("preferred_output"); err != nil {
 			return nil, err
@@ -68,9 +61,40 @@ func decodeOpenAI(f fields, o *ReadOptions) ([]Record, error) {
 			return nil, err
 		}
 		rec.Prompt, rec.Chosen = splitMessages(all)
+		if rec.Label, err = f.verdict(); err != nil {
+			return nil, err
+		}
 	}
-	rec.Meta = f.rest(rec.Meta, used)
+	rec.Meta = f.rest(rec.Meta)
 	return []Record{rec}, nil
+}
+
+// openAIPrompt reads the input of a pair: messages, and tools unless they stand beside it.
+func openAIPrompt(f fields, rec *Record) error {
+	in, err := f.object("input")
+	if err != nil {
+		return err
+	}
+	in.extra, in.read = f.extra, map[string]bool{}
+	if rec.Prompt, err = in.messages("messages"); err != nil {
+		return err
+	}
+	tools, err := in.tools()
+	if err != nil {
+		return err
+	}
+	if tools != "" && rec.Tools != "" && tools != rec.Tools {
+		return errors.New("its tools differ from those beside it")
+	}
+	if tools != "" {
+		rec.Tools = tools
+	}
+	for k, v := range in.m {
+		if !in.read[k] {
+			*f.extra = append(*f.extra, metaEntry{"input." + k, metaValue(v)})
+		}
+	}
+	return nil
 }
 
 type openAIInput struct {
@@ -156,9 +180,11 @@ func decodeAlpaca(f fields, o *ReadOptions) ([]Record, error) {
 			return nil, err
 		}
 		rec.Chosen = []Message{{Role: "assistant", Content: s}}
+		if rec.Label, err = f.verdict(); err != nil {
+			return nil, err
+		}
 	}
-	rec.Meta = f.rest(rec.Meta, fieldSet("instruction", "input", "output", "system", "history", "chosen", "rejected", "margin", "chosen_score",
-		"rejected_score", "score_chosen", "score_rejected", "split", "meta", "tools"))
+	rec.Meta = f.rest(rec.Meta)
 	if input != "" {
 		if rec.Meta == nil {
 			rec.Meta = map[string]string{}
@@ -176,6 +202,7 @@ type alpacaRow struct {
 	Output        *string     `json:"output,omitempty"`
 	Chosen        *string     `json:"chosen,omitempty"`
 	Rejected      *string     `json:"rejected,omitempty"`
+	Label         *bool       `json:"kto_tag,omitempty"`
 	History       [][2]string `json:"history,omitempty"`
 	Margin        *float64    `json:"margin,omitempty"`
 	ChosenScore   *float64    `json:"chosen_score,omitempty"`
@@ -185,7 +212,7 @@ type alpacaRow struct {
 }
 
 func encodeAlpaca(r *Record) (any, error) {
-	row := alpacaRow{ID: r.ID, Margin: r.Margin, ChosenScore: r.ChosenScore, RejectedScore: r.RejectedScore, Split: r.Split}
+	row := alpacaRow{ID: r.ID, Label: r.Label, Margin: r.Margin, ChosenScore: r.ChosenScore, RejectedScore: r.RejectedScore, Split: r.Split}
 	turns := r.Prompt
 	if len(turns) > 0 && turns[0].Role == "system" {
 		row.System = turns[0].Content
@@ -222,7 +249,7 @@ func encodeAlpaca(r *Record) (any, error) {
 		return &msgs[0].Content, nil
 	}
 	var err error
-	if r.Kind() == Instruction {
+	if r.Kind() != Preference {
 		row.Output, err = answer(r.Chosen)
 		return row, err
 	}

@@ -43,7 +43,7 @@ func decodeHH(f fields, o *ReadOptions) ([]Record, error) {
 		}
 	}
 	rec.Prompt, rec.Chosen, rec.Rejected = ImplicitPrompt(sides[0], sides[1])
-	rec.Meta = f.rest(rec.Meta, trlFields)
+	rec.Meta = f.rest(rec.Meta)
 	return []Record{rec}, nil
 }
 

@@ -3,6 +3,8 @@ package datasets
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sort"
 )
 
@@ -39,7 +41,8 @@ type node struct {
 	meta       map[string]string
 	replies    []*node
 	row        int64
-	text       []byte
+	text       string
+	at         int // among the rows of its group
 }
 
 func oasstNode(f fields) (*node, error) {
@@ -82,12 +85,14 @@ func decodeOASSTTree(f fields, o *ReadOptions) ([]Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	recs := root.records(nil, o.Pairs)
-	root.label(recs, f.whole("message_tree_id"))
-	if len(recs) == 0 {
+	w := oasstWalk{how: o.Pairs}
+	if err := w.tree(root, f.whole("message_tree_id")); err != nil {
+		return nil, err
+	}
+	if len(w.recs) == 0 {
 		return nil, errors.New("the tree has no answer")
 	}
-	return recs, nil
+	return w.recs, nil
 }
 
 const oasstDepth = 1000 // deeper than any conversation; keeps a hostile file from exhausting the stack
@@ -118,67 +123,89 @@ func oasstNested(f fields, depth int) (*node, error) {
 	return n, nil
 }
 
-// records walks the tree. Answers to one prompt that are all ranked become pairs; otherwise each becomes a demonstration. A deleted
-// message goes with everything below it.
-func (n *node) records(path []Message, how string) []Record {
+// oasstWalk makes the records of trees.
+type oasstWalk struct {
+	how   string
+	recs  []Record
+	parts [][]int // of each record: its messages, by node.at
+	pairs int
+}
+
+// tree takes a whole tree.
+func (w *oasstWalk) tree(root *node, id string) error {
+	from := len(w.recs)
+	if err := w.walk(root, nil, nil); err != nil {
+		return err
+	}
+	for i := range w.recs[from:] {
+		rec := &w.recs[from+i]
+		for k, v := range root.meta {
+			rec.setMeta(k, v)
+		}
+		rec.setMeta("message_tree_id", id)
+	}
+	return nil
+}
+
+// walk goes down from a message, which stands below path. Answers to one prompt that are ranked become pairs; others, and those that are
+// tied, become demonstrations. A deleted message goes with everything below it.
+func (w *oasstWalk) walk(n *node, path []Message, above []int) error {
 	if n.deleted {
 		return nil
 	}
 	path = append(path[:len(path):len(path)], n.msg)
-	var out []Record
+	above = append(above[:len(above):len(above)], n.at)
 	var ranks, plain []ranked
 	for _, r := range n.replies {
 		if r.deleted || r.msg.Role != "assistant" {
 			continue
 		}
-		a := ranked{answer: []Message{r.msg}, rank: r.rank, id: r.id}
+		a := ranked{answer: []Message{r.msg}, rank: r.rank, id: r.id, at: r.at}
 		if r.rank != nil {
 			ranks = append(ranks, a)
 		} else {
 			plain = append(plain, a)
 		}
 	}
-	base := Record{Prompt: path, Source: Provenance{Row: n.row}}
+	base := Record{Prompt: slices.Clip(path), Source: Provenance{Row: n.row}}
 	if n.lang != "" {
 		base.setMeta("lang", n.lang)
 	}
-	pairsMade := false
 	if len(ranks) > 1 {
-		if recs, err := pairs(base, ranks, how); err == nil {
-			for i := range recs {
-				if n.id != "" {
-					recs[i].ID = fmt.Sprintf("%s/%d", n.id, i+1)
-				}
+		chosen, err := choosePairs(ranks, w.how)
+		if err != nil && !errors.Is(err, errTied) {
+			return err
+		}
+		if w.pairs += len(chosen); w.pairs > maxPairs {
+			return fmt.Errorf("the rankings of the tree make more than %d pairs: %s", maxPairs, fewerPairs)
+		}
+		for i, p := range chosen {
+			rec := pairOf(base, p[0], p[1])
+			if n.id != "" {
+				rec.ID = fmt.Sprintf("%s/%d", n.id, i+1)
 			}
-			out = append(out, recs...)
-			pairsMade = true
+			w.add(rec, above, p[0].at, p[1].at)
+		}
+		if err == nil {
+			ranks = nil
 		}
 	}
-	if !pairsMade {
-		plain = append(plain, ranks...)
-	}
-	for _, a := range plain {
+	for _, a := range append(plain, ranks...) {
 		rec := base
-		rec.Prompt, rec.Chosen, rec.ID, rec.Meta = append([]Message(nil), path...), a.answer, a.id, nil
-		if n.lang != "" {
-			rec.setMeta("lang", n.lang)
-		}
-		out = append(out, rec)
+		rec.Chosen, rec.ID, rec.Meta = a.answer, a.id, maps.Clone(base.Meta)
+		w.add(rec, above, a.at)
 	}
 	for _, r := range n.replies {
-		out = append(out, r.records(path, how)...)
+		if err := w.walk(r, path, above); err != nil {
+			return err
+		}
 	}
-	return out
+	return nil
 }
 
-// label gives the records of a tree its id and metadata.
-func (n *node) label(recs []Record, tree string) {
-	for i := range recs {
-		for k, v := range n.meta {
-			recs[i].setMeta(k, v)
-		}
-		recs[i].setMeta("message_tree_id", tree)
-	}
+func (w *oasstWalk) add(rec Record, above []int, answers ...int) {
+	w.recs = append(w.recs, rec)
+	w.parts = append(w.parts, append(above[:len(above):len(above)], answers...))
 }
 
 // oasstWindow is how many messages wait for the rest of their trees. Trees usually stand together; a tree whose messages lie further
@@ -199,7 +226,7 @@ type oasstTree struct {
 	nodes []*node
 }
 
-func (g *oasstGroups) add(n int64, f fields) ([]Record, []Reject, int) {
+func (g *oasstGroups) add(n int64, f fields) group {
 	tree := f.whole("message_tree_id")
 	m, err := oasstNode(f)
 	if err == nil && (tree == "" || m.id == "") {
@@ -214,9 +241,9 @@ func (g *oasstGroups) add(n int64, f fields) ([]Record, []Reject, int) {
 		}
 	}
 	if err != nil {
-		return nil, []Reject{{Row: n, Reason: err.Error(), Text: string(f.raw)}}, 0
+		return group{rows: []Reject{{Row: n, Reason: err.Error(), Text: string(f.raw)}}}
 	}
-	m.row, m.text = n, f.raw
+	m.row, m.text = n, string(f.raw)
 	t := g.open[tree]
 	if t == nil {
 		t = &oasstTree{id: tree}
@@ -227,61 +254,72 @@ func (g *oasstGroups) add(n int64, f fields) ([]Record, []Reject, int) {
 	if g.waiting++; g.waiting > oasstWindow {
 		return g.emit()
 	}
-	return nil, nil, 0
+	return group{}
 }
 
-func (g *oasstGroups) flush() ([]Record, []Reject, int) {
+func (g *oasstGroups) flush() (group, bool) {
 	if len(g.order) == 0 {
-		return nil, nil, -1
+		return group{}, false
 	}
-	return g.emit()
+	return g.emit(), true
 }
 
 // emit ends the oldest tree.
-func (g *oasstGroups) emit() (recs []Record, rejects []Reject, used int) {
+func (g *oasstGroups) emit() group {
 	t := g.order[0]
 	g.order = g.order[1:]
 	delete(g.open, t.id)
 	g.done.add(t.id, "", 0)
 	g.waiting -= len(t.nodes)
 	byID := map[string]*node{}
-	fail := func(n *node, reason string) {
-		rejects = append(rejects, Reject{Row: n.row, Reason: reason, Text: string(n.text)})
-	}
-	var roots, kept []*node
-	for _, n := range t.nodes {
-		if first, ok := byID[n.id]; ok {
-			fail(n, fmt.Sprintf("duplicate id %q, first seen in row %d", n.id, first.row))
-			continue
+	for i, n := range t.nodes {
+		n.at = i
+		if byID[n.id] == nil {
+			byID[n.id] = n
 		}
-		byID[n.id] = n
-		kept = append(kept, n)
 	}
-	reached := map[*node]bool{}
-	for _, n := range kept {
-		if n.parent == "" {
+	var roots []*node
+	for _, n := range t.nodes {
+		switch p := byID[n.parent]; {
+		case byID[n.id] != n: // a duplicate
+		case n.parent == "":
 			roots = append(roots, n)
-		} else if p := byID[n.parent]; p != nil {
+		case p != nil:
 			p.replies = append(p.replies, n)
 		}
 	}
+	reached := map[*node]bool{}
+	w := oasstWalk{how: g.how}
+	var err error
 	for _, root := range roots {
 		sortReplies(root, reached, 0)
-		own := root.records(nil, g.how)
-		root.label(own, t.id)
-		recs = append(recs, own...)
-	}
-	for _, n := range kept {
-		switch {
-		case !reached[n]:
-			fail(n, fmt.Sprintf("no path of parents leads to the root of tree %s (parent_id %q)", t.id, n.parent))
-		case len(recs) == 0:
-			fail(n, fmt.Sprintf("the tree %s has no answer", t.id))
-		default:
-			used++
+		if e := w.tree(root, t.id); err == nil {
+			err = e
 		}
 	}
-	return recs, rejects, used
+	if err != nil {
+		w = oasstWalk{}
+	}
+	out := group{recs: w.recs, parts: w.parts}
+	for _, n := range t.nodes {
+		reason := ""
+		switch first := byID[n.id]; {
+		case first != n:
+			reason = fmt.Sprintf("duplicate id %q, first seen in row %d", n.id, first.row)
+		case !reached[n]:
+			reason = fmt.Sprintf("no path of parents leads to the root of tree %s (parent_id %q)", t.id, n.parent)
+		case err != nil:
+			reason = err.Error()
+		case len(w.recs) == 0:
+			reason = fmt.Sprintf("the tree %s has no answer", t.id)
+		case n.msg.Role == "assistant" && n.rank != nil:
+			reason = fmt.Sprintf("this answer is in no pair: its ranking is read as pairs of %s", g.how)
+		default:
+			reason = "no answer follows this message"
+		}
+		out.rows = append(out.rows, Reject{Row: n.row, Reason: reason, Text: n.text})
+	}
+	return out
 }
 
 // sortReplies marks what a root reaches, with replies in the order of their rows.

@@ -105,20 +105,19 @@ func decodePlumb(f fields, o *ReadOptions) ([]Record, error) {
 	rec := Record{ID: row.ID, Tools: given(row.Tools), Prompt: msgs(row.Prompt), Chosen: msgs(row.Chosen), Rejected: msgs(row.Rejected),
 		Margin: row.Margin, ChosenScore: row.ChosenScore, RejectedScore: row.RejectedScore, Label: row.Label, Split: given(row.Split),
 		Source: Provenance(row.Source), Copies: int(row.Copies)}
-	for _, e := range row.Meta {
-		if rec.Meta == nil {
-			rec.Meta = map[string]string{}
-		}
-		rec.Meta[e.Key] = e.Value
+	if rec.Meta, err = f.metaList(); err != nil {
+		return nil, err
 	}
-	rec.Meta = f.rest(rec.Meta, plumbFields) // columns that somebody added
+	for _, name := range plumbFields {
+		f.took(name)
+	}
+	rec.Meta = f.rest(rec.Meta) // columns that somebody added
 	return []Record{rec}, nil
 }
 
-var plumbFields = func() map[string]bool {
-	set := map[string]bool{}
+var plumbFields = func() (names []string) {
 	for _, f := range Schema().Fields() {
-		set[f.Name] = true
+		names = append(names, f.Name)
 	}
-	return set
+	return names
 }()

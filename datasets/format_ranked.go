@@ -75,7 +75,7 @@ func contextOf(f fields, names ...string) ([]Message, error) {
 var contextNames = []string{"context", "prompt", "question", "instruction", "query"}
 
 func decodeRanked(f fields, o *ReadOptions) ([]Record, error) {
-	rec, err := commonFields(f)
+	rec, err := rowFields(f)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +94,7 @@ func decodeRanked(f fields, o *ReadOptions) ([]Record, error) {
 		}
 		answers = append(answers, a)
 	}
-	rec.Meta = f.rest(rec.Meta, fieldSet(append([]string{"responses", "split", "meta"}, contextNames...)...))
+	rec.Meta = f.rest(rec.Meta)
 	return pairs(rec, answers, o.Pairs)
 }
 
@@ -175,12 +175,11 @@ func encodeRanked(r *Record) (any, error) {
 }
 
 func decodeUltraFeedback(f fields, o *ReadOptions) ([]Record, error) {
-	rec, err := commonFields(f)
+	rec, err := rowFields(f)
 	if err != nil {
 		return nil, err
 	}
-	names := []string{"instruction", "prompt", "question"}
-	if rec.Prompt, err = contextOf(f, names...); err != nil {
+	if rec.Prompt, err = contextOf(f, "instruction", "prompt", "question"); err != nil {
 		return nil, err
 	}
 	list, err := f.array("completions")
@@ -211,7 +210,8 @@ func decodeUltraFeedback(f fields, o *ReadOptions) ([]Record, error) {
 		}
 		answers = append(answers, a)
 	}
-	rec.Meta = f.rest(rec.Meta, fieldSet("instruction", "prompt", "question", "completions", "models", "split", "meta"))
+	f.took("models") // each completion says its own
+	rec.Meta = f.rest(rec.Meta)
 	return pairs(rec, answers, o.Pairs)
 }
 

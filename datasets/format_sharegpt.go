@@ -19,7 +19,7 @@ func init() {
 		encode: encodeShareGPT,
 		can: holds{kinds: []Kind{Preference, Instruction, Unpaired, PromptOnly}, chat: true, tools: true, id: true, margin: true, scores: true,
 			label: true, split: true, meta: true},
-		notes: []string{cutNote + " unless there is a pair", "ids of tool calls are not written"},
+		notes: []string{cutNote + " unless there is a pair", "ids of tool calls are not written, and calls are read back as OpenAI writes them"},
 	})
 }
 
@@ -63,12 +63,11 @@ func decodeShareGPT(f fields, o *ReadOptions) ([]Record, error) {
 		}
 	} else {
 		rec.Prompt, rec.Chosen = splitMessages(all)
-		if rec.Label, err = f.boolean("kto_tag"); err != nil {
+		if rec.Label, err = f.verdict(); err != nil {
 			return nil, err
 		}
 	}
-	rec.Meta = f.rest(rec.Meta, fieldSet("conversations", "system", "tools", "functions", "chosen", "rejected", "kto_tag", "margin", "chosen_score",
-		"rejected_score", "score_chosen", "score_rejected", "split", "meta"))
+	rec.Meta = f.rest(rec.Meta)
 	return []Record{rec}, nil
 }
 
@@ -95,6 +94,7 @@ func shareSide(f fields, name string) ([]Message, error) {
 		}
 		return out, nil
 	}
+	f.took(name)
 	m, err := f.message(v, name, shareMessage)
 	if err != nil {
 		return nil, err
@@ -141,13 +141,9 @@ type openCall struct {
 }
 
 func shareCalls(value string) (string, error) {
-	var calls []call
-	text := bytes.TrimSpace([]byte(value))
-	if len(text) > 0 && text[0] == '{' {
-		text = append(append([]byte{'['}, text...), ']')
-	}
-	if err := json.Unmarshal(text, &calls); err != nil || len(calls) == 0 {
-		return "", fmt.Errorf(`function_call: JSON {"name", "arguments"} was expected, got %s`, excerpt([]byte(value)))
+	calls, err := callsOf(value)
+	if err != nil {
+		return "", fmt.Errorf("function_call: %w", err)
 	}
 	out := make([]openCall, len(calls))
 	for i, c := range calls {
@@ -166,6 +162,31 @@ func shareCalls(value string) (string, error) {
 		out[i].Function.Arguments = args
 	}
 	return compactJSON(out)
+}
+
+// callsOf takes tool calls, one or a list, from the text that holds them: name and arguments alone, or inside a function as OpenAI has them.
+func callsOf(value string) ([]call, error) {
+	text := bytes.TrimSpace([]byte(value))
+	if len(text) > 0 && text[0] == '{' {
+		text = append(append([]byte{'['}, text...), ']')
+	}
+	var list []struct {
+		call
+		Function *call `json:"function"`
+	}
+	err := json.Unmarshal(text, &list)
+	calls := make([]call, len(list))
+	named := len(list) > 0
+	for i, c := range list {
+		if calls[i] = c.call; c.Function != nil {
+			calls[i] = *c.Function
+		}
+		named = named && calls[i].Name != ""
+	}
+	if err != nil || !named {
+		return nil, fmt.Errorf(`JSON {"name", "arguments"} was expected, got %s`, excerpt([]byte(value)))
+	}
+	return calls, nil
 }
 
 func compactJSON(v any) (string, error) {
@@ -243,21 +264,22 @@ func toShareTurn(m Message) (shareTurn, error) {
 		if m.Content != "" {
 			return shareTurn{}, errors.New("a turn with both text and tool calls has no place there")
 		}
-		var calls []openCall
-		if err := json.Unmarshal([]byte(m.ToolCalls), &calls); err != nil {
-			return shareTurn{}, fmt.Errorf("tool calls that are not OpenAI's: %w", err)
+		calls, err := callsOf(m.ToolCalls)
+		if err != nil {
+			return shareTurn{}, fmt.Errorf("tool calls: %w", err)
 		}
-		out := make([]call, len(calls))
 		for i, c := range calls {
-			out[i] = call{c.Function.Name, c.Function.Arguments}
+			if a := string(c.Arguments); a == "" || a == "null" {
+				calls[i].Arguments = json.RawMessage("{}")
+			}
 			var s string
-			if json.Unmarshal(c.Function.Arguments, &s) == nil && json.Valid([]byte(s)) {
-				out[i].Arguments = json.RawMessage(s)
+			if json.Unmarshal(c.Arguments, &s) == nil && json.Valid([]byte(s)) {
+				calls[i].Arguments = json.RawMessage(s)
 			}
 		}
-		var v any = out
-		if len(out) == 1 {
-			v = out[0]
+		var v any = calls
+		if len(calls) == 1 {
+			v = calls[0]
 		}
 		text, err := compactJSON(v)
 		return shareTurn{"function_call", text}, err

@@ -1,6 +1,7 @@
 package datasets
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -55,20 +56,34 @@ func decodeTRL(f fields, o *ReadOptions) ([]Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	if f.has("label") && !f.has("chosen") {
-		if rec.Label, err = f.boolean("label"); err != nil {
+	if !f.has("chosen") {
+		name := "kto_tag"
+		if f.has("label") {
+			name = "label" // TRL's own column: what it holds must be a verdict
+		}
+		if rec.Label, err = f.boolean(name); err != nil {
 			return nil, err
 		}
 	}
-	rec.Meta = f.rest(rec.Meta, trlFields)
+	rec.Meta = f.rest(rec.Meta)
 	return []Record{rec}, nil
 }
 
-var trlFields = fieldSet("prompt", "chosen", "rejected", "completion", "label", "messages", "text", "margin", "chosen_score", "rejected_score",
-	"score_chosen", "score_rejected", "tools", "functions", "split", "meta")
-
-// commonFields reads what several formats share: id, tools, margin, scores, split, meta.
+// commonFields reads what all formats share and the scores of a pair.
 func commonFields(f fields) (Record, error) {
+	rec, err := rowFields(f)
+	if err != nil {
+		return rec, err
+	}
+	if rec.ChosenScore, err = f.number("chosen_score", "score_chosen"); err != nil {
+		return rec, err
+	}
+	rec.RejectedScore, err = f.number("rejected_score", "score_rejected")
+	return rec, err
+}
+
+// rowFields reads what all formats share: id, tools, margin, split, meta.
+func rowFields(f fields) (Record, error) {
 	var rec Record
 	var err error
 	rec.ID = f.scalar(rowID...)
@@ -78,17 +93,24 @@ func commonFields(f fields) (Record, error) {
 	if rec.Margin, err = f.number("margin"); err != nil {
 		return rec, err
 	}
-	if rec.ChosenScore, err = f.number("chosen_score", "score_chosen"); err != nil {
-		return rec, err
-	}
-	if rec.RejectedScore, err = f.number("rejected_score", "score_rejected"); err != nil {
-		return rec, err
-	}
 	if f.kind("split") == '"' {
 		rec.Split, _ = f.text("split")
 	}
 	rec.Meta, err = f.metaList()
 	return rec, err
+}
+
+// verdict takes KTO's label of an answer from kto_tag or label, as a bool, 1 or 0. A label in words (a class, a topic) says nothing about
+// the answer and stays metadata; another number is an error, or a file of classes would be read as half verdicts.
+func (f fields) verdict() (*bool, error) {
+	if f.has("kto_tag") {
+		return f.boolean("kto_tag")
+	}
+	v, err := f.boolean("label")
+	if k := f.kind("label"); k == '"' || k == '[' || k == '{' {
+		err = nil
+	}
+	return v, err
 }
 
 // decodePair reads chosen and rejected with or without a prompt.
@@ -97,6 +119,9 @@ func decodePair(f fields, rec *Record) error {
 		if !f.has(side) {
 			return fmt.Errorf("field %q is missing", side)
 		}
+	}
+	if bytes.Equal(f.m["messages"], f.m["chosen"]) {
+		f.took("messages") // UltraFeedback's binarized form repeats the chosen side there
 	}
 	var err error
 	if rec.Chosen, err = f.textOrMessages("chosen"); err != nil {
@@ -151,12 +176,6 @@ func (r *Record) roleLikePrompt() {
 }
 
 func isChat(msgs []Message) bool { return len(msgs) > 0 && msgs[0].Role != "" }
-
-// whole is a text field without its error.
-func (f fields) whole(name string) string {
-	s, _ := f.text(name)
-	return s
-}
 
 type trlRow struct {
 	ID            string          `json:"id,omitempty"`

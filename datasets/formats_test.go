@@ -1,6 +1,7 @@
 package datasets
 
 import (
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -31,6 +32,16 @@ func TestFormatsIn(t *testing.T) {
 			[]Record{{Prompt: []Message{user("q")}, Chosen: []Message{assistant("a")}, Rejected: []Message{assistant("b")}}}},
 		{"sharegpt", "kto", `{"conversations":[{"from":"human","value":"q"},{"from":"gpt","value":"a"}],"kto_tag":false}`,
 			[]Record{{Prompt: []Message{user("q")}, Chosen: []Message{assistant("a")}, Label: ptr(false)}}},
+		{"openai", "kto", `{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a"}],"label":false}`,
+			[]Record{{Prompt: []Message{user("q")}, Chosen: []Message{assistant("a")}, Label: ptr(false)}}},
+		{"openai", "class", `{"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a"}],"label":"safe"}`,
+			[]Record{{Prompt: []Message{user("q")}, Chosen: []Message{assistant("a")}}}},
+		{"alpaca", "kto", `{"instruction":"q","input":"","output":"a","kto_tag":false}`,
+			[]Record{{Prompt: []Message{user("q")}, Chosen: []Message{assistant("a")}, Label: ptr(false)}}},
+		{"sharegpt", "label", `{"conversations":[{"from":"human","value":"q"},{"from":"gpt","value":"a"}],"label":true}`,
+			[]Record{{Prompt: []Message{user("q")}, Chosen: []Message{assistant("a")}, Label: ptr(true)}}},
+		{"trl", "kto_tag", `{"prompt":"q","completion":"a","kto_tag":false}`,
+			[]Record{{Prompt: Text("q"), Chosen: Text("a"), Label: ptr(false)}}},
 		{"ranked", "three", `{"context":"q","responses":[{"text":"mid","rank":2},{"text":"best","rank":1},{"text":"worst","rank":3}]}`,
 			[]Record{{Prompt: []Message{user("q")}, Chosen: []Message{assistant("best")}, Rejected: []Message{assistant("mid")}},
 				{Prompt: []Message{user("q")}, Chosen: []Message{assistant("best")}, Rejected: []Message{assistant("worst")}},
@@ -237,6 +248,44 @@ func TestPairsOfRanking(t *testing.T) {
 		}
 		if got != want || len(ids) != len(recs) {
 			t.Errorf("%s: got %s with ids %v, want %s", how, got, ids, want)
+		}
+	}
+}
+
+// A ranking makes no more pairs than fit in memory; what to do then is in the reason.
+func TestLongRankings(t *testing.T) {
+	ranking := func(n int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, `,{"text":"a","rank":%d}`, i)
+		}
+		return `{"context":"q","responses":[` + b.String()[1:] + `]}`
+	}
+	var tree strings.Builder
+	tree.WriteString(`{"message_id":"t","message_tree_id":"t","text":"q","role":"prompter"}`)
+	for i := range 500 {
+		fmt.Fprintf(&tree, "\n"+`{"message_id":"%d","parent_id":"t","message_tree_id":"t","text":"a","role":"assistant","rank":%d}`, i, i)
+	}
+	var forest strings.Builder // of 30 rankings of 100 in one tree: 148,500 pairs
+	forest.WriteString(`{"message_id":"t","message_tree_id":"t","text":"q","role":"prompter"}`)
+	for i := range 30 * 101 {
+		if i%101 == 0 {
+			fmt.Fprintf(&forest, "\n"+`{"message_id":"%d","parent_id":"t","message_tree_id":"t","text":"q","role":"prompter"}`, i)
+		} else {
+			fmt.Fprintf(&forest, "\n"+`{"message_id":"%d","parent_id":"%d","message_tree_id":"t","text":"a","role":"assistant","rank":%d}`, i, i-i%101, i)
+		}
+	}
+	for _, c := range []struct {
+		text, how       string
+		records, reject int
+	}{
+		{ranking(447), "all", 99_681, 0}, {ranking(448), "all", 0, 1}, {ranking(20_000), "all", 0, 1}, {ranking(20_000), "best", 19_999, 0},
+		{ranking(200_000), "best", 0, 1}, {ranking(200_000), "ends", 1, 0}, {tree.String(), "all", 0, 501}, {tree.String(), "ends", 1, 498},
+		{forest.String(), "all", 0, 3031}, {forest.String(), "best", 2970, 0},
+	} {
+		recs, rejects := read(t, write(t, "x.jsonl", c.text), ReadOptions{Pairs: c.how})
+		if len(recs) != c.records || len(rejects) != c.reject || c.records == 0 && !strings.Contains(rejects[0].Reason, "as pairs of best or ends") {
+			t.Errorf("%.30s, %s: %d records, %d rejects", c.text, c.how, len(recs), len(rejects))
 		}
 	}
 }

@@ -16,6 +16,7 @@ type idSet struct {
 	keep  bool   // gather new entries in fresh, for a checkpoint
 	fresh []byte // idEntry bytes each
 	count int64
+	next  map[[16]byte]int // the first number that rename has not tried for an id
 }
 
 // idEntry is the size of an entry in a checkpoint: hash, number of the file, row.
@@ -31,7 +32,9 @@ type idFirst struct {
 	row  int64
 }
 
-func newIDSet() *idSet { return &idSet{seen: map[[16]byte]idPlace{}, made: map[string]int64{}} }
+func newIDSet() *idSet {
+	return &idSet{seen: map[[16]byte]idPlace{}, made: map[string]int64{}, next: map[[16]byte]int{}}
+}
 
 func idKey(id string) [16]byte {
 	sum := sha256.Sum256([]byte(id))
@@ -59,6 +62,19 @@ func (s *idSet) take(id, file string, n int64, given bool) (first idFirst, seen 
 	}
 	s.made[file] = max(s.made[file], n)
 	return idFirst{}, false
+}
+
+// rename adds an id that was seen before under the first free of its names ~2, ~3, ... Ids are never taken back, so that those it has
+// tried stay taken; a resumed run finds this out again.
+func (s *idSet) rename(id, file string, n int64) string {
+	key := idKey(id)
+	for k := max(2, s.next[key]); ; k++ {
+		name := id + "~" + strconv.Itoa(k)
+		if _, seen := s.take(name, file, n, true); !seen {
+			s.next[key] = k + 1
+			return name
+		}
+	}
 }
 
 // madeBefore tells whether an id is one that an earlier row got for want of its own: file:row, perhaps with #k.

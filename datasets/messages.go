@@ -124,7 +124,8 @@ func contentOf(f fields) (string, error) {
 	return b.String(), nil
 }
 
-// isMessages reports whether a field holds messages rather than a text.
+// isMessages reports whether a field holds messages rather than a text. A cell that begins like a list of objects and is not JSON counts
+// as one, for array to refuse: pandas writes messages so, and as a text they would be learned letter by letter.
 func (f fields) isMessages(name string) bool {
 	switch f.kind(name) {
 	case '[':
@@ -137,7 +138,7 @@ func (f fields) isMessages(name string) bool {
 		if s = strings.TrimSpace(s); err != nil || !strings.HasPrefix(s, "[") {
 			return false
 		}
-		if s == "[]" {
+		if s == "[]" || strings.HasPrefix(strings.TrimSpace(s[1:]), "{") && !json.Valid([]byte(s)) {
 			return true
 		}
 		var probe []struct {
@@ -157,6 +158,7 @@ func (f fields) textOrMessages(name string) ([]Message, error) {
 		if transposed(f.m[name]) != nil {
 			return f.messages(name)
 		}
+		f.took(name)
 		m, err := f.message(f.m[name], name, messageOf)
 		if err != nil {
 			return nil, err

@@ -33,6 +33,7 @@ func (f fields) metaList() (map[string]string, error) {
 	if !ok {
 		return nil, nil
 	}
+	f.took("meta")
 	if f.loose && v[0] == '"' {
 		s, _ := textOf(v, "meta")
 		if s = strings.TrimSpace(s); s == "" {
@@ -45,12 +46,16 @@ func (f fields) metaList() (map[string]string, error) {
 	m := map[string]string{}
 	switch v[0] {
 	case '[':
-		var list []metaEntry
+		var list []map[string]json.RawMessage
 		if err := json.Unmarshal(v, &list); err != nil {
 			return nil, fmt.Errorf("meta: a list of {key, value} was expected: %w", err)
 		}
 		for _, e := range list {
-			m[e.Key] = e.Value
+			key, value, ok := metaPair(e)
+			if _, twice := m[key]; !ok || twice {
+				return map[string]string{"meta": string(v)}, nil // a list of something else, kept as it stands
+			}
+			m[key] = value
 		}
 	case '{':
 		var obj map[string]json.RawMessage
@@ -67,6 +72,19 @@ func (f fields) metaList() (map[string]string, error) {
 		return nil, nil
 	}
 	return m, nil
+}
+
+// metaPair takes {key, value} apart; not ok when something else is there. The value may be null, or left out.
+func metaPair(e map[string]json.RawMessage) (key, value string, ok bool) {
+	key, err := textOf(e["key"], "key")
+	v, given := e["value"]
+	if err != nil || len(e) > 2 || len(e) == 2 && !given {
+		return "", "", false
+	}
+	if string(v) != "null" {
+		value = metaValue(v)
+	}
+	return key, value, true
 }
 
 // metaValue is a string as it is, anything else as its JSON.
@@ -88,15 +106,8 @@ func fieldSet(names ...string) map[string]bool {
 	return set
 }
 
-// rest keeps every field that the format did not use as metadata, so that nothing a user added is lost on the way in.
-func (f fields) rest(meta map[string]string, used map[string]bool) map[string]string {
-	id := ""
-	for _, n := range rowID {
-		if f.has(n) && f.scalar(n) != "" {
-			id = n
-			break
-		}
-	}
+// rest keeps every field that the decoder did not take as metadata, so that nothing a user added is lost on the way in.
+func (f fields) rest(meta map[string]string) map[string]string {
 	for _, e := range *f.extra {
 		if meta == nil {
 			meta = map[string]string{}
@@ -104,7 +115,7 @@ func (f fields) rest(meta map[string]string, used map[string]bool) map[string]st
 		meta[e.Key] = e.Value
 	}
 	for k, v := range f.m {
-		if used[k] || k == id || f.loose && string(v) == `""` {
+		if f.read[k] || f.loose && string(v) == `""` {
 			continue
 		}
 		if meta == nil {

@@ -43,11 +43,17 @@ func (b *badRow) Error() string { return fmt.Sprintf("row %d: %s", b.n, b.reason
 
 // grouper collects rows that only together make records (the messages of one OASST tree).
 type grouper interface {
-	// add takes a row and gives the records, rejects and number of used rows of a group that ends by it, if one does. Source.Row of a
-	// record and Row of a reject say where it stood.
-	add(n int64, f fields) (recs []Record, rejects []Reject, used int)
-	// flush ends the next waiting group; used is -1 when none is left.
-	flush() (recs []Record, rejects []Reject, used int)
+	// add takes a row and gives the group that ends by it, if one does, and the row itself if it can be in none.
+	add(n int64, f fields) group
+	// flush ends the next waiting group; not ok when none is left.
+	flush() (g group, ok bool)
+}
+
+// group is a group that has ended. Source.Row of a record says where it stood.
+type group struct {
+	recs  []Record
+	parts [][]int  // of each record: which of rows it is made of
+	rows  []Reject // the rows, each as the reject that it is when no record holds it
 }
 
 // Counts tells what was read so far.
@@ -99,8 +105,8 @@ func (r *reader) advance() error {
 	if errors.Is(err, io.EOF) {
 		r.drained = true
 		if r.group != nil {
-			if recs, rejects, used := r.group.flush(); used >= 0 {
-				return r.accept(recs, rejects, used)
+			if g, ok := r.group.flush(); ok {
+				return r.accept(g)
 			}
 		}
 		r.end()
@@ -131,7 +137,7 @@ func (r *reader) advance() error {
 		r.setFormat(r.format)
 	}
 	if r.group != nil {
-		f.raw = append([]byte(nil), row.raw...)
+		f.raw = row.raw
 		return r.accept(r.group.add(row.n, f))
 	}
 	recs, err := formats[r.format].decode(f, &r.opt)
@@ -251,11 +257,7 @@ func (r *reader) identify(rec *Record, n int64, part int) string {
 		if given && r.opt.DuplicateIDs != "rename" { // a row is not refused for an id that we made
 			return fmt.Sprintf("duplicate id %q, first seen in %s:%d", rec.ID, first.file, first.row)
 		}
-		base := rec.ID
-		for k := 2; seen; k++ {
-			rec.ID = base + "~" + strconv.Itoa(k)
-			_, seen = r.opt.ids.take(rec.ID, r.opt.Source, n, true)
-		}
+		rec.ID = r.opt.ids.rename(rec.ID, r.opt.Source, n)
 	}
 	if rec.Source == (Provenance{}) {
 		rec.Source = Provenance{File: r.opt.Source, Row: n, Hash: rec.ContentHash()}
@@ -266,12 +268,13 @@ func (r *reader) identify(rec *Record, n int64, part int) string {
 	return ""
 }
 
-// accept takes what a grouper gives. A record that cannot stand is no row lost: the rows of its group are counted as used already, so
-// it is reported without being counted.
-func (r *reader) accept(recs []Record, rejects []Reject, used int) error {
-	r.counts.Used += int64(used)
+// accept takes what a grouper gives. A row is used when a record that stands holds it; else it is rejected, for what is wrong with a
+// record that would have held it where there is one.
+func (r *reader) accept(g group) error {
+	used := make([]bool, len(g.rows))
+	why := make([]string, len(g.rows))
 	r.pending = r.pending[:0]
-	for _, rec := range recs {
+	for i, rec := range g.recs {
 		n := rec.Source.Row
 		rec.Source = Provenance{}
 		reason := rec.fault(r.opt.Kind)
@@ -280,22 +283,29 @@ func (r *reader) accept(recs []Record, rejects []Reject, used int) error {
 		}
 		if reason == "" {
 			r.pending = append(r.pending, rec)
+		}
+		for _, k := range g.parts[i] {
+			if reason == "" {
+				used[k] = true
+			} else if why[k] == "" {
+				why[k] = reason
+			}
+		}
+	}
+	var first error
+	for k, row := range g.rows {
+		if used[k] {
+			r.counts.Used++
 			continue
 		}
-		text, err := json.Marshal(toPlumb(&rec))
-		if err != nil {
-			return err
+		if why[k] != "" {
+			row.Reason = why[k]
 		}
-		r.counts.Used--
-		rejects = append(rejects, Reject{Row: n, Reason: reason, Text: string(text)})
-	}
-	for i, rej := range rejects {
-		if err := r.reject(rej.Row, rej.Reason, []byte(rej.Text)); err != nil {
-			r.counts.Rejected += int64(len(rejects) - i - 1)
-			return err
+		if err := r.reject(row.Row, row.Reason, []byte(row.Text)); first == nil {
+			first = err
 		}
 	}
-	return nil
+	return first
 }
 
 // end is the end of the file.
