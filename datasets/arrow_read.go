@@ -139,7 +139,7 @@ func (o *ownTable) nextRecord() (rec Record, n int64, err error) {
 	i := o.at
 	o.at++
 	rec = o.batch.record(i)
-	if reason := rec.badText(); reason != "" {
+	if reason := rec.unsound(); reason != "" {
 		return Record{}, 0, &badRow{o.n, reason, fmt.Sprintf("id %q", rec.ID)}
 	}
 	return rec, o.n, nil

@@ -39,9 +39,10 @@ type ConvertReport struct {
 }
 
 // Convert reads files one after another and writes one file; rejected rows go to RejectPath(out). The output appears whole or not at
-// all. With Resume, a conversion that was stopped (by ctx or by a kill) continues from its last checkpoint and gives the same bytes as
-// one that was not: rows that are done are passed without being taken apart. Parquet and .feather start over, compressed text at the end
-// of its last member, and the rows of grouping formats (oasst) are read again, because trees wait for theirs.
+// all. With Resume, a conversion that was stopped (by ctx, a kill, or a disk that failed behind a checkpoint) continues from its last
+// checkpoint and gives the same bytes as one that was not: rows that are done are passed without being taken apart. Parquet and .feather
+// start over, compressed text at the end of its last member, and the rows of grouping formats (oasst) are read again, because trees wait
+// for theirs.
 func Convert(ctx context.Context, ins []string, out string, opt ConvertOptions) (ConvertReport, error) {
 	c := newConversion(ins, []string{out}, out, opt)
 	err := c.do(ctx)
@@ -101,6 +102,10 @@ func (c *conversion) do(ctx context.Context) error {
 	if err != nil && c.opt.Resume && ctx.Err() != nil {
 		c.leave()
 		return err
+	}
+	if c.goesOn(err) {
+		c.leave()
+		return fmt.Errorf("%w (what is done lies beside the output: started again, the conversion goes on)", err)
 	}
 	if err != nil {
 		c.discard()
@@ -226,7 +231,7 @@ func (c *conversion) write(k int, rec Record) error {
 	c.report.Unfit++
 	text, err := json.Marshal(toPlumb(&rec))
 	if err != nil {
-		return err
+		return fmt.Errorf("%s:%d: %w", rec.Source.File, rec.Source.Row, err)
 	}
 	c.tell(newReject(rec.Source.File, rec.Source.Row, unfit.Error(), text))
 	return nil
@@ -247,20 +252,31 @@ func (c *conversion) finish() error {
 	if rep.Records != rep.Written+rep.Unfit {
 		return fmt.Errorf("%d records were read, %d written and %d refused: records are lost", rep.Records, rep.Written, rep.Unfit)
 	}
+	// Everything is on the disk before anything is in its place: a disk that is full now leaves what a later run needs.
+	if err := c.rejects.seal(); err != nil {
+		return err
+	}
+	for _, o := range c.outs {
+		if err := o.w.seal(); err != nil {
+			return err
+		}
+	}
 	// Rejects first: an output that is there has its rejects beside it.
-	if err := c.rejects.Close(); err != nil {
+	if err := c.rejects.publish(); err != nil {
 		return err
 	}
 	if c.rejects.Count() > 0 {
 		rep.Rejects = c.rejects.Path()
 	}
-	for i, o := range c.outs {
-		if err := o.w.Close(); err != nil {
-			for _, done := range c.outs[:i] {
-				os.Remove(done.path)
+	placed := []string{c.rejects.Path()}
+	for _, o := range c.outs {
+		if err := publish(o.path); err != nil {
+			for _, path := range placed { // back, for a later run or for discard
+				os.Rename(path, path+partialSuffix)
 			}
 			return err
 		}
+		placed = append(placed, o.path)
 	}
 	return nil
 }

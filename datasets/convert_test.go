@@ -181,7 +181,7 @@ func TestConvertResumes(t *testing.T) {
 	}
 }
 
-// A checkpoint of other inputs or options is not used.
+// A checkpoint of other inputs or options is not used; one whose input is away stays.
 func TestConvertForgetsOtherCheckpoints(t *testing.T) {
 	a, b := many(t, 3000), many(t, 3100)
 	out := filepath.Join(t.TempDir(), "x.jsonl")
@@ -198,6 +198,15 @@ func TestConvertForgetsOtherCheckpoints(t *testing.T) {
 		t.Fatal(err)
 	}
 	opt.OnProgress = nil
+	if err := os.Rename(a, a+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Convert(context.Background(), []string{a}, out, opt); !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(CheckpointPath(out)); err != nil {
+		t.Errorf("an input that was away cost the checkpoint: %v", err)
+	}
 	rep, err := Convert(context.Background(), []string{b}, out, opt)
 	if err != nil || rep.Resumed != 0 || rep.Rows != 3100 {
 		t.Errorf("%+v %v", rep, err)

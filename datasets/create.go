@@ -148,7 +148,7 @@ func (w *writer) Write(r Record) error {
 	if reason := r.fault(w.opt.Kind); reason != "" {
 		return &UnfitError{r.ID, w.format.name, reason}
 	}
-	if reason := r.badText(); reason != "" {
+	if reason := r.unsound(); reason != "" {
 		return &UnfitError{r.ID, w.format.name, reason}
 	}
 	if !w.format.can.kind(r.Kind()) {
@@ -173,12 +173,17 @@ func (w *writer) Close() error {
 		return nil
 	}
 	w.closed = true
+	return commit(w.path, w.seal())
+}
+
+// seal writes the rest and closes the partial file, which stays where it is.
+func (w *writer) seal() error {
 	if w.err == nil {
 		if err := w.sink.finish(); err != nil {
 			w.err = fmt.Errorf("%s: %w", w.path, err)
 		}
 	}
-	return commit(w.file, w.path, w.err)
+	return seal(w.file, w.err)
 }
 
 // Discard removes what was written.
@@ -191,18 +196,30 @@ func (w *writer) Discard() error {
 	return os.Remove(w.path + partialSuffix)
 }
 
-// commit makes a partial file whole: synced, renamed, the folder synced; or removes it when err is not nil.
-func commit(f *os.File, path string, err error) error {
+// seal syncs and closes a partial file.
+func seal(f *os.File, err error) error {
 	if err == nil {
 		err = f.Sync()
 	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
+	return err
+}
+
+// commit puts a sealed file in its place, or removes it when err is not nil.
+func commit(path string, err error) error {
+	if err == nil {
+		err = publish(path)
+	}
 	if err != nil {
 		os.Remove(path + partialSuffix)
-		return err
 	}
+	return err
+}
+
+// publish renames a partial file and syncs its folder.
+func publish(path string) error {
 	if err := os.Rename(path+partialSuffix, path); err != nil {
 		return err
 	}

@@ -105,17 +105,23 @@ func appendCell(dst []byte, a arrow.Array, i int) ([]byte, error) {
 		}
 		return append(dst, ']'), nil
 	case *array.Struct:
+		// A column's struct has the fields of all rows. Those that are null here are left out: the row had none before it was in a table.
 		dst = append(dst, '{')
 		fields := a.DataType().(*arrow.StructType).Fields()
 		var err error
+		head := len(dst)
 		for j := range fields {
-			if j > 0 {
+			end := len(dst)
+			if end > head {
 				dst = append(dst, ',')
 			}
-			dst = appendJSONString(dst, fields[j].Name)
-			dst = append(dst, ':')
+			dst = append(appendJSONString(dst, fields[j].Name), ':')
+			value := len(dst)
 			if dst, err = appendCell(dst, a.Field(j), i); err != nil {
 				return dst, err
+			}
+			if string(dst[value:]) == "null" {
+				dst = dst[:end]
 			}
 		}
 		return append(dst, '}'), nil
@@ -159,6 +165,16 @@ func appendJSONString(dst []byte, s string) []byte {
 		}
 	}
 	return append(append(dst, s[from:]...), '"')
+}
+
+// unsound says what keeps a record from being written as JSON: a number that is not finite, or text that is not UTF-8; or "".
+func (r *Record) unsound() string {
+	for i, v := range [3]*float64{r.Margin, r.ChosenScore, r.RejectedScore} {
+		if v != nil && (math.IsNaN(*v) || math.IsInf(*v, 0)) {
+			return fmt.Sprintf("%s: a finite number was expected, got %g", [3]string{"margin", "chosen_score", "rejected_score"}[i], *v)
+		}
+	}
+	return r.badText()
 }
 
 // badText says which text of a record is not UTF-8, or "".

@@ -107,18 +107,36 @@ func writeReject(w io.Writer, r Reject) error {
 
 // Close puts the file in its place.
 func (w *RejectWriter) Close() error {
+	err := w.seal()
+	if err == nil {
+		err = w.publish()
+	}
+	if err != nil {
+		w.discard()
+	}
+	return err
+}
+
+// seal writes the rest and closes the partial file, which stays where it is.
+func (w *RejectWriter) seal() error {
 	if w.file == nil {
-		if w.err == nil {
-			if err := os.Remove(w.path); err != nil && !os.IsNotExist(err) {
-				return err
-			}
-		}
 		return w.err
 	}
 	if w.err == nil {
 		w.err = w.buf.Flush()
 	}
-	return commit(w.file, w.path, w.err)
+	return seal(w.file, w.err)
+}
+
+// publish puts the sealed file in its place, or removes that of an earlier run when nothing was rejected.
+func (w *RejectWriter) publish() error {
+	if w.file != nil {
+		return publish(w.path)
+	}
+	if err := os.Remove(w.path); err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	return nil
 }
 
 // settle brings everything to the file and tells its length.

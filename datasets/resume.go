@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"syscall"
 	"time"
 )
 
@@ -272,7 +273,7 @@ func (c *conversion) save() error {
 		return err
 	}
 	_, err = f.Write(b)
-	return commit(f, path, err)
+	return commit(path, seal(f, err))
 }
 
 func (c *conversion) saveIDs() error {
@@ -291,6 +292,16 @@ func (c *conversion) saveIDs() error {
 	}
 	c.ids.fresh = c.ids.fresh[:0]
 	return c.idLog.Sync()
+}
+
+// goesOn tells whether a later run can go on after an error: one of the disk, behind a checkpoint.
+func (c *conversion) goesOn(err error) bool {
+	var disk syscall.Errno
+	if !c.opt.Resume || !errors.As(err, &disk) {
+		return false
+	}
+	_, err = os.Stat(CheckpointPath(c.beside))
+	return err == nil
 }
 
 // forget removes the checkpoint.

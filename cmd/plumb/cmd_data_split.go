@@ -104,13 +104,21 @@ func runSplit(ctx context.Context, o splitOptions, stdout, stderr io.Writer) err
 		return run.Usage(err)
 	}
 	read := datasets.ReadOptions{Format: o.Format, Pairs: o.Pairs, DuplicateIDs: o.IDs}
+	var reps []splitReport
+	var outs []string
+	for _, p := range parts {
+		path := filepath.Join(o.Out, p.Name+o.Ext)
+		outs = append(outs, path)
+		reps = append(reps, splitReport{Part: p.Name, File: path})
+	}
 	if o.Near {
 		keep := filepath.Join(o.Out, "split.checkpoint.near")
 		if !o.Resume {
 			keep = ""
 		}
 		defer func() {
-			if ctx.Err() == nil { // it is over, well or not: only a run that was stopped goes on
+			_, err := os.Stat(datasets.CheckpointPath(datasets.SplitBase(outs)))
+			if ctx.Err() == nil && err != nil { // it is over, well or not: only a run that was stopped goes on, or one that left a checkpoint
 				os.Remove(keep)
 			}
 		}()
@@ -118,13 +126,6 @@ func runSplit(ctx context.Context, o splitOptions, stdout, stderr io.Writer) err
 		if opt.Group, opt.By, err = nearGroups(ctx, o.Files, read, o.NearBy, keep, stderr); err != nil {
 			return err
 		}
-	}
-	var reps []splitReport
-	var outs []string
-	for _, p := range parts {
-		path := filepath.Join(o.Out, p.Name+o.Ext)
-		outs = append(outs, path)
-		reps = append(reps, splitReport{Part: p.Name, File: path})
 	}
 	bar := &fileBar{stderr: stderr}
 	rep, err := datasets.SplitFiles(ctx, o.Files, outs, datasets.ConvertOptions{Read: read, Resume: o.Resume, OnProgress: bar.show}, opt)

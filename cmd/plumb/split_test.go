@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -103,6 +104,21 @@ func TestSplitKeepsNearPromptsTogether(t *testing.T) {
 			}
 			t.Logf("seed %d: %d records, the most alike across the sides %.3f", seed, total, worst)
 			rand.New(rand.NewPCG(seed, 1)).Shuffle(len(lines), func(i, j int) { lines[i], lines[j] = lines[j], lines[i] })
+		}
+	}
+}
+
+// The groups that were found stay as long as the checkpoint of a split that can go on: an input that is away for a while costs neither.
+func TestSplitKeepsGroupsWithItsCheckpoint(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"split.checkpoint.near", "split.checkpoint.json"} { // without the second, the first is worth nothing
+		near := put(t, filepath.Join(dir, "split.checkpoint.near"), "")
+		put(t, filepath.Join(dir, name), "")
+		if _, errs, code := plumb(t, "data", "split", filepath.Join(dir, "away.jsonl"), "--out", dir, "--part", "a=0.5", "--part", "b=rest"); code != exitFailed {
+			t.Fatalf("code %d: %s", code, errs)
+		}
+		if _, err := os.Stat(near); (err == nil) != (name == "split.checkpoint.json") {
+			t.Errorf("with %s: %v", name, err)
 		}
 	}
 }
