@@ -125,7 +125,7 @@ type alignWord struct {
 const (
 	wordContent = iota
 	wordFunction
-	wordNumber
+	wordNumber // or an operator
 	wordNegation
 )
 
@@ -154,14 +154,18 @@ func alignWords(text string) []alignWord {
 	var out []alignWord
 	capitals, sentenceStart := 0, true
 	var buf []byte
-	for _, raw := range strings.Fields(tagless(text)) {
-		buf = appendNormal(buf[:0], raw)
+	text = foldUnicode(tagless(text))
+	at := 0
+	for _, raw := range strings.Fields(text) {
+		at += strings.Index(text[at:], raw)
+		buf = appendFolded(buf[:0], text, at, at+len(raw)) // the words around a sign decide whether it is an operator
+		at += len(raw)
 		r, _ := utf8.DecodeRuneInString(strings.TrimLeft(raw, "\"'(*_`\u201c\u2018["))
 		upper := unicode.IsUpper(r)
 		if upper {
 			capitals++
 		}
-		for i, w := range strings.Fields(string(buf)) {
+		for i, w := range splitOperators(string(buf)) {
 			name := upper && !sentenceStart && i == 0
 			if c, ok := contracted[w]; ok {
 				out = append(out, classify(c[0], false), classify(c[1], false))
@@ -180,7 +184,7 @@ func alignWords(text string) []alignWord {
 	return out
 }
 
-// tagless parts words from the tags that touch them.
+// tagless puts line ends in the place of tags: they part words, and no operator has its operand behind one.
 func tagless(s string) string {
 	if strings.IndexByte(s, '<') < 0 {
 		return s
@@ -189,7 +193,7 @@ func tagless(s string) string {
 	for i := 0; i < len(s); {
 		if s[i] == '<' {
 			if n := tagLength(s[i:]); n > 0 {
-				b.WriteByte(' ')
+				b.WriteByte('\n')
 				i += n
 				continue
 			}
@@ -205,7 +209,7 @@ func classify(w string, name bool) alignWord {
 	switch {
 	case negations[w]:
 		kind = wordNegation
-	case strings.IndexFunc(w, unicode.IsDigit) >= 0 || numberWords[w]:
+	case strings.IndexFunc(w, unicode.IsNumber) >= 0 || numberWords[w] || len(w) <= maxOperator && strings.Trim(w, "*~+<>=^!-/%|&") == "":
 		kind = wordNumber
 	case functionWords[hashBytes([]byte(w))]:
 		kind = wordFunction

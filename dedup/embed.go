@@ -34,7 +34,7 @@ func NewHashEncoder(dim int) *HashEncoder { return &HashEncoder{dim} }
 func (h *HashEncoder) Dim() int { return h.dim }
 
 // Name identifies the encoder and its version.
-func (h *HashEncoder) Name() string { return fmt.Sprintf("plumb-hash-1/%d", h.dim) }
+func (h *HashEncoder) Name() string { return fmt.Sprintf("plumb-hash-2/%d", h.dim) }
 
 // Embed encodes each text to a vector of length 1; one without words to zeros.
 func (h *HashEncoder) Embed(ctx context.Context, texts []string) ([][]float32, error) {

@@ -20,7 +20,7 @@ func TestNormalise(t *testing.T) {
 		{"“Hello” — ‘world’…", "hello world"},
 		{"don't", "dont"},
 		{"1,000 and 1.5 and -3 and .5", "1000 and 1.5 and -3 and .5"},
-		{"a < b && c > d", "a < b && c d"},
+		{"a < b && c > d", "a < b && c > d"},
 		{"x != y", "x != y"},
 		{"C# is not C++", "c# is not c++"},
 		{"snake_case and a*b", "snake_case and a*b"},

@@ -11,13 +11,14 @@ import (
 
 // What a byte of plain ASCII text becomes.
 const (
-	charDrop   = iota // separates words and disappears: , ; " ( ) ...
-	charKeep          // letters (lowered through keptASCII), digits and signs that carry meaning: + = % $ ...
-	charInWord        // stays between two letters or digits only, joins nothing else: . ' * _ # ...
-	charMinus         // stays before a digit and inside a word
-	charAngle         // may open a tag
-	charAmp           // may open an entity
-	charHash          // stays after a letter (C#)
+	charDrop     = iota // separates words and disappears: , ; " ( ) ...
+	charKeep            // letters (lowered through keptASCII), digits and signs that carry meaning: + = % $ ...
+	charInWord          // stays where it belongs to a word or a number, joins nothing else: . ' _ ...
+	charOperator        // stays inside a word and as an operator: * ~ >
+	charMinus           // stays before and between digits and as an operator
+	charAngle           // may open a tag
+	charAmp             // may open an entity
+	charHash            // stays after a letter (C#)
 )
 
 var (
@@ -38,25 +39,56 @@ func init() {
 	for _, c := range []byte("+=%$@^|/\\") {
 		keep(c, c)
 	}
-	for _, c := range []byte(".,:'*_~!") {
+	for _, c := range []byte(".,:'_!") {
 		charClass[c] = charInWord
 	}
+	for _, c := range []byte("*~>") {
+		charClass[c] = charOperator
+	}
 	charClass['-'], charClass['<'], charClass['&'], charClass['#'] = charMinus, charAngle, charAmp, charHash
-	charClass['>'] = charInWord
 }
 
 // Normalise brings texts that differ only in case, spacing, markup, typography and ornamental punctuation to one form.
-// What changes the meaning stays: digits and their signs and points, operators, the # of C#, accents. Unicode is
-// brought to NFKC first. The result has single spaces between words and none at the ends.
+// What changes the meaning stays: digits with their signs and points, operators between operands, superscripts, the # of
+// C#, accents. Unicode is brought to NFKC first. The result has single spaces between words and none at the ends.
 func Normalise(s string) string { return string(appendNormal(make([]byte, 0, len(s)+8), s)) }
 
 // appendNormal appends Normalise(s) to dst.
 func appendNormal(dst []byte, s string) []byte {
-	if !isASCII(s) {
-		s = foldTypography(norm.NFKC.String(s))
-	}
-	return appendNormalASCIIAware(dst, s)
+	s = foldUnicode(s)
+	return appendFolded(dst, s, 0, len(s))
 }
+
+// foldUnicode brings a text to NFKC and its typographic signs to those of ASCII.
+func foldUnicode(s string) string {
+	if isASCII(s) {
+		return s
+	}
+	return typography.Replace(compatible(s))
+}
+
+// raised are the superscripts, subscripts and fractions that NFKC would make plain digits and letters: 10² is not 102, nor 1½ 11/2.
+var raised = &unicode.RangeTable{R16: []unicode.Range16{{0xb2, 0xb3, 1}, {0xb9, 0xb9, 1}, {0xbc, 0xbe, 1}, {0x2b0, 0x2b8, 1}, {0x2e0, 0x2e4, 1},
+	{0x1d2c, 0x1d6a, 1}, {0x2070, 0x209f, 1}, {0x2150, 0x215f, 1}, {0x2189, 0x2189, 1}}, LatinOffset: 3}
+
+// compatible is NFKC but for what is raised.
+func compatible(s string) string {
+	at := strings.IndexFunc(s, isRaised)
+	if at < 0 {
+		return norm.NFKC.String(s)
+	}
+	var b strings.Builder
+	for ; at >= 0; at = strings.IndexFunc(s, isRaised) {
+		_, size := utf8.DecodeRuneInString(s[at:])
+		b.WriteString(norm.NFKC.String(s[:at]))
+		b.WriteString(s[at : at+size])
+		s = s[at+size:]
+	}
+	b.WriteString(norm.NFKC.String(s))
+	return b.String()
+}
+
+func isRaised(r rune) bool { return unicode.Is(raised, r) }
 
 func isASCII(s string) bool {
 	for ; len(s) >= 8; s = s[8:] {
@@ -72,10 +104,9 @@ func isASCII(s string) bool {
 	return true
 }
 
-var typography = strings.NewReplacer("‘", "'", "’", "'", "“", `"`, "”", `"`, "–", "-", "—", "-", "−", "-", "‐", "-", "‑", "-",
-	"…", "...", "\u00ad", "", "\u200b", "", "\u200c", "", "\u200d", "", "\ufeff", "", "«", `"`, "»", `"`, "•", " ", "·", " ")
-
-func foldTypography(s string) string { return typography.Replace(s) }
+// The longer dashes are no hyphens: dash says what they are.
+var typography = strings.NewReplacer("‘", "'", "’", "'", "“", `"`, "”", `"`, "−", "-", "‐", "-", "‑", "-", "·", "*",
+	"…", "...", "\u00ad", "", "\u200b", "", "\u200c", "", "\u200d", "", "\ufeff", "", "«", `"`, "»", `"`, "•", " ")
 
 func isAlnum(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c >= utf8.RuneSelf
@@ -83,107 +114,122 @@ func isAlnum(c byte) bool {
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
-func appendNormalASCIIAware(dst []byte, s string) []byte {
-	start := len(dst)
-	space := false // a separator was seen since the last byte written
-	put := func(c byte) {
-		if space && len(dst) > start {
-			dst = append(dst, ' ')
-		}
-		space = false
-		dst = append(dst, c)
-	}
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= utf8.RuneSelf {
-			r, size := utf8.DecodeRuneInString(s[i:])
+// normaliser writes the normal form of a text behind the first start bytes of dst.
+type normaliser struct {
+	dst   []byte
+	start int
+	space bool // a separator was seen since the last byte written
+}
+
+// appendFolded appends the normal form of s[lo:hi] to dst. What stands around it decides what its signs mean.
+func appendFolded(dst []byte, s string, lo, hi int) []byte {
+	n := normaliser{dst: dst, start: len(dst)}
+	for i := lo; i < hi; {
+		switch c := s[i]; {
+		case c >= utf8.RuneSelf:
+			i += n.rune(s, i)
+		case charClass[c] == charKeep:
+			n.part()
+			var size int
+			n.dst, size = appendKept(n.dst, s[i:hi])
 			i += size
-			switch {
-			case unicode.IsSpace(r), unicode.IsControl(r):
-				space = true
-			case unicode.IsPunct(r):
-				space = true
-			default:
-				if space && len(dst) > start {
-					dst = append(dst, ' ')
-				}
-				space = false
-				dst = utf8.AppendRune(dst, unicode.ToLower(r))
-			}
-			continue
-		}
-		var before, after byte
-		switch charClass[c] {
-		case charKeep:
-			if space && len(dst) > start {
-				dst = append(dst, ' ')
-			}
-			space = false
-			var n int
-			dst, n = appendKept(dst, s[i:])
-			i += n
-			continue
-		case charDrop:
-			space = true
+		case charClass[c] == charDrop:
+			n.space = true
 			i++
-			continue
+		default:
+			i += n.sign(s, i)
 		}
-		if i > 0 {
-			before = s[i-1]
-		}
-		if i+1 < len(s) {
-			after = s[i+1]
-		}
-		switch charClass[c] {
-		case charInWord:
-			switch {
-			case (c == '.' || c == ',' || c == ':') && isDigit(before) && isDigit(after):
-				if c != ',' { // 1,000 is 1000
-					put(c)
-				}
-			case c == '.' && isDigit(after) && (before == 0 || before == ' '): // .5
-				put(c)
-			case c == '.' || c == ',' || c == ':' || c == '\'':
-				if c != '\'' || !isAlnum(before) || !isAlnum(after) { // don't is dont, a:b is a b
-					space = true
-				}
-			case c == '!' && (after == '=' || isAlnum(after) && !isAlnum(before) && before != '.'):
-				put(c)
-			case isAlnum(before) && isAlnum(after):
-				put(c)
-			default:
-				space = true
-			}
-		case charMinus:
-			if isDigit(after) && (before == 0 || !isAlnum(before)) || isDigit(before) && isDigit(after) {
-				put(c)
-			} else {
-				space = true
-			}
-		case charHash:
-			if isAlnum(before) && before < utf8.RuneSelf {
-				put(c)
-			} else {
-				space = true
-			}
-		case charAngle:
-			if n := tagLength(s[i:]); n > 0 {
-				space = true
-				i += n
-				continue
-			}
-			put(c)
-		case charAmp:
-			if n, r := entity(s[i:]); n > 0 {
-				dst, space = appendEntity(dst, start, space, r)
-				i += n
-				continue
-			}
-			put(c)
-		}
-		i++
 	}
-	return dst
+	return n.dst
+}
+
+// part writes the space that is due.
+func (n *normaliser) part() {
+	if n.space && len(n.dst) > n.start {
+		n.dst = append(n.dst, ' ')
+	}
+	n.space = false
+}
+
+func (n *normaliser) put(c byte) {
+	n.part()
+	n.dst = append(n.dst, c)
+}
+
+// rune takes the character at s[i], which is not ASCII, and returns its length.
+func (n *normaliser) rune(s string, i int) int {
+	r, size := utf8.DecodeRuneInString(s[i:])
+	switch {
+	case (r == '–' || r == '—') && dash(s[:i], s[i+size:]):
+		n.put('-')
+	case unicode.IsSpace(r), unicode.IsControl(r), unicode.IsPunct(r):
+		n.space = true
+	default:
+		n.part()
+		n.dst = utf8.AppendRune(n.dst, unicode.ToLower(r))
+	}
+	return size
+}
+
+// sign takes the sign at s[i], which stays where it means something and else parts words, and returns its length.
+func (n *normaliser) sign(s string, i int) int {
+	var before, after byte
+	if i > 0 {
+		before = s[i-1]
+	}
+	if i+1 < len(s) {
+		after = s[i+1]
+	}
+	c := s[i]
+	keep := true
+	switch charClass[c] {
+	case charAngle:
+		if size := tagLength(s[i:]); size > 0 {
+			n.space = true
+			return size
+		}
+	case charAmp:
+		if size, r := entity(s[i:]); size > 0 {
+			n.entity(r)
+			return size
+		}
+	case charHash:
+		keep = isAlnum(before) && before < utf8.RuneSelf
+	case charMinus:
+		keep = isDigit(after) && (isDigit(before) || !isAlnum(before)) || operator(s, i) || negates(s, i)
+	case charOperator:
+		keep = isAlnum(before) && isAlnum(after) || operator(s, i)
+	case charInWord:
+		switch {
+		case c == ',' && thousands(s, i), c == '\'' && isAlnum(before) && isAlnum(after): // 1,000 is 1000, don't is dont
+			return 1
+		case c == '.': // 1.5, .5
+			keep = isDigit(after) && (isDigit(before) || before <= ' ')
+		case c == ':': // 10:30; a:b is a b
+			keep = isDigit(before) && isDigit(after)
+		case c == '_':
+			keep = isAlnum(before) && isAlnum(after)
+		case c == '!': // !=, !x
+			keep = after == '=' || isAlnum(after) && before != '.'
+		default:
+			keep = false
+		}
+	}
+	if keep {
+		n.put(c)
+	} else {
+		n.space = true
+	}
+	return 1
+}
+
+// thousands tells that the comma at s[i] parts the thousands of a number: 1,000 but not 1,2.
+func thousands(s string, i int) bool {
+	digits := 0
+	for j := i + 1; j < len(s) && digits < 4 && isDigit(s[j]); j++ {
+		digits++
+	}
+	return digits == 3 && i > 0 && isDigit(s[i-1])
 }
 
 // appendKept appends what s begins with as long as that is bytes of class charKeep and single spaces between them: most
@@ -205,14 +251,12 @@ func appendKept(dst []byte, s string) ([]byte, int) {
 	return dst[:len(dst)+n], n
 }
 
-func appendEntity(dst []byte, start int, space bool, r byte) ([]byte, bool) {
+func (n *normaliser) entity(r byte) {
 	if r == ' ' || r == '"' || r == '\'' {
-		return dst, true
+		n.space = true
+	} else {
+		n.put(r)
 	}
-	if space && len(dst) > start {
-		dst = append(dst, ' ')
-	}
-	return append(dst, r), false
 }
 
 var entities = []struct {

@@ -41,7 +41,7 @@ func TestStoresThatDoNotFit(t *testing.T) {
 		"dimension in Qdrant": {[]string{"--store", "qdrant://" + server.Addr + "/c", "--set", "vectors.dim=128"}, []string{server.Addr + "/c", "its dimension is 256"}},
 		"nobody there":        {[]string{"--store", "qdrant://" + gone.Addr + "/c"}, []string{gone.Addr, "no Qdrant answers there", "docs/dedup.md"}},
 		"another model": {[]string{"--set", "vectors.path=" + filepath.Join(dir, "of-another")},
-			[]string{"its model is all-MiniLM-L6-v2", "this run's is plumb-hash-1/256", "use another store"}},
+			[]string{"its model is all-MiniLM-L6-v2", "this run's is plumb-hash-2/256", "use another store"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if name == "nobody there" && testing.Short() {
@@ -52,7 +52,7 @@ func TestStoresThatDoNotFit(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				head := strings.Replace(string(b[:512]), "plumb-hash-1/256", "all-MiniLM-L6-v2", 1)
+				head := strings.Replace(string(b[:512]), "plumb-hash-2/256", "all-MiniLM-L6-v2", 1)
 				put(t, filepath.Join(dir, "of-another"), head+string(b[512:]))
 			}
 			errs, code := run(c.more...)
