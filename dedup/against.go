@@ -68,6 +68,7 @@ func leakage(ctx context.Context, cfg Config, data, tests Source, t Tools) (*Cer
 	}
 	t.Store = nil
 	c := newCorpus(cfg, cfg.Key, newSpool(t.TempDir, spoolMemory))
+	c.anyTools = true // a prompt leaks with whatever tools
 	defer c.texts.close()
 	p := t.progress("read", 0)
 	defer p.Done()
@@ -198,6 +199,7 @@ func Groups(ctx context.Context, cfg Config, in Source, t Tools) ([]int, error) 
 		return nil, err
 	}
 	c := newCorpus(cfg, cfg.Key, newSpool(t.TempDir, spoolMemory))
+	c.anyTools = true // nor may those part what is alike
 	defer c.texts.close()
 	p := t.progress("read", 0)
 	defer p.Done()

@@ -23,7 +23,7 @@ import (
 type checkpoints struct{ dir string }
 
 const (
-	checkpointVersion = 1
+	checkpointVersion = 2
 	runFile           = "run.json" // says whose checkpoints the folder holds
 )
 
@@ -96,7 +96,7 @@ func (c *checkpoints) any() bool {
 	return false
 }
 
-// remove deletes everything: the run is done.
+// remove deletes everything.
 func (c *checkpoints) remove() error {
 	if c == nil {
 		return nil

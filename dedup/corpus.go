@@ -68,13 +68,13 @@ type entry struct {
 
 // node is a distinct text: all records that are equal after normalisation share one.
 type node struct {
-	id     uint64 // of the content, the same in every run
-	first  int32  // its records, in input order: first, entries[first].next ... last
-	last   int32
-	count  int32
-	length int32
-	split  int32 // in corpus.splits
-	label  byte
+	id      uint64 // of the content, the same in every run
+	first   int32  // its records, in input order: first, entries[first].next ... last
+	last    int32
+	count   int32
+	length  int32
+	split   int32  // in corpus.splits
+	setting uint64 // nodes of another are no copies
 }
 
 // corpus is everything pass one learns: entries by input order, distinct nodes, their texts in a spool.
@@ -92,18 +92,19 @@ type corpus struct {
 	proposed *proposed                    // pairs, once the index has been asked
 	leaked   map[int32]int32              // records that are removed before anything is compared
 	prompts  map[int32][]datasets.Message // second pass: prompts that others take over
+	anyTools bool                         // records with other tools are copies too
 	keep     keepRule
 }
 
 // scanned is the part of a record's work that runs in parallel.
 type scanned struct {
-	rec    datasets.Record
-	texts  texts
-	exact  digest
-	normal digest
-	label  byte
-	isNew  bool
-	node   int32
+	rec     datasets.Record
+	texts   texts
+	exact   digest
+	normal  digest
+	setting uint64
+	isNew   bool
+	node    int32
 }
 
 const scanChunk = 512
@@ -149,11 +150,11 @@ func (c *corpus) take(chunk []scanned, against bool) error {
 		for i := g * group; i < min((g+1)*group, len(chunk)); i++ {
 			s := &chunk[i]
 			s.texts = recordTexts(&s.rec)
-			s.label = labelOf(&s.rec, c.key)
+			s.setting = settingOf(&s.rec, c.key, !c.anyTools)
 			s.exact = exactDigest(&s.rec, c.key)
 			s.normal = s.exact
 			if c.cfg.Exact.Normalise || !c.cfg.Exact.Enabled {
-				s.normal, scratch = normalDigest(&s.texts, c.key, s.label, scratch)
+				s.normal, scratch = normalDigest(&s.texts, c.key, s.setting, scratch)
 			}
 		}
 	})
@@ -217,7 +218,7 @@ func (c *corpus) nodeOf(s *scanned) (int32, bool) {
 		}
 		c.byHash[s.normal] = int32(len(c.nodes))
 	}
-	c.nodes = append(c.nodes, node{id: s.normal.id(), label: s.label, length: length, split: c.splits.number(s.rec.Split)})
+	c.nodes = append(c.nodes, node{id: s.normal.id(), setting: s.setting, length: length, split: c.splits.number(s.rec.Split)})
 	return int32(len(c.nodes) - 1), true
 }
 

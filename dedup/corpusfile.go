@@ -17,7 +17,7 @@ type corpusHead struct {
 
 const (
 	entryBytes = 5*4 + 1 + 4*8
-	nodeBytes  = 8 + 5*4 + 1
+	nodeBytes  = 2*8 + 5*4
 )
 
 func (e *entry) encode(b []byte) []byte {
@@ -56,7 +56,7 @@ func (n *node) encode(b []byte) []byte {
 	for _, x := range [...]int32{n.first, n.last, n.count, n.length, n.split} {
 		b = binary.LittleEndian.AppendUint32(b, uint32(x))
 	}
-	return append(b, n.label)
+	return binary.LittleEndian.AppendUint64(b, n.setting)
 }
 
 func (n *node) decode(b []byte) {
@@ -66,7 +66,7 @@ func (n *node) decode(b []byte) {
 		*x = int32(binary.LittleEndian.Uint32(b))
 		b = b[4:]
 	}
-	n.label = b[0]
+	n.setting = binary.LittleEndian.Uint64(b)
 }
 
 // save writes what the first pass learned; the texts stay in their spool.

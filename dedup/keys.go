@@ -94,8 +94,17 @@ func labelOf(r *datasets.Record, k Key) byte {
 	return 1
 }
 
-// normalDigest is the identity of normalised texts. A text of which nothing remains ("???") keeps its own form.
-func normalDigest(t *texts, k Key, label byte, scratch []byte) (digest, []byte) {
+// settingOf stands for what is no text and has to be equal in copies: the label of unpaired feedback and, with the prompt, the tools.
+func settingOf(r *datasets.Record, k Key, tools bool) uint64 {
+	label := uint64(labelOf(r, k))
+	if r.Tools == "" || !tools || !k.uses()[0] {
+		return label
+	}
+	return sumOf(r.Tools, label).id()
+}
+
+// normalDigest is the identity of normalised texts in a setting. A text of which nothing remains ("???") keeps its own form.
+func normalDigest(t *texts, k Key, setting uint64, scratch []byte) (digest, []byte) {
 	h := sha256.New()
 	use := k.uses()
 	for i := range t {
@@ -109,7 +118,7 @@ func normalDigest(t *texts, k Key, label byte, scratch []byte) (digest, []byte) 
 		writeInt(h, len(scratch))
 		h.Write(scratch)
 	}
-	h.Write([]byte{label})
+	h.Write(binary.AppendUvarint(nil, setting))
 	return sum(h), scratch
 }
 

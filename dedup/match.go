@@ -136,9 +136,9 @@ func (m *matcher) fieldSets(pairs []uint64) (map[int32]*fieldSets, error) {
 }
 
 // fieldScore is the Jaccard similarity of all fields together, 0 when the pair does not pass: below the threshold, a
-// field below the floor, or labels that differ.
+// field below the floor, or another label or other tools.
 func (m *matcher) fieldScore(a, b int32, x, y *fieldSets) float64 {
-	if m.c.nodes[a].label != m.c.nodes[b].label {
+	if m.c.nodes[a].setting != m.c.nodes[b].setting {
 		return 0
 	}
 	c := m.cfg.MinHash
@@ -201,7 +201,7 @@ func (m *matcher) semantic(ctx context.Context, pairs []uint64) ([]edge, error) 
 	var out []edge
 	for i, s := range scores {
 		a, b := int32(pairs[i]>>32), int32(pairs[i]&math.MaxUint32)
-		if s >= m.cfg.Vectors.Threshold && m.c.nodes[a].label == m.c.nodes[b].label {
+		if s >= m.cfg.Vectors.Threshold && m.c.nodes[a].setting == m.c.nodes[b].setting {
 			out = append(out, edge{a, b, TierVectors, s, 1})
 		}
 	}

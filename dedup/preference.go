@@ -12,7 +12,7 @@ import (
 
 // PreferenceReport counts contradictions among the labels. A vote is a record read, copies included.
 type PreferenceReport struct {
-	Prompts  int       `json:"prompts"`   // distinct after normalisation
+	Prompts  int       `json:"prompts"`   // distinct after normalisation, or in their tools
 	Merged   int       `json:"merged"`    // of those, near-equal to another: one ranking
 	Ties     int       `json:"ties"`      // records whose answers are equal after normalisation
 	NearTies int       `json:"near_ties"` // nearly equal
@@ -126,13 +126,14 @@ func (j *judgement) votes() []int {
 	return votes
 }
 
-// promptGroups gathers the records that stay by prompt. With MergePrompts near-equal prompts come together as stars around
+// promptGroups gathers the records that stay by prompt and tools. With MergePrompts near-equal prompts come together as stars around
 // the first.
 func (j *judgement) promptGroups(ctx context.Context, edits map[int32]edit) ([][]int32, error) {
 	c := j.m.c
 	at := map[digest]int{}
 	var groups [][]int32
 	var prompts []string
+	var settings []uint64
 	for i := range c.entries {
 		if j.verdicts[i].stage != "" || c.entries[i].node < 0 {
 			continue
@@ -144,13 +145,14 @@ func (j *judgement) promptGroups(ctx context.Context, edits map[int32]edit) ([][
 		if t[1] == "" || t[2] == "" {
 			continue
 		}
-		d, _ := normalDigest(&t, KeyPrompt, 0, nil)
+		setting := c.nodes[c.entries[i].node].setting
+		d, _ := normalDigest(&t, KeyPrompt, setting, nil)
 		g, ok := at[d]
 		if !ok {
 			g = len(groups)
 			at[d] = g
 			groups = append(groups, nil)
-			prompts = append(prompts, t[0])
+			prompts, settings = append(prompts, t[0]), append(settings, setting)
 		}
 		groups[g] = append(groups[g], int32(i))
 	}
@@ -168,7 +170,7 @@ func (j *judgement) promptGroups(ctx context.Context, edits map[int32]edit) ([][
 		into[i] = i
 	}
 	for _, p := range pairs { // ascending: when B's turn comes, every A before it has its final place
-		if into[p.A] == p.A && into[p.B] == p.B {
+		if settings[p.A] == settings[p.B] && into[p.A] == p.A && into[p.B] == p.B {
 			into[p.B], score[p.B] = p.A, p.Score
 		}
 	}
