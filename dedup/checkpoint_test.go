@@ -154,6 +154,14 @@ func TestStoppedRunsGoOn(t *testing.T) {
 		var ledger, cert, page bytes.Buffer
 		rep, err := Run(context.Background(), cfg, src, &out, Tools{Embedder: e, Verifier: v, Against: Records(tests), Checkpoint: dir, Inputs: "these",
 			Ledger: &ledger, Certificate: &cert, Page: &page, TempDir: t.TempDir()})
+		if tools := (Tools{Checkpoint: dir}); err == nil {
+			if dir != "" && !exists(filepath.Join(dir, "decisions")) {
+				t.Error("the checkpoints went before the output was in its place")
+			}
+			if err := tools.Done(); err != nil {
+				t.Fatal(err)
+			}
+		}
 		opened, verified, embedded = src.opened, v.n, e.texts
 		return result{out.records, ledger.String(), cert.String(), page.String()}, rep, err
 	}

@@ -25,7 +25,7 @@ type Tools struct {
 	Certificate io.Writer // JSON, when Against is given
 	Page        io.Writer // HTML
 	TempDir     string    // for what does not fit in memory; "" is the system's folder
-	Checkpoint  string    // a folder of the run's own for what its finished stages found, so that it can be killed and started again; "": none
+	Checkpoint  string    // a folder of the run's own for what its finished stages found, so that it can be killed and started again, until Done; "": none
 	Inputs      string    // stands for what is read and for the models: checkpoints of other inputs are not used
 	Progress    func(label string, total int) *run.Progress
 }
@@ -35,6 +35,14 @@ func (t *Tools) progress(label string, total int) *run.Progress {
 		return nil
 	}
 	return t.Progress(label, total)
+}
+
+// Done deletes the checkpoints of a run whose output is safe.
+func (t *Tools) Done() error {
+	if t.Checkpoint == "" {
+		return nil
+	}
+	return (&checkpoints{t.Checkpoint}).remove()
 }
 
 // Report says what a run did.
@@ -84,7 +92,7 @@ type VectorReport struct {
 // Run removes duplicates: it reads in twice, writes what stays to out in input order and returns what it did. Stages, thresholds
 // and policies are cfg's. The ledger and the page are complete only when Run returns no error. With a folder for checkpoints, a run that
 // was stopped (by ctx, an error or a kill) and is started again does not repeat its finished stages, and gives the same bytes as one
-// that was not; the folder is gone when Run is done.
+// that was not. The folder stays: the caller deletes it (Tools.Done) when all that was written is in its place.
 func Run(ctx context.Context, cfg Config, in Source, out Writer, t Tools) (Report, error) {
 	var rep Report
 	if err := errors.Join(cfg.Validate()...); err != nil {
@@ -103,7 +111,7 @@ func Run(ctx context.Context, cfg Config, in Source, out Writer, t Tools) (Repor
 		}
 		return rep, err
 	}
-	return rep, kept.remove()
+	return rep, nil
 }
 
 func work(ctx context.Context, cfg Config, in Source, out Writer, t Tools, kept *checkpoints, rep *Report) error {

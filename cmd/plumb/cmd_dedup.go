@@ -99,17 +99,11 @@ func runDedup(ctx context.Context, o dedupOptions, stdout, stderr io.Writer) err
 		return err
 	}
 	rejects := datasets.NewRejectWriter(o.Out)
-	seen := map[[2]string]bool{} // files are read twice, a bad row is told once
 	job := dedupJob{
 		Config: cfg, Compute: o.Compute, Files: o.Files, Format: o.Format, Against: o.Against, Out: o.Out,
 		Ledger: o.Ledger, Page: o.Page, Certificate: o.Certificate, TempDir: filepath.Dir(o.Out),
 		Progress: func(label string, total int) *run.Progress { return run.NewProgress(stderr, label, total) },
-		OnReject: func(r datasets.Reject) {
-			if key := [2]string{r.File, fmt.Sprint(r.Row, r.Reason)}; !seen[key] {
-				seen[key] = true
-				rejects.Add(r)
-			}
-		},
+		Rejects:  rejects,
 	}
 	if o.Resume {
 		job.Checkpoint = o.Out + ".checkpoint"
@@ -120,9 +114,6 @@ func runDedup(ctx context.Context, o dedupOptions, stdout, stderr io.Writer) err
 		if _, e := os.Stat(job.Checkpoint); job.Checkpoint != "" && e == nil {
 			fmt.Fprintf(stderr, "what is done so far is kept in %s: the same command goes on from there\n", job.Checkpoint)
 		}
-		return err
-	}
-	if err := rejects.Close(); err != nil {
 		return err
 	}
 	if o.JSON {

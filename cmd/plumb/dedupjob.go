@@ -32,12 +32,13 @@ type dedupJob struct {
 	TempDir     string
 	Checkpoint  string // folder from which a run that was killed goes on; "": none
 	Progress    func(label string, total int) *run.Progress
-	OnReject    func(datasets.Reject)
+	Rejects     *datasets.RejectWriter // nil: a bad row is an error
 
 	verifierHash string
 }
 
-// run writes all files whole, or none of them.
+// run writes all files, each whole. The output comes last, when what restores the input from it is in its place, and only then the
+// checkpoints go: a run that is stopped in between is started again.
 func (j *dedupJob) run(ctx context.Context) (dedup.Report, error) {
 	var rep dedup.Report
 	tools := dedup.Tools{TempDir: j.TempDir, Progress: j.Progress, Checkpoint: j.Checkpoint}
@@ -53,17 +54,28 @@ func (j *dedupJob) run(ctx context.Context) (dedup.Report, error) {
 	if len(j.Against) > 0 {
 		tools.Against = fileSource{paths: j.Against, format: j.Format}
 	}
-	work := func() error {
-		out, err := datasets.Create(j.Out, datasets.WriteOptions{})
-		if err != nil {
-			return run.Usage(err)
-		}
-		in := fileSource{paths: j.Files, format: j.Format, onReject: j.OnReject}
-		if rep, err = dedup.Run(ctx, j.Config, in, out, tools); err != nil {
-			return errors.Join(err, out.Discard())
-		}
-		return out.Close()
+	out, err := datasets.Create(j.Out, datasets.WriteOptions{})
+	if err != nil {
+		return rep, run.Usage(err)
 	}
+	err = j.withSides(&tools, func() (err error) {
+		rep, err = dedup.Run(ctx, j.Config, fileSource{paths: j.Files, format: j.Format, onReject: j.onReject()}, out, tools)
+		return err
+	})
+	if err == nil && j.Rejects != nil {
+		err = j.Rejects.Close()
+	}
+	if err != nil {
+		return rep, errors.Join(err, out.Discard())
+	}
+	if err := out.Close(); err != nil {
+		return rep, err
+	}
+	return rep, tools.Done()
+}
+
+// withSides gives work the ledger, the page and the certificate to write, and puts them in their places when it is done.
+func (j *dedupJob) withSides(tools *dedup.Tools, work func() error) error {
 	for _, side := range []struct {
 		path string
 		into *io.Writer
@@ -73,7 +85,7 @@ func (j *dedupJob) run(ctx context.Context) (dedup.Report, error) {
 		}
 		if j.Checkpoint != "" {
 			if err := run.SweepFile(side.path); err != nil {
-				return rep, err
+				return err
 			}
 		}
 		inner := work
@@ -84,7 +96,21 @@ func (j *dedupJob) run(ctx context.Context) (dedup.Report, error) {
 			})
 		}
 	}
-	return rep, work()
+	return work()
+}
+
+// onReject takes bad rows once, though files are read twice.
+func (j *dedupJob) onReject() func(datasets.Reject) {
+	if j.Rejects == nil {
+		return nil
+	}
+	seen := map[[2]string]bool{}
+	return func(r datasets.Reject) {
+		if key := [2]string{r.File, fmt.Sprint(r.Row, r.Reason)}; !seen[key] {
+			seen[key] = true
+			j.Rejects.Add(r)
+		}
+	}
 }
 
 // inputs stands for everything that decides what a run finds, besides its configuration: the files by name, size and time, the models
@@ -174,56 +200,15 @@ type embedder struct {
 
 func (e embedder) Name() string { return e.name }
 
-// fileSource reads several files as one set, as often as it is opened.
+// fileSource reads several files as one set, as often as it is opened; ids are unique over all of them.
 type fileSource struct {
 	paths    []string
 	format   string
-	onReject func(datasets.Reject) // told in the first pass only; nil: a bad row is an error
+	onReject func(datasets.Reject) // nil: a bad row is an error
 }
 
 func (s fileSource) Open() (dedup.Reader, error) {
-	return &fileReader{source: s, names: datasets.SourceNames(s.paths)}, nil
-}
-
-type fileReader struct {
-	source fileSource
-	names  []string
-	at     int
-	open   datasets.Reader
-}
-
-func (r *fileReader) Next() (datasets.Record, error) {
-	for {
-		if r.open == nil {
-			if r.at == len(r.source.paths) {
-				return datasets.Record{}, io.EOF
-			}
-			in, err := datasets.Open(r.source.paths[r.at], datasets.ReadOptions{
-				Format: r.source.format, OnReject: r.source.onReject, Source: r.names[r.at], DuplicateIDs: "rename",
-			})
-			if err != nil {
-				return datasets.Record{}, err
-			}
-			r.open = in
-			r.at++
-		}
-		rec, err := r.open.Next()
-		if !errors.Is(err, io.EOF) {
-			return rec, err
-		}
-		if err := r.Close(); err != nil {
-			return datasets.Record{}, err
-		}
-	}
-}
-
-func (r *fileReader) Close() error {
-	if r.open == nil {
-		return nil
-	}
-	err := r.open.Close()
-	r.open = nil
-	return err
+	return datasets.OpenAll(s.paths, datasets.ReadOptions{Format: s.format, OnReject: s.onReject, DuplicateIDs: "rename"})
 }
 
 // dedupText is the report as people read it.
