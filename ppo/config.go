@@ -33,13 +33,13 @@ type Config struct {
 	Gamma             float64         `yaml:"gamma"`
 	Lam               float64         `yaml:"lam"`
 	WhitenRewards     bool            `yaml:"whiten_rewards"`
-	ValueLearningRate float64         `yaml:"value_learning_rate"` // 0: learning_rate
-	ValueHeadInitStd  float64         `yaml:"value_head_init_std"` // 0: values start at 0
-	RewardCommand     []string        `yaml:"reward_command"`      // a program that scores, see CommandScorer
-	RewardURL         string          `yaml:"reward_url"`          // a service that scores, see HTTPScorer
-	RewardTimeout     float64         `yaml:"reward_timeout"`      // seconds that the program, or an attempt to ask the service, may take; 0: for ever
-	Compat            string          `yaml:"compat"`              // trl: also its quirks, see docs/NUMERICS.md
-	Lora              adapters.Config `yaml:"lora"`                // of policy and critic, where they are not continued
+	ValueLearningRate float64         `yaml:"value_learning_rate"`      // 0: learning_rate
+	ValueHeadInitStd  float64         `yaml:"value_head_init_std"`      // 0: values start at 0
+	RewardCommand     []string        `yaml:"reward_command"`           // a program that scores, see CommandScorer
+	RewardURL         string          `yaml:"reward_url"`               // a service that scores, see HTTPScorer
+	RewardTimeout     float64         `yaml:"reward_timeout,omitempty"` // seconds that the program, or an attempt to ask the service, may take for each answer; 0: 60
+	Compat            string          `yaml:"compat"`                   // trl: also its quirks, see docs/NUMERICS.md
+	Lora              adapters.Config `yaml:"lora"`                     // of policy and critic, where they are not continued
 }
 
 // Defaults returns TRL's defaults with the LoRA shape of adapters.Defaults; unlike TRL a response ends at
@@ -50,13 +50,16 @@ func Defaults() Config {
 	return Config{
 		Options: opt, NumPPOEpochs: 4, NumMiniBatches: 1, MaxPromptLength: 512, ResponseLength: 53, Temperature: 0.7,
 		StopToken: "eos", KLCoef: 0.05, KLEstimator: "k1", KLHorizon: 10000, ClipRange: 0.2, ClipRangeValue: 0.2,
-		VFCoef: 0.1, Gamma: 1, Lam: 0.95, RewardTimeout: 600, Lora: adapters.Defaults(),
+		VFCoef: 0.1, Gamma: 1, Lam: 0.95, Lora: adapters.Defaults(),
 	}
 }
 
 // External returns the scorer that the configuration itself names, nil when it names none.
 func (c Config) External() Scorer {
 	timeout := time.Duration(c.RewardTimeout * float64(time.Second))
+	if timeout == 0 {
+		timeout = time.Minute
+	}
 	switch {
 	case len(c.RewardCommand) > 0:
 		return CommandScorer{Args: c.RewardCommand, Timeout: timeout}
@@ -117,7 +120,7 @@ func (c Config) Validate() []error {
 	check(notNegative(c.ValueHeadInitStd), "value_head_init_std", c.ValueHeadInitStd, "at least 0")
 	check(len(c.RewardCommand) == 0 || c.RewardURL == "", "reward_url", c.RewardURL, "nothing, where there is a reward_command")
 	check(c.RewardURL == "" || strings.HasPrefix(c.RewardURL, "http://") || strings.HasPrefix(c.RewardURL, "https://"), "reward_url", c.RewardURL, "an http or https address")
-	check(notNegative(c.RewardTimeout) && c.RewardTimeout <= 1e9, "reward_timeout", c.RewardTimeout, "0 (for ever) or a number of seconds")
+	check(notNegative(c.RewardTimeout) && c.RewardTimeout <= 1e5, "reward_timeout", c.RewardTimeout, "0 (60) or a number of seconds of at most 100000")
 	if c.Compat == "trl" && c.NumMiniBatches >= 1 && c.BatchSize >= 1 && c.GradAccumulation >= 1 {
 		// Gradients that wait for the next update are in no checkpoint.
 		mini := c.Episodes() / c.NumMiniBatches

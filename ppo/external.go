@@ -55,7 +55,7 @@ func wire(xs []Example) ([]wireExample, error) {
 // one number a line on its standard output. What it writes to standard error is shown when it fails.
 type CommandScorer struct {
 	Args    []string
-	Timeout time.Duration // of a batch; 0: none
+	Timeout time.Duration // for each example; 0: none
 }
 
 // Score runs the program once.
@@ -74,14 +74,15 @@ func (s CommandScorer) Score(ctx context.Context, examples []Example) ([]float64
 			return nil, err
 		}
 	}
-	ctx, cancel := limited(ctx, s.Timeout)
+	limit := s.Timeout * time.Duration(len(xs))
+	ctx, cancel := limited(ctx, limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, s.Args[0], s.Args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = &in, &out, &msg
 	cmd.WaitDelay = 5 * time.Second // a child of the program may hold its output open
 	if err := cmd.Run(); err != nil {
 		if errors.Is(context.Cause(ctx), errTimeout) {
-			err = tooLong(s.Timeout)
+			err = tooLong(limit)
 		}
 		return nil, fmt.Errorf("reward command %s: %w%s", s.Args[0], err, tail(msg.String()))
 	}
@@ -113,12 +114,12 @@ func tail(s string) string {
 
 // HTTPScorer posts {"examples": [...]} to a URL and expects {"scores": [...]}. The environment
 // variable PLUMB_REWARD_TOKEN, if set, is sent as a bearer token. Answers of 429 and 5xx, broken
-// connections and what takes longer than Timeout are tried again, with growing pauses.
+// connections and what takes too long are tried again, with growing pauses.
 type HTTPScorer struct {
 	URL     string
 	Client  *http.Client  // http.DefaultClient if nil
 	Pause   time.Duration // before the first repetition, then doubled; half a second if 0
-	Timeout time.Duration // of an attempt; 0: none
+	Timeout time.Duration // of an attempt, for each example; 0: none
 }
 
 // TokenEnv names the variable that holds the bearer token of an HTTPScorer.
@@ -142,7 +143,7 @@ func (s HTTPScorer) Score(ctx context.Context, examples []Example) ([]float64, e
 		pause = 500 * time.Millisecond
 	}
 	for n := 1; ; n++ {
-		scores, again, err := s.post(ctx, body)
+		scores, again, err := s.post(ctx, body, s.Timeout*time.Duration(len(xs)))
 		if err == nil {
 			return scores, nil
 		}
@@ -170,15 +171,15 @@ func limited(ctx context.Context, limit time.Duration) (context.Context, context
 }
 
 func tooLong(limit time.Duration) error {
-	return fmt.Errorf("no answer within reward_timeout (%v)", limit)
+	return fmt.Errorf("no answer within %v (see reward_timeout)", limit)
 }
 
-func (s HTTPScorer) post(ctx context.Context, body []byte) (scores []float64, again bool, err error) {
-	ctx, cancel := limited(ctx, s.Timeout)
+func (s HTTPScorer) post(ctx context.Context, body []byte, limit time.Duration) (scores []float64, again bool, err error) {
+	ctx, cancel := limited(ctx, limit)
 	defer cancel()
 	defer func() {
 		if err != nil && errors.Is(context.Cause(ctx), errTimeout) {
-			again, err = true, tooLong(s.Timeout)
+			again, err = true, tooLong(limit)
 		}
 	}()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL, bytes.NewReader(body))

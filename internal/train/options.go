@@ -12,11 +12,11 @@ import (
 type Options struct {
 	LearningRate     float64 `yaml:"learning_rate"`
 	Epochs           float64 `yaml:"epochs"`
-	MaxSteps         int     `yaml:"max_steps"`          // optimiser steps; 0: as many as Epochs make
-	StepLimit        int     `yaml:"step_limit"`         // at most so many optimiser steps, whatever Epochs or MaxSteps say; 0: no limit
-	BatchSize        int     `yaml:"batch_size"`         // examples a batch
-	GradAccumulation int     `yaml:"grad_accumulation"`  // batches an optimiser step
-	MicroBatchTokens int     `yaml:"micro_batch_tokens"` // rows in memory at once, in passes (batch.PassRows) side by side; a longer example goes alone
+	MaxSteps         int     `yaml:"max_steps"`            // optimiser steps; 0: as many as Epochs make
+	StepLimit        int     `yaml:"step_limit,omitempty"` // at most so many optimiser steps, whatever Epochs or MaxSteps say; 0: no limit
+	BatchSize        int     `yaml:"batch_size"`           // examples a batch
+	GradAccumulation int     `yaml:"grad_accumulation"`    // batches an optimiser step
+	MicroBatchTokens int     `yaml:"micro_batch_tokens"`   // rows in memory at once, in passes (batch.PassRows) side by side; a longer example goes alone
 	// GradientCheckpointing keeps each block's input only and computes the rest again in the backward pass: a third more
 	// time for a fraction of the memory, and the same floats.
 	GradientCheckpointing bool    `yaml:"gradient_checkpointing"`
