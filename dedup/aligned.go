@@ -209,7 +209,7 @@ func classify(w string, name bool) alignWord {
 	switch {
 	case negations[w]:
 		kind = wordNegation
-	case strings.IndexFunc(w, unicode.IsNumber) >= 0 || numberWords[w] || len(w) <= maxOperator && strings.Trim(w, "*~+<>=^!-/%|&") == "":
+	case strings.IndexFunc(w, unicode.IsNumber) >= 0 || numberWords[w] || len(w) <= maxOperator && strings.Trim(w, operatorSigns) == "":
 		kind = wordNumber
 	case functionWords[hashBytes([]byte(w))]:
 		kind = wordFunction
@@ -285,6 +285,10 @@ func matchTypos(a, b []alignWord, matchA, matchB []bool) int {
 			if matchB[j] || a[i].kind == wordNegation || b[j].kind == wordNegation {
 				continue
 			}
+			if strings.Trim(a[i].text, operatorSigns) == strings.Trim(b[j].text, operatorSigns) { // i++ is no slip of i, and i no function word
+				a[i].kind, b[j].kind = wordContent, wordContent
+				continue
+			}
 			short := min(utf8.RuneCountInString(a[i].text), utf8.RuneCountInString(b[j].text))
 			if short < 3 || short < 5 && a[i].name && b[j].name { // Rome is not Rose
 				continue
@@ -293,7 +297,7 @@ func matchTypos(a, b []alignWord, matchA, matchB []bool) int {
 			if short >= 8 {
 				limit = 2
 			}
-			if editDistance(a[i].text, b[j].text, limit) <= limit {
+			if editDistance(a[i].text, b[j].text, limit) <= limit && sameSigns(a[i].text, b[j].text) {
 				matchA[i], matchB[j] = true, true
 				n++
 				break

@@ -3,7 +3,10 @@ package dedup
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/json"
 	"hash"
+	"io"
+	"slices"
 	"strings"
 
 	"plumb/datasets"
@@ -100,7 +103,34 @@ func settingOf(r *datasets.Record, k Key, tools bool) uint64 {
 	if r.Tools == "" || !tools || !k.uses()[0] {
 		return label
 	}
-	return sumOf(r.Tools, label).id()
+	return sumOf(canonicalTools(r.Tools), label).id()
+}
+
+// canonicalTools is one text for the same tools in another order, with keys in another order or other spacing; what is no JSON is its own.
+func canonicalTools(tools string) string {
+	d := json.NewDecoder(strings.NewReader(tools))
+	d.UseNumber()
+	var v any
+	if d.Decode(&v) != nil {
+		return tools
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return tools
+	}
+	list, ok := v.([]any)
+	if !ok {
+		list = []any{v}
+	}
+	out := make([]string, len(list))
+	for i, tool := range list {
+		b, err := json.Marshal(tool) // sorts the keys
+		if err != nil {
+			return tools
+		}
+		out[i] = string(b)
+	}
+	slices.Sort(out)
+	return strings.Join(out, "\n")
 }
 
 // normalDigest is the identity of normalised texts in a setting. A text of which nothing remains ("???") keeps its own form.

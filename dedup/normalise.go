@@ -104,8 +104,8 @@ func isASCII(s string) bool {
 	return true
 }
 
-// The longer dashes are no hyphens: dash says what they are.
-var typography = strings.NewReplacer("‘", "'", "’", "'", "“", `"`, "”", `"`, "−", "-", "‐", "-", "‑", "-", "·", "*",
+// The longer dashes are no hyphens: dash and parts say what they are.
+var typography = strings.NewReplacer("‘", "'", "’", "'", "“", `"`, "”", `"`, "−", "-", "‐", "-", "‑", "-",
 	"…", "...", "\u00ad", "", "\u200b", "", "\u200c", "", "\u200d", "", "\ufeff", "", "«", `"`, "»", `"`, "•", " ")
 
 func isAlnum(c byte) bool {
@@ -156,12 +156,23 @@ func (n *normaliser) put(c byte) {
 	n.dst = append(n.dst, c)
 }
 
+// apart writes c as a word of its own.
+func (n *normaliser) apart(c byte) {
+	n.space = true
+	n.put(c)
+	n.space = true
+}
+
 // rune takes the character at s[i], which is not ASCII, and returns its length.
 func (n *normaliser) rune(s string, i int) int {
 	r, size := utf8.DecodeRuneInString(s[i:])
 	switch {
 	case (r == '–' || r == '—') && dash(s[:i], s[i+size:]):
 		n.put('-')
+	case (r == '–' || r == '—') && parts(s, i, size):
+		n.apart('-')
+	case r == '·' && product(s[:i], s[i+size:]):
+		n.put('*')
 	case unicode.IsSpace(r), unicode.IsControl(r), unicode.IsPunct(r):
 		n.space = true
 	default:
@@ -196,6 +207,10 @@ func (n *normaliser) sign(s string, i int) int {
 	case charHash:
 		keep = isAlnum(before) && before < utf8.RuneSelf
 	case charMinus:
+		if doubleHyphen(s, i) {
+			n.apart('-')
+			return 2
+		}
 		keep = isDigit(after) && (isDigit(before) || !isAlnum(before)) || operator(s, i) || negates(s, i)
 	case charOperator:
 		keep = isAlnum(before) && isAlnum(after) || operator(s, i)
@@ -223,13 +238,38 @@ func (n *normaliser) sign(s string, i int) int {
 	return 1
 }
 
-// thousands tells that the comma at s[i] parts the thousands of a number: 1,000 but not 1,2.
+// maxGroups bounds the groups of digits of a number; longer runs of them are lists.
+const maxGroups = 12
+
+// thousands tells that the comma at s[i] parts groups of digits of a number: 1,000 and 1,00,000 but not 1,2 or 1,2,300.
 func thousands(s string, i int) bool {
-	digits := 0
-	for j := i + 1; j < len(s) && digits < 4 && isDigit(s[j]); j++ {
-		digits++
+	groups := 1
+	for j := i; ; groups++ { // behind the comma
+		n := 0
+		for j++; j < len(s) && n < 4 && isDigit(s[j]); j++ {
+			n++
+		}
+		more := j+1 < len(s) && s[j] == ',' && isDigit(s[j+1])
+		if n != 3 && (n != 2 || !more) || groups > maxGroups {
+			return false
+		}
+		if !more {
+			break
+		}
 	}
-	return digits == 3 && i > 0 && isDigit(s[i-1])
+	for j := i; ; groups++ { // before it
+		n := 0
+		for j--; j >= 0 && n < 4 && isDigit(s[j]); j-- {
+			n++
+		}
+		more := j > 0 && s[j] == ',' && isDigit(s[j-1])
+		if n == 0 || n > 3 || n == 1 && more || groups > maxGroups {
+			return false
+		}
+		if !more {
+			return true
+		}
+	}
 }
 
 // appendKept appends what s begins with as long as that is bytes of class charKeep and single spaces between them: most
@@ -273,11 +313,15 @@ func entity(s string) (int, byte) {
 	return 0, 0
 }
 
+// tags are the names of HTML tags; true are those inside lines.
 var tags = map[string]bool{}
 
 func init() {
-	for _, t := range strings.Fields("a b i u s p em strong br hr div span ul ol li h1 h2 h3 h4 h5 h6 code pre table thead tbody tr td th img " +
-		"blockquote sub sup del ins small big font center html body head title section article header footer nav mark kbd dl dt dd") {
+	for _, t := range strings.Fields("p br hr div ul ol li h1 h2 h3 h4 h5 h6 pre table thead tbody tr td th img blockquote sub sup center " +
+		"html body head title section article header footer nav dl dt dd") {
+		tags[t] = false
+	}
+	for _, t := range strings.Fields("a b i u s em strong span code del ins small big font mark kbd") {
 		tags[t] = true
 	}
 }
@@ -292,7 +336,7 @@ func tagLength(s string) int {
 	for i < len(s) && i < name+12 && isAlnum(s[i]) && s[i] < utf8.RuneSelf {
 		i++
 	}
-	if !tags[strings.ToLower(s[name:i])] {
+	if _, known := tags[strings.ToLower(s[name:i])]; !known {
 		return 0
 	}
 	if i < len(s) && s[i] == ' ' && i+1 < len(s) && s[i+1] != '/' && s[i+1] != '>' && (!isAlnum(s[i+1]) || isDigit(s[i+1])) {
@@ -307,4 +351,14 @@ func tagLength(s string) int {
 		}
 	}
 	return 0
+}
+
+// inlineTag is the length of the tag s opens with if such tags stand inside lines, or 0.
+func inlineTag(s string) int {
+	size := tagLength(s)
+	name := strings.TrimLeft(s[:size], "</")
+	if end := strings.IndexAny(name, " \t/>"); end < 0 || !tags[strings.ToLower(name[:end])] {
+		return 0
+	}
+	return size
 }

@@ -2,6 +2,7 @@ package dedup
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"plumb/datasets"
@@ -34,6 +35,12 @@ func TestOperatorsStay(t *testing.T) {
 		{"10⁻³", "10-3", "103"},
 		{"1½", "11/2", "1 1/2"},
 		{"[1,2,3]", "[12,3]", "123"},
+		{"1,2,300", "12,300", "1,2300"},
+		{"6 -- 3", "6 * 3", "6 3"},
+		{"n--m", "n - m"},
+		{"5--3", "5 - 3", "5-3"},
+		{"a·b", "a - b", "a b"},
+		{"**6** * 3", "**6** - 3", "**6** > 3"},
 	} {
 		seen := map[string]string{}
 		for _, s := range texts {
@@ -53,16 +60,16 @@ func TestMarkupStillGoes(t *testing.T) {
 		{"- one\n- two\n  - 3 of them", "one two 3 of them"},
 		{"user: * one\n- two", "user one two"},
 		{"Some **bold** text and *x* and ***both*** and ~~gone~~ too", "some bold text and x and both and gone too"},
-		{"**Term** - its meaning", "term its meaning"},
+		{"**Term**: - its meaning", "term its meaning"},
 		{"**a** b **c** d", "a b c d"},
 		{"*a b* c (*d*) \"**e**\"", "a b c d e"},
 		{"这是**重点**内容", "这是 重点 内容"},
 		{"> quoted\n> > more\n>> again", "quoted more again"},
 		{"# Title\n## Part 2", "title part 2"},
 		{"- Hello, - he said. - Bye! - Oh", "hello he said bye oh"},
-		{"— Hello — he said —", "hello he said"},
+		{"— Hello, — he said —", "hello he said"},
 		{"“Yes” - he said", "yes he said"},
-		{"one -- two --> three", "one two three"},
+		{"one -- two --> three --all", "one - two three all"},
 		{"a\n---\nb\n***\nc\n===", "a b c ==="},
 		{"<br>- one<br>* two", "one two"},
 		{"· one\n• two", "one two"},
@@ -74,6 +81,63 @@ func TestMarkupStillGoes(t *testing.T) {
 	} {
 		if got := Normalise(c.in); got != c.want {
 			t.Errorf("%q: got %q, want %q", c.in, got, c.want)
+		}
+	}
+}
+
+// TestVariantsAreEqual: dashes, markup and middle dots do not part what reads the same.
+func TestVariantsAreEqual(t *testing.T) {
+	for _, texts := range [][]string{
+		{"Paris - the capital", "Paris – the capital", "Paris — the capital", "Paris—the capital", "Paris -- the capital", "Paris--the capital",
+			"**Paris** - the capital", "*Paris* — the capital", "Paris - __the__ capital", "`Paris` - the capital", "<b>Paris</b> - the <i>capital</i>",
+			"Paris - <em>the</em> capital"},
+		{"`ls` - list", "ls - list", "**`ls`** – list"},
+		{"Settings > Privacy", "**Settings** > **Privacy**", "`Settings` > `Privacy`", "Settings > _Privacy_"},
+		{"Paris–London", "Paris-London", "Paris London"},
+		{"“Yes” – he said", "\"Yes\" - he said", "Yes he said"},
+		{"1990 – 1995", "1990 - 1995"},
+		{"Home · About", "Home • About", "Home About"},
+		{"col·legi", "col legi"},
+		{"约翰·史密斯", "约翰 史密斯"},
+		{"3 · 4", "3 * 4"},
+		{"a·b", "a*b"},
+		{"1,00,000", "100,000", "100000"},
+		{"12,34,56,789.5", "123,456,789.5", "123456789.5"},
+	} {
+		for _, s := range texts[1:] {
+			if a, b := Normalise(texts[0]), Normalise(s); a != b {
+				t.Errorf("%q is %q, %q is %q", texts[0], a, s, b)
+			}
+		}
+	}
+}
+
+// TestSignsOfOneSide: a sign attached to one word of a text makes it another text.
+func TestSignsOfOneSide(t *testing.T) {
+	var pairs [][2]string
+	for _, c := range []struct {
+		text   string
+		values []string
+	}{
+		{"Write a program in %s to reverse a linked list in place and explain what every line of the code does for a beginner.", []string{"C++", "C", "C#"}},
+		{"This film about the war at sea may be shown to people aged %s in every cinema of the country from next week.", []string{"18+", "18", "<18"}},
+		{"Give the patient the drug when the value measured in the morning is %s and write it down in the book of the ward.", []string{"5", "<5", "<=5", ">=5", ">5", "+5"}},
+		{"What does the loop do in the end when the last line of its body is %s and the list holds no element at all?", []string{"i++", "i"}},
+		{"What does the loop do in the end when the last line of its body is %s and the list holds no element at all?", []string{"iterator++", "iterator", "!iterator"}},
+	} {
+		for i, a := range c.values {
+			for _, b := range c.values[:i] {
+				pairs = append(pairs, [2]string{strings.Replace(c.text, "%s", a, 1), strings.Replace(c.text, "%s", b, 1)})
+			}
+		}
+	}
+	s, err := Aligned().Score(context.Background(), pairs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, p := range pairs {
+		if s[i] >= Defaults().Verifier.Threshold {
+			t.Errorf("%q and %q: score %.3f", p[0], p[1], s[i])
 		}
 	}
 }

@@ -69,3 +69,26 @@ func TestRecordsWithOtherToolsStay(t *testing.T) {
 		t.Errorf("groups %v, %v", groups, err)
 	}
 }
+
+// TestToolsInAnotherOrder: the order of tools and of their keys makes no other tools, that of other lists does.
+func TestToolsInAnotherOrder(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		same bool
+	}{
+		{`[{"name":"f","n":1.50},{"name":"g"}]`, `[ {"name": "g"}, {"n": 1.50, "name": "f"} ]`, true},
+		{`{"name":"f","n":{"x":1,"y":2}}`, `{"n":{"y":2,"x":1},"name":"f"}`, true},
+		{`[{"name":"f"},{"name":"g"}]`, `[{"name":"f"}]`, false},
+		{`[{"name":"f"}]`, `[{"name":"f"},{"name":"f"}]`, false},
+		{`[{"name":"f","enum":["a","b"]}]`, `[{"name":"f","enum":["b","a"]}]`, false},
+		{`[{"n":9007199254740993}]`, `[{"n":9007199254740992}]`, false},
+		{`f(x), g(x)`, `g(x), f(x)`, false},
+		{`[{"name":"f"}] x`, `[{"name":"f"}]`, false},
+		{celsius, fahrenheit, false},
+	} {
+		a, b := withTools(c.a, pairOf("a", "p", "c", "r")), withTools(c.b, pairOf("b", "p", "c", "r"))
+		if same := settingOf(&a, KeyPair, true) == settingOf(&b, KeyPair, true); same != c.same {
+			t.Errorf("%s and %s: the same %v", c.a, c.b, same)
+		}
+	}
+}
