@@ -233,7 +233,8 @@ func TestCSV(t *testing.T) {
 
 // Messages as Python and numpy print them are no text in a cell; in JSON they are.
 func TestPythonInCells(t *testing.T) {
-	for _, list := range []string{"[{'content': 'hi', 'role': 'user'}]", " [ {'content': 'it is', 'role': 'user'}\n {'content': 'x', 'role': 'assistant'}]"} {
+	for _, list := range []string{"[{'content': 'hi', 'role': 'user'}]", " [ {'content': 'it is', 'role': 'user'}\n {'content': 'x', 'role': 'assistant'}]",
+		"[{'from': 'human', 'value': None}]", "[{ 'value': 'hi', 'from': 'human'}]"} {
 		for _, header := range []string{"chosen,rejected", "prompt,completion", "conversations,x"} {
 			recs, rejects := read(t, write(t, "x.csv", fmt.Sprintf("%s\n\"%s\",\"%s\"\n", header, list, list)), ReadOptions{})
 			if len(recs) != 0 || len(rejects) != 1 || !strings.Contains(rejects[0].Reason, "a list in a cell must be JSON") {
@@ -246,6 +247,12 @@ func TestPythonInCells(t *testing.T) {
 		}
 		if recs, rejects := read(t, write(t, "x.jsonl", string(text)), ReadOptions{}); len(recs) != 1 || recs[0].Chosen[0].Content != list {
 			t.Errorf("%+v %+v", recs, rejects)
+		}
+	}
+	for _, text := range []string{`[{"id": 1}] Convert this to YAML`, `[{x}]`, "[{'a': 1}]", `[{"role`, `[{'value'} is what?`} {
+		in := save(t, "x.csv", WriteOptions{}, []Record{{ID: "1", Prompt: Text(text), Chosen: Text("a"), Rejected: Text("b")}})
+		if recs, rejects := read(t, in, ReadOptions{}); len(recs) != 1 || recs[0].Prompt[0].Content != text {
+			t.Errorf("%s: %+v %+v", text, recs, rejects)
 		}
 	}
 	recs, rejects := read(t, write(t, "x.csv", "prompt,chosen,rejected\n[x],\"[{\"\"a\"\": 1}]\",[y\n"), ReadOptions{})

@@ -11,7 +11,7 @@ import (
 
 // ConvertOptions says how files become other files.
 type ConvertOptions struct {
-	Read       ReadOptions // OnReject is called too, after the reject was written beside the output
+	Read       ReadOptions // OnReject and OnUnused are called too, after the row was written beside the output
 	Write      WriteOptions
 	Resume     bool           // leave checkpoints, and go on from the last one of an earlier run over the same inputs
 	Checkpoint int64          // records between checkpoints; default 50,000
@@ -24,10 +24,11 @@ type Progress struct {
 	Bytes    int64 // of the file, as it lies on disk
 	Size     int64
 	Records  int64 // over all files
-	Rejected int64
+	Rejected int64 // rows in the file of rejects
 }
 
-// ConvertReport says what came in and what went where. Rows = Used + Rejected of the readers; Records = Written + Unfit.
+// ConvertReport says what came in and what went where. Rows = Used + Rejected + Unused of the readers; Records =
+// Written + Unfit.
 type ConvertReport struct {
 	Counts
 	Written int64            `json:"written"`
@@ -35,10 +36,10 @@ type ConvertReport struct {
 	Lost    map[string]int64 `json:"lost,omitempty"` // records written without something that they had, by its name
 	Resumed int64            `json:"resumed"`        // records that an earlier run had done
 	Formats []string         `json:"formats"`        // of the inputs, in order
-	Rejects string           `json:"rejects"`        // the file with the rejected rows; "" when there are none
+	Rejects string           `json:"rejects"`        // the file with the rejected and unused rows; "" when there are none
 }
 
-// Convert reads files one after another and writes one file; rejected rows go to RejectPath(out). The output appears whole or not at
+// Convert reads files one after another and writes one file; rejected and unused rows go to RejectPath(out). The output appears whole or not at
 // all. With Resume, a conversion that was stopped (by ctx, a kill, or a disk that failed behind a checkpoint) continues from its last
 // checkpoint and gives the same bytes as one that was not: rows that are done are passed without being taken apart. Parquet and .feather
 // start over, compressed text at the end of its last member, and the rows of grouping formats (oasst) are read again, because trees wait
@@ -59,7 +60,7 @@ type conversion struct {
 	rejects *RejectWriter
 	report  *ConvertReport
 	ids     *idSet
-	read    int64 // rejects of the readers
+	read    int64 // rejects and unused rows of the readers
 
 	from  checkpoint // where an earlier run stopped
 	state checkpoint // of this run
@@ -145,7 +146,7 @@ func (c *conversion) run(ctx context.Context, at position) error {
 		if o.Source == "" || len(c.ins) > 1 {
 			o.Source = names[i]
 		}
-		o.OnReject = c.reject
+		o.OnReject, o.OnUnused = c.reject, c.reject
 		if c.opt.OnProgress != nil {
 			o.OnProgress = func(file string, done, total int64) {
 				c.opt.OnProgress(Progress{file, done, total, c.report.Records, c.rejects.Count()})
@@ -196,15 +197,16 @@ func (c *conversion) file(ctx context.Context, i int, o ReadOptions, at position
 		}
 	}
 	n := r.Counts()
-	if n.Rows != n.Used+n.Rejected {
-		return fmt.Errorf("%s: %d rows were read, %d used and %d rejected: rows are lost", c.ins[i], n.Rows, n.Used, n.Rejected)
+	if n.Rows != n.Used+n.Rejected+n.Unused {
+		return fmt.Errorf("%s: %d rows were read, %d used, %d rejected and %d unused: rows are lost", c.ins[i], n.Rows, n.Used, n.Rejected, n.Unused)
 	}
-	c.report.Rows, c.report.Used, c.report.Rejected = before.Rows+n.Rows, before.Used+n.Used, before.Rejected+n.Rejected
+	c.report.Rows, c.report.Used = before.Rows+n.Rows, before.Used+n.Used
+	c.report.Rejected, c.report.Unused = before.Rejected+n.Rejected, before.Unused+n.Unused
 	c.report.Formats = append(c.report.Formats, r.Format())
 	return nil
 }
 
-// reject takes a row that a reader refused, unless an earlier run has written it.
+// reject takes a row that a reader refused or did not use, unless an earlier run has written it.
 func (c *conversion) reject(r Reject) {
 	if c.read++; c.read > c.from.ReadRejects {
 		c.tell(r)
@@ -213,8 +215,12 @@ func (c *conversion) reject(r Reject) {
 
 func (c *conversion) tell(r Reject) {
 	c.rejects.Add(r)
-	if c.opt.Read.OnReject != nil {
-		c.opt.Read.OnReject(r)
+	taker := c.opt.Read.OnReject
+	if r.Unused {
+		taker = c.opt.Read.OnUnused
+	}
+	if taker != nil {
+		taker(r)
 	}
 }
 

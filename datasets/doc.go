@@ -18,5 +18,5 @@
 //	inspect*.go, columns.go          what is in a file
 //
 // Two promises hold everywhere. No row is lost: every row read becomes at least one record, or one Reject that says where it stood
-// and why it was refused. Nothing is held: readers and writers stream, and a set larger than memory costs no more than a small one.
+// and why it was refused, or is in no record. Nothing is held: readers and writers stream, and a set larger than memory costs no more than a small one.
 package datasets

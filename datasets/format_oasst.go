@@ -302,7 +302,7 @@ func (g *oasstGroups) emit() group {
 	}
 	out := group{recs: w.recs, parts: w.parts}
 	for _, n := range t.nodes {
-		reason := ""
+		reason, unused := "", false
 		switch first := byID[n.id]; {
 		case first != n:
 			reason = fmt.Sprintf("duplicate id %q, first seen in row %d", n.id, first.row)
@@ -313,11 +313,11 @@ func (g *oasstGroups) emit() group {
 		case len(w.recs) == 0:
 			reason = fmt.Sprintf("the tree %s has no answer", t.id)
 		case n.msg.Role == "assistant" && n.rank != nil:
-			reason = fmt.Sprintf("this answer is in no pair: its ranking is read as pairs of %s", g.how)
+			reason, unused = fmt.Sprintf("this answer is in no pair: its ranking is read as pairs of %s", g.how), true
 		default:
-			reason = "no answer follows this message"
+			reason, unused = "no answer follows this message", true
 		}
-		out.rows = append(out.rows, Reject{Row: n.row, Reason: reason, Text: n.text})
+		out.rows = append(out.rows, Reject{Row: n.row, Reason: reason, Text: n.text, Unused: unused})
 	}
 	return out
 }

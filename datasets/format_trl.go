@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 func init() {
@@ -100,17 +101,20 @@ func rowFields(f fields) (Record, error) {
 	return rec, err
 }
 
-// verdict takes KTO's label of an answer from kto_tag or label, as a bool, 1 or 0. A label in words (a class, a topic) says nothing about
-// the answer and stays metadata; another number is an error, or a file of classes would be read as half verdicts.
+// verdict takes KTO's label of an answer: kto_tag as a bool, 1 or 0, or label as a bool or that word. Another label (a class, a topic, a
+// number of either) says nothing about the answer and stays metadata.
 func (f fields) verdict() (*bool, error) {
 	if f.has("kto_tag") {
 		return f.boolean("kto_tag")
 	}
-	v, err := f.boolean("label")
-	if k := f.kind("label"); k == '"' || k == '[' || k == '{' {
-		err = nil
+	s := string(f.m["label"])
+	if f.kind("label") == '"' {
+		s = f.whole("label")
 	}
-	return v, err
+	if s = strings.ToLower(strings.TrimSpace(s)); s != "true" && s != "false" {
+		return nil, nil
+	}
+	return f.boolean("label")
 }
 
 // decodePair reads chosen and rejected with or without a prompt.

@@ -43,7 +43,7 @@ func fuzzRead(t *testing.T, name string, data []byte, opt ReadOptions) {
 		}
 		recs = append(recs, rec)
 	}
-	if c := CountsOf(r); c.Rows != c.Used+c.Rejected || c.Rejected != rejects || c.Records != int64(len(recs)) {
+	if c := CountsOf(r); c.Rows != c.Used+c.Rejected+c.Unused || c.Rejected != rejects || c.Records != int64(len(recs)) {
 		t.Fatalf("rows are lost: %+v, %d rejects, %d records", c, rejects, len(recs))
 	}
 	ids := map[string]bool{}

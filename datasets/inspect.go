@@ -24,6 +24,8 @@ type Inspection struct {
 	Rows        int64             `json:"rows"`
 	Rejected    int64             `json:"rejected"`
 	Reasons     map[string]int64  `json:"reject_reasons,omitempty"`
+	Unused      int64             `json:"unused"` // rows in no record although nothing is wrong with them
+	WhyUnused   map[string]int64  `json:"unused_reasons,omitempty"`
 	Formats     []string          `json:"formats,omitempty"`
 	Schemas     []FileSchema      `json:"schemas,omitempty"`
 	Kinds       map[string]int64  `json:"kinds"`
@@ -126,19 +128,21 @@ func NewInspector(opt InspectOptions) *Inspector {
 	return &Inspector{opt: opt, chars: map[string][]int32{}, tokens: map[string][]int32{}, content: map[uint64]struct{}{},
 		folded: map[uint64]struct{}{}, prompts: map[uint64]uint32{}, orders: map[uint64]uint8{}, langs: map[whatlanggo.Lang]int64{},
 		out: Inspection{Kinds: map[string]int64{}, Fields: map[string]int64{}, Roles: map[string]int64{}, Splits: map[string]int64{},
-			Sources: map[string]int64{}, MetaKeys: map[string]int64{}, Reasons: map[string]int64{}}}
+			Sources: map[string]int64{}, MetaKeys: map[string]int64{}, Reasons: map[string]int64{}, WhyUnused: map[string]int64{}}}
 }
 
 // Inspect reads files and tells what is in them.
 func Inspect(ctx context.Context, paths []string, read ReadOptions, opt InspectOptions) (Inspection, error) {
 	in := NewInspector(opt)
-	taken := read.OnReject
-	read.OnReject = func(r Reject) {
-		in.AddReject(r)
-		if taken != nil {
-			taken(r)
+	also := func(taken func(Reject)) func(Reject) {
+		return func(r Reject) {
+			in.AddReject(r)
+			if taken != nil {
+				taken(r)
+			}
 		}
 	}
+	read.OnReject, read.OnUnused = also(read.OnReject), also(read.OnUnused)
 	read.columns = columnCounts{}
 	err := each(ctx, paths, read, func(r *Record) error {
 		in.Add(r)
@@ -155,13 +159,18 @@ func Inspect(ctx context.Context, paths []string, read ReadOptions, opt InspectO
 	return in.Result(), nil
 }
 
-// AddReject counts a reject under its reason without the particulars.
+// AddReject counts a reject or an unused row under its reason without the particulars.
 func (in *Inspector) AddReject(r Reject) {
-	in.out.Rejected++
 	reason, _, _ := strings.Cut(r.Reason, ":")
 	if i := strings.IndexAny(reason, `"0123456789`); i > 0 {
 		reason = strings.TrimRight(reason[:i], " ")
 	}
+	if r.Unused {
+		in.out.Unused++
+		in.out.WhyUnused[reason]++
+		return
+	}
+	in.out.Rejected++
 	in.out.Reasons[reason]++
 }
 
@@ -326,7 +335,7 @@ func (in *Inspector) language(r *Record) {
 func (in *Inspector) Result() Inspection {
 	o := in.out
 	if o.Rows == 0 {
-		o.Rows = o.Records + o.Rejected
+		o.Rows = o.Records + o.Rejected + o.Unused
 	}
 	o.Characters = map[string]Spread{}
 	for name, v := range in.chars {

@@ -132,7 +132,7 @@ td:first-child,th:first-child,.text td:nth-child(2),.text th:nth-child(2){text-a
 pre{white-space:pre-wrap;background:#f6f6f6;padding:.7rem;margin:.2rem 0}.bad{color:#a00}
 </style></head><body>
 <h1>{{.Title}}</h1>
-<p>{{.Records}} records from {{.Rows}} rows{{if .Rejected}}, <span class="bad">{{.Rejected}} rejected</span>{{end}}; {{.Chat}} conversations.</p>
+<p>{{.Records}} records from {{.Rows}} rows{{if .Rejected}}, <span class="bad">{{.Rejected}} rejected</span>{{end}}{{if .Unused}}, {{.Unused}} in no record{{end}}; {{.Chat}} conversations.</p>
 <div class="row">
 <table><tr><th>kind</th><th>records</th></tr>{{range table .Kinds}}<tr><td>{{.Name}}</td><td>{{.Count}}</td></tr>{{end}}</table>
 <table><tr><th>field</th><th>records</th></tr>{{range table .Fields}}<tr><td>{{.Name}}</td><td>{{.Count}}</td></tr>{{end}}</table>
@@ -140,6 +140,7 @@ pre{white-space:pre-wrap;background:#f6f6f6;padding:.7rem;margin:.2rem 0}.bad{co
 {{if .MetaKeys}}<table><tr><th>metadata</th><th>records</th></tr>{{range table .MetaKeys}}<tr><td>{{.Name}}</td><td>{{.Count}}</td></tr>{{end}}</table>{{end}}
 <table><tr><th>source</th><th>records</th></tr>{{range table .Sources}}<tr><td>{{.Name}}</td><td>{{.Count}}</td></tr>{{end}}</table>
 {{if .Splits}}<table><tr><th>split</th><th>records</th></tr>{{range table .Splits}}<tr><td>{{.Name}}</td><td>{{.Count}}</td></tr>{{end}}</table>{{end}}
+{{if .WhyUnused}}<table><tr><th>in no record because</th><th>rows</th></tr>{{range table .WhyUnused}}<tr><td>{{.Name}}</td><td>{{.Count}}</td></tr>{{end}}</table>{{end}}
 {{if .Reasons}}<table><tr><th>rejected because</th><th>rows</th></tr>{{range table .Reasons}}<tr><td>{{.Name}}</td><td>{{.Count}}</td></tr>{{end}}</table>{{end}}
 <table><tr><th>language</th><th>of {{.LanguagesOf}}</th><th></th></tr>{{range .Languages}}<tr><td>{{.Name}}</td><td>{{.Records}}</td><td>{{percent .Share}}</td></tr>{{end}}</table>
 </div>

@@ -41,6 +41,35 @@ func TestUnreadFieldsAreKept(t *testing.T) {
 	}
 }
 
+// A class column is metadata whatever it holds: a bool, that word, or kto_tag is a verdict.
+func TestClassesAreNoVerdicts(t *testing.T) {
+	for _, head := range []string{`"instruction":"q","output":"a"`, `"messages":[{"role":"user","content":"q"},{"role":"assistant","content":"a"}]`,
+		`"conversations":[{"from":"human","value":"q"},{"from":"gpt","value":"a"}]`} {
+		for value, want := range map[string]string{`0`: "", `1`: "", `2`: "", `-1`: "", `1.0`: "", `"0"`: "", `"1"`: "", `"3"`: "", `""`: "", `["a"]`: "",
+			`true`: "true", `false`: "false", `"True"`: "true", `"FALSE"`: "false"} {
+			recs, rejects := read(t, write(t, "x.jsonl", "{"+head+`,"label":`+value+"}"), ReadOptions{})
+			if len(recs) != 1 || (recs[0].Label != nil) != (want != "") || (recs[0].Meta["label"] == "") != (want != "" || value == `""`) {
+				t.Errorf("%s, label %s: %+v %+v", head, value, recs, rejects)
+			} else if want != "" && fmt.Sprint(*recs[0].Label) != want {
+				t.Errorf("%s, label %s: %t", head, value, *recs[0].Label)
+			}
+		}
+		recs, rejects := read(t, write(t, "x.jsonl", "{"+head+`,"kto_tag":1,"label":7}`), ReadOptions{})
+		if len(recs) != 1 || recs[0].Label == nil || !*recs[0].Label || recs[0].Meta["label"] != "7" {
+			t.Errorf("%s, kto_tag: %+v %+v", head, recs, rejects)
+		}
+	}
+	recs, rejects := read(t, write(t, "x.csv", "instruction,output,label\nq,a,0\nq,b,1\nq,c,2\nq,d,3\n"), ReadOptions{})
+	if len(recs) != 4 || len(rejects) != 0 {
+		t.Fatalf("%+v %+v", recs, rejects)
+	}
+	for i, r := range recs {
+		if r.Kind() != Instruction || r.Meta["label"] != fmt.Sprint(i) {
+			t.Errorf("row %d: %+v", i+1, r)
+		}
+	}
+}
+
 // Tools of a pair stand inside its input or beside it; two that differ are refused.
 func TestToolsOfPairs(t *testing.T) {
 	row := `{"input":{"messages":[{"role":"user","content":"q"}]%s},"preferred_output":[{"role":"assistant","content":"a"}],"non_preferred_output":[{"role":"assistant","content":"b"}]%s}`

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -124,8 +125,11 @@ func contentOf(f fields) (string, error) {
 	return b.String(), nil
 }
 
-// isMessages reports whether a field holds messages rather than a text. A cell that begins like a list of objects and is not JSON counts
-// as one, for array to refuse: pandas writes messages so, and as a text they would be learned letter by letter.
+// printedMessages is how a list of messages begins, as Python prints it or as JSON.
+var printedMessages = regexp.MustCompile(`^\[\s*\{\s*(?:'(?:role|content|from|value)'|"(?:role|content|from|value)")\s*:`)
+
+// isMessages reports whether a field holds messages rather than a text. A cell that begins as messages do and is not JSON counts as
+// them, for array to refuse: pandas writes messages so, and as a text they would be learned letter by letter.
 func (f fields) isMessages(name string) bool {
 	switch f.kind(name) {
 	case '[':
@@ -138,7 +142,7 @@ func (f fields) isMessages(name string) bool {
 		if s = strings.TrimSpace(s); err != nil || !strings.HasPrefix(s, "[") {
 			return false
 		}
-		if s == "[]" || strings.HasPrefix(strings.TrimSpace(s[1:]), "{") && !json.Valid([]byte(s)) {
+		if s == "[]" || printedMessages.MatchString(s) && !json.Valid([]byte(s)) {
 			return true
 		}
 		var probe []struct {

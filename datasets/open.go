@@ -11,6 +11,7 @@ import (
 type ReadOptions struct {
 	Format       string                               // what the rows mean (see Formats); "" or "auto" detects it from the first good row
 	OnReject     func(Reject)                         // takes rows that cannot be read; nil makes Next return a *RejectError
+	OnUnused     func(Reject)                         // takes rows that are in no record although nothing is wrong with them; nil: they are only counted
 	Source       string                               // name of the file in ids and provenance; default: the last element of the path
 	MaxRow       int                                  // longest row in bytes; default DefaultMaxRow
 	Pairs        string                               // how a ranking becomes pairs: "all" (default), "best" (first against each), "ends" (first against last)
@@ -28,11 +29,13 @@ type Reader interface {
 	Close() error
 }
 
-// Counts is what a reader has seen. Rows = Used + Rejected, always: each row is at least part of a record, or is a Reject.
+// Counts is what a reader has seen. Rows = Used + Rejected + Unused, always: each row is at least part of a record, or a Reject, or in no
+// record although nothing is wrong with it.
 type Counts struct {
 	Rows     int64 `json:"rows"`
 	Used     int64 `json:"used"`
 	Rejected int64 `json:"rejected"`
+	Unused   int64 `json:"unused"`
 	Records  int64 `json:"records"` // a ranking of three answers is one row and three records
 }
 

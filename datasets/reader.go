@@ -53,7 +53,7 @@ type grouper interface {
 type group struct {
 	recs  []Record
 	parts [][]int  // of each record: which of rows it is made of
-	rows  []Reject // the rows, each as the reject that it is when no record holds it
+	rows  []Reject // the rows, each as the reject that it is when no record holds it, or as Unused
 }
 
 // Counts tells what was read so far.
@@ -269,7 +269,7 @@ func (r *reader) identify(rec *Record, n int64, part int) string {
 }
 
 // accept takes what a grouper gives. A row is used when a record that stands holds it; else it is rejected, for what is wrong with a
-// record that would have held it where there is one.
+// record that would have held it where there is one. Without one, a row with which nothing is wrong is unused.
 func (r *reader) accept(g group) error {
 	used := make([]bool, len(g.rows))
 	why := make([]string, len(g.rows))
@@ -299,7 +299,11 @@ func (r *reader) accept(g group) error {
 			continue
 		}
 		if why[k] != "" {
-			row.Reason = why[k]
+			row.Reason, row.Unused = why[k], false
+		}
+		if row.Unused {
+			r.unused(row)
+			continue
 		}
 		if err := r.reject(row.Row, row.Reason, []byte(row.Text)); first == nil {
 			first = err
@@ -325,6 +329,16 @@ func (r *reader) reject(n int64, reason string, text []byte) error {
 	}
 	r.opt.OnReject(rej)
 	return nil
+}
+
+// unused counts a row that is in no record although nothing is wrong with it.
+func (r *reader) unused(row Reject) {
+	r.counts.Unused++
+	if r.opt.OnUnused != nil {
+		told := newReject(r.opt.Source, row.Row, row.Reason, []byte(row.Text))
+		told.Unused = true
+		r.opt.OnUnused(told)
+	}
 }
 
 // fault says why a decoded record cannot be used, or "".

@@ -9,12 +9,13 @@ import (
 	"unicode/utf8"
 )
 
-// Reject is one row that could not become a record.
+// Reject is one row that could not become a record, or is in none.
 type Reject struct {
 	File   string `json:"file"`
 	Row    int64  `json:"row"`
 	Reason string `json:"reason"`
-	Text   string `json:"text"` // the row as it stood; cut at 64 KiB, and said so in Reason
+	Text   string `json:"text"`             // the row as it stood; cut at 64 KiB, and said so in Reason
+	Unused bool   `json:"unused,omitempty"` // nothing is wrong with the row: no error and no finding
 }
 
 // RejectError is what Next returns for a bad row when nobody takes rejects (ReadOptions.OnReject is nil). The reader may be used

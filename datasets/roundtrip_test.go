@@ -42,7 +42,7 @@ func read(t *testing.T, path string, opt ReadOptions) ([]Record, []Reject) {
 		recs = append(recs, rec)
 	}
 	c := CountsOf(r)
-	if c.Rows != c.Used+c.Rejected || c.Rejected != int64(len(rejects)) || c.Records != int64(len(recs)) {
+	if c.Rows != c.Used+c.Rejected+c.Unused || c.Rejected != int64(len(rejects)) || c.Records != int64(len(recs)) {
 		t.Fatalf("rows are lost: %+v with %d rejects and %d records", c, len(rejects), len(recs))
 	}
 	return recs, rejects

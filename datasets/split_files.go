@@ -31,7 +31,7 @@ func SplitFiles(ctx context.Context, ins, outs []string, opt ConvertOptions, spl
 	}
 	if s.NeedsCounts() {
 		first := opt.Read
-		first.OnReject = func(Reject) {}
+		first.OnReject, first.OnUnused = func(Reject) {}, nil
 		var records int64
 		take := func(r *Record) error {
 			records++

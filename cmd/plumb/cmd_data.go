@@ -100,6 +100,9 @@ func runConvert(ctx context.Context, o convertOptions, stdout, stderr io.Writer)
 	for _, what := range sortedKeys(rep.Lost) {
 		fmt.Fprintf(stderr, "%d records were written without %s: the format has no field for it\n", rep.Lost[what], what)
 	}
+	if rep.Unused > 0 {
+		fmt.Fprintf(stderr, "%d rows are in no record, though nothing is wrong with them: see %s\n", rep.Unused, rep.Rejects)
+	}
 	if o.JSON {
 		err = printJSON(stdout, convertReport{o.Out, rep})
 	} else {

@@ -89,6 +89,9 @@ func printInspection(w io.Writer, in datasets.Inspection) error {
 	for _, reason := range sortedKeys(in.Reasons) {
 		fmt.Fprintf(w, "  rejected %d: %s\n", in.Reasons[reason], reason)
 	}
+	for _, reason := range sortedKeys(in.WhyUnused) {
+		fmt.Fprintf(w, "  in no record %d: %s\n", in.WhyUnused[reason], reason)
+	}
 	for _, f := range in.Schemas {
 		fmt.Fprintf(w, "schema     of %s (%s, %s)\n", f.File, f.Container, f.Format)
 		var rows [][]string

@@ -67,31 +67,42 @@ func (s *dataStage) run(r *stageRun) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.note("%d records, %d rows rejected", rep.Written, rep.Rejected+rep.Unfit)
+	r.note("%d records, %d rows rejected, %d in no record", rep.Written, rep.Rejected+rep.Unfit, rep.Unused)
 	results, err := asMap(rep)
 	if err != nil {
 		return nil, err
 	}
 	if s.HeldOut > 0 {
-		split := datasets.SplitOptions{Seed: s.Seed, Parts: []datasets.Part{{Name: "train"}, {Name: "test", Count: s.HeldOut}}}
-		if s.Near {
-			if split.Group, split.By, err = nearGroups(r.ctx, []string{all}, datasets.ReadOptions{}, "auto", "", r.stderr); err != nil {
-				return nil, err
-			}
+		n, err := s.split(r, all)
+		if gone := os.Remove(all); err == nil {
+			err = gone
 		}
-		dealt, err := datasets.SplitFiles(r.ctx, []string{all}, []string{r.makes[pairs], r.makes[heldOut]}, datasets.ConvertOptions{Resume: true}, split)
 		if err != nil {
 			return nil, err
 		}
-		n := dealt.Parts
-		r.note("%d records to train on, %d held out", n[0], n[1])
 		results["train"], results["held_out"] = n[0], n[1]
-		if n[0] == 0 || n[1] == 0 {
-			return nil, fmt.Errorf("held_out %d of %d records leaves a side empty", s.HeldOut, rep.Written)
-		}
-		if err := os.Remove(all); err != nil {
+	}
+	return results, rejected(rep)
+}
+
+// split deals all records out to the two sides, and counts them. It leaves no checkpoints: a later run makes all anew and could not go on
+// from them.
+func (s *dataStage) split(r *stageRun, all string) ([]int64, error) {
+	split := datasets.SplitOptions{Seed: s.Seed, Parts: []datasets.Part{{Name: "train"}, {Name: "test", Count: s.HeldOut}}}
+	if s.Near {
+		var err error
+		if split.Group, split.By, err = nearGroups(r.ctx, []string{all}, datasets.ReadOptions{}, "auto", "", r.stderr); err != nil {
 			return nil, err
 		}
 	}
-	return results, rejected(rep)
+	dealt, err := datasets.SplitFiles(r.ctx, []string{all}, []string{r.makes[pairs], r.makes[heldOut]}, datasets.ConvertOptions{}, split)
+	if err != nil {
+		return nil, err
+	}
+	n := dealt.Parts
+	r.note("%d records to train on, %d held out", n[0], n[1])
+	if n[0] == 0 || n[1] == 0 {
+		return nil, fmt.Errorf("held_out %d of %d records leaves a side empty", s.HeldOut, n[0]+n[1])
+	}
+	return n, nil
 }
