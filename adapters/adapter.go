@@ -3,6 +3,7 @@ package adapters
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"maps"
@@ -86,18 +87,17 @@ func New(cfg Config, linears []Shape, seed uint64) (*Adapter, error) {
 
 // patternsMatch is an error for a key of a rank or alpha pattern that is about no layer: it would change nothing.
 func (a *Adapter) patternsMatch() error {
-	for name, keys := range map[string][]string{
-		"rank_pattern":  slices.Sorted(maps.Keys(a.Config.RankPattern)),
-		"alpha_pattern": slices.Sorted(maps.Keys(a.Config.AlphaPattern)),
-	} {
+	match := func(name string, keys []string) error {
 		for _, k := range keys {
 			re, err := pattern(k)
 			if err != nil || !slices.ContainsFunc(a.Layers, func(l *Layer) bool { return re.MatchString(l.Shape.Path) }) {
 				return fmt.Errorf("adapters: %s: %q matches none of the %d adapted layers", name, k, len(a.Layers))
 			}
 		}
+		return nil
 	}
-	return nil
+	return errors.Join(match("rank_pattern", slices.Sorted(maps.Keys(a.Config.RankPattern))),
+		match("alpha_pattern", slices.Sorted(maps.Keys(a.Config.AlphaPattern))))
 }
 
 func matchesAny(target string, linears []Shape) bool {

@@ -99,16 +99,9 @@ func Train(ctx context.Context, cfg Config, in Inputs, st *run.Stage) (Result, e
 				seen += float64(tokens(t.pairs[i]))
 			}
 		}
-		lr := loop.LR()
-		norm, err := loop.Update(opt, loss, lr)
-		if err != nil {
+		if err := loop.Learn(opt, loss, seen); err != nil {
 			return Result{}, err
 		}
-		loop.State["num_tokens"] += seen // not before: a step that is given up counts nothing
-		loop.Observe(map[string]float64{"loss": loss})
-		loop.Gauge("grad_norm", norm)
-		loop.Gauge("learning_rate", lr)
-		loop.Gauge("num_tokens", loop.State["num_tokens"])
 		if err := loop.End(ctx, evaluate); err != nil {
 			return Result{}, err
 		}

@@ -104,16 +104,9 @@ func Train(ctx context.Context, cfg Config, in Inputs, st *run.Stage) (res Resul
 				seen += float64(len(set.Items[i].Tokens))
 			}
 		}
-		lr := loop.LR()
-		norm, err := loop.Update(opt, loss, lr)
-		if err != nil {
+		if err := loop.Learn(opt, loss, seen); err != nil {
 			return res, err
 		}
-		loop.State["num_tokens"] += seen // not before: a step that is given up counts nothing
-		loop.Observe(map[string]float64{"loss": loss})
-		loop.Gauge("grad_norm", norm)
-		loop.Gauge("learning_rate", lr)
-		loop.Gauge("num_tokens", loop.State["num_tokens"])
 		if err := loop.End(ctx, evaluate); err != nil {
 			return res, err
 		}

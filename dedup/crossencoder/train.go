@@ -190,14 +190,9 @@ func (t *trainer) train(ctx context.Context, held []dedup.Labelled, st *run.Stag
 			}
 			loss += t.step(b, uint64(loop.Step), 1/float64(len(batches)))
 		}
-		lr := loop.LR()
-		norm, err := loop.Update(opt, loss, lr)
-		if err != nil {
+		if err := loop.Learn(opt, loss, 0); err != nil {
 			return Result{}, err
 		}
-		loop.Observe(map[string]float64{"loss": loss})
-		loop.Gauge("grad_norm", norm)
-		loop.Gauge("learning_rate", lr)
 		if err := loop.End(ctx, evaluate); err != nil {
 			return Result{}, err
 		}

@@ -23,7 +23,7 @@ import (
 //	for !loop.Done() {
 //		if ctx.Err() != nil { return loop.Interrupt(ctx) }
 //		for _, batch := range loop.Batches() { ...gradients...; loop.Observe(metrics) }
-//		loop.Update(optimiser, loss)
+//		loop.Learn(optimiser, loss, tokens)
 //		loop.End(ctx, evaluate)
 //	}
 type Loop struct {
@@ -125,6 +125,24 @@ func (l *Loop) Gauge(name string, v float64) { l.window.gauge(name, v) }
 
 // LR returns the learning rate of the coming step.
 func (l *Loop) LR() float64 { return l.Opt.LR(l.Step, l.Total) }
+
+// Learn takes a step of o with the coming step's learning rate and logs loss, norm, rate and the tokens seen so far, of which this step saw
+// so many; 0: they are not counted. A step that is given up before it counts none.
+func (l *Loop) Learn(o *AdamW, loss, tokens float64) error {
+	lr := l.LR()
+	norm, err := l.Update(o, loss, lr)
+	if err != nil {
+		return err
+	}
+	l.Observe(map[string]float64{"loss": loss})
+	l.Gauge("grad_norm", norm)
+	l.Gauge("learning_rate", lr)
+	if tokens > 0 {
+		l.State["num_tokens"] += tokens
+		l.Gauge("num_tokens", l.State["num_tokens"])
+	}
+	return nil
+}
 
 // Update clips the gradients of o and takes a step with the learning rate given. It returns the
 // norm before clipping. When loss or norm is not finite it changes nothing and returns an error
